@@ -1,0 +1,1 @@
+"""The mathematics: noise schedules, the denoiser interface, samplers, the noise field."""

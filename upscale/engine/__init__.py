@@ -1,0 +1,1 @@
+"""Picture -> Picture: cascade stages, tiles, device and precision, colour."""

@@ -1,0 +1,1 @@
+"""Files <-> pixels: formats, metadata, alpha, colour spaces, resizing, atomic writing."""

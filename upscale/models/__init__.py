@@ -1,0 +1,1 @@
+"""Where weights come from: the catalogue, embedded and local folders, checkpoints."""

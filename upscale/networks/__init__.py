@@ -1,0 +1,1 @@
+"""One `nn.Module` architecture per file."""

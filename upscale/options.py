@@ -1,0 +1,149 @@
+"""Every setting with its default and range, once.
+
+The command line, the planner, the engine and the Python API all take their defaults from here. Values are
+checked when an instance is made, so nothing downstream has to. Imports nothing heavy.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from upscale.errors import UsageError
+
+DEFAULT_MODEL = "sr3-photo-4x"
+DEFAULT_SCALE = 4.0
+MIN_SCALE = 1.0
+MAX_SCALE = 64.0
+MAX_STEPS = 2000
+MIN_TILE_PX = 32
+MAX_SEED = 2**63 - 1
+DEFAULT_MAX_INPUT_MPIX = 250.0
+DTYPES = ("auto", "fp32", "bf16", "fp16")
+
+
+@dataclass(frozen=True)
+class TargetSize:
+    """How large the result shall be. At most one of the fields is set; none means 4x.
+
+    Attributes:
+        scale: Factor on both sides, 1 to 64; the output is exactly `round(scale * input)`.
+        width: Output width in pixels, height in proportion.
+        height: Output height in pixels, width in proportion.
+        long_side: Length of the longer output side in pixels.
+        megapixels: Output area in millions of pixels.
+        box: (width, height) in pixels that the output fits in, proportions kept.
+    """
+
+    scale: float | None = None
+    width: int | None = None
+    height: int | None = None
+    long_side: int | None = None
+    megapixels: float | None = None
+    box: tuple[int, int] | None = None
+
+    def __post_init__(self) -> None:
+        """Raise `UsageError` on more than one field or a value out of range."""
+        chosen = [name for name, value in vars(self).items() if value is not None]
+        if len(chosen) > 1:
+            names = " and ".join("--" + ("size" if n == "box" else n.replace("_", "-")) for n in chosen)
+            raise UsageError(f"{names} exclude each other.", hint="Give one way of saying how large.")
+        if self.scale is not None and not MIN_SCALE <= self.scale <= MAX_SCALE:  # nan fails both
+            raise UsageError(
+                f"--scale {self.scale:g} is out of range.",
+                hint=f"It is a factor from {MIN_SCALE:g} (restores without enlarging) to {MAX_SCALE:g}.",
+            )
+        for name in ("width", "height", "long_side"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise UsageError(f"--{name.replace('_', '-')} {value} is out of range.", hint="It is at least 1 pixel.")
+        if self.megapixels is not None and not 0 < self.megapixels < math.inf:
+            raise UsageError(f"--megapixels {self.megapixels:g} is out of range.", hint="It is above 0.")
+        if self.box is not None and min(self.box) < 1:
+            raise UsageError(f"--size {self.box[0]}x{self.box[1]} is out of range.", hint="Both sides are at least 1.")
+
+    def resolve(self, width: int, height: int) -> tuple[int, int]:
+        """Return the exact output (width, height) in pixels for an input of this size.
+
+        Raises:
+            UsageError: The request would shrink the picture or enlarge it more than 64 times.
+        """
+        scale = self._scale_for(width, height)
+        if not MIN_SCALE <= scale <= MAX_SCALE:
+            why = "smaller than the input" if scale < MIN_SCALE else f"more than {MAX_SCALE:g} times the input"
+            raise UsageError(
+                f"The requested size is {why} ({width}x{height}, factor {scale:.3g}).",
+                hint=f"Ask for a factor from {MIN_SCALE:g} to {MAX_SCALE:g}.",
+            )
+        return max(1, round(scale * width)), max(1, round(scale * height))
+
+    def _scale_for(self, width: int, height: int) -> float:
+        if self.width is not None:
+            return self.width / width
+        if self.height is not None:
+            return self.height / height
+        if self.long_side is not None:
+            return self.long_side / max(width, height)
+        if self.megapixels is not None:
+            return math.sqrt(self.megapixels * 1e6 / (width * height))
+        if self.box is not None:
+            return min(self.box[0] / width, self.box[1] / height)
+        return self.scale if self.scale is not None else DEFAULT_SCALE
+
+
+@dataclass(frozen=True)
+class EngineOptions:
+    """How the pixels are made.
+
+    Attributes:
+        model: Name in the catalogue, or path of a model folder or `.safetensors` file.
+        steps: Network evaluations per stage, 1 to 2000; None takes the model's default.
+        sampler: Name of a sampler; None takes the model's default.
+        seed: Seed of the noise field, 0 to 2^63-1; same seed, same picture.
+        device: `auto`, `cpu`, `cuda`, `cuda:N` or `mps`.
+        dtype: `auto`, `fp32`, `bf16` or `fp16`.
+        tile_px: Side of a tile in input pixels of its stage, halo not counted; None chooses by memory.
+    """
+
+    model: str = DEFAULT_MODEL
+    steps: int | None = None
+    sampler: str | None = None
+    seed: int = 0
+    device: str = "auto"
+    dtype: str = "auto"
+    tile_px: int | None = None
+
+    def __post_init__(self) -> None:
+        """Raise `UsageError` on a value out of range."""
+        if self.steps is not None and not 1 <= self.steps <= MAX_STEPS:
+            raise UsageError(f"--steps {self.steps} is out of range.", hint=f"It is from 1 to {MAX_STEPS}.")
+        if not 0 <= self.seed <= MAX_SEED:
+            raise UsageError(f"--seed {self.seed} is out of range.", hint="It is from 0 to 2^63-1.")
+        if self.tile_px is not None and self.tile_px < MIN_TILE_PX:
+            raise UsageError(f"--tile {self.tile_px} is out of range.", hint=f"It is at least {MIN_TILE_PX} or auto.")
+        if self.dtype not in DTYPES:
+            raise UsageError(f"--dtype {self.dtype} is unknown.", hint=f"Choose from {', '.join(DTYPES)}.")
+
+
+@dataclass(frozen=True)
+class FileOptions:
+    """How files are read and written.
+
+    Attributes:
+        format: Output format by name (`jpg`, `png`, …); None takes it from the target's suffix or the input.
+        quality: Encoder quality 1 to 100 for lossy formats; None takes the format's default.
+        overwrite: Whether an existing output may be replaced.
+        max_input_mpix: Refuse inputs with more megapixels than this (decompression bombs).
+    """
+
+    format: str | None = None
+    quality: int | None = None
+    overwrite: bool = False
+    max_input_mpix: float = DEFAULT_MAX_INPUT_MPIX
+
+    def __post_init__(self) -> None:
+        """Raise `UsageError` on a value out of range."""
+        if self.quality is not None and not 1 <= self.quality <= 100:
+            raise UsageError(f"--quality {self.quality} is out of range.", hint="It is from 1 to 100.")
+        if not self.max_input_mpix > 0:
+            raise UsageError(f"--max-input-mpix {self.max_input_mpix:g} is out of range.", hint="It is above 0.")
