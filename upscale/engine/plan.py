@@ -1,0 +1,97 @@
+"""Which stages a cascade runs, as pure data; torch is not imported here.
+
+A scale up to the model's own (4) is one stage and a resize down. Up to its square (16) it is two: 4x, a resize by
+scale/16, 4x again, so that the second stage sees what it was trained on (sharp, antialiased pixels) and costs what
+its output needs. Beyond, the rule repeats. The picture between two stages covers the output grid exactly: its pixel
+pitch is `model_scale` output pixels, and what sticks out at the right and the bottom is cropped at the end.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from upscale.errors import UsageError
+
+
+@dataclass(frozen=True)
+class StagePlan:
+    """One pass through the model.
+
+    Attributes:
+        index: 0 for the first stage.
+        input_size: (width, height) in pixels that the model is given.
+        output_size: (width, height) in pixels that it makes, `model_scale` times `input_size`.
+        resize_from: The box (width, height), in pixels of the previous stage's output, that is resized to
+            `input_size` before this stage; fractional, and up to a few pixels larger than that output (its edge
+            is repeated there). None: the output's top left `input_size` is taken as it is.
+    """
+
+    index: int
+    input_size: tuple[int, int]
+    output_size: tuple[int, int]
+    resize_from: tuple[float, float] | None = None
+
+
+@dataclass(frozen=True)
+class CascadePlan:
+    """All stages from an input size to an output size.
+
+    Attributes:
+        input_size: (width, height) of the input in pixels.
+        output_size: (width, height) of the result in pixels.
+        model_scale: Factor of one stage.
+        stages: The passes, in order.
+        final_resize: Whether the last stage's picture is resized to `output_size` (else cropped to it).
+    """
+
+    input_size: tuple[int, int]
+    output_size: tuple[int, int]
+    model_scale: int
+    stages: tuple[StagePlan, ...]
+    final_resize: bool
+
+    @property
+    def model_mpix(self) -> float:
+        """Megapixels that the model makes over all stages: what the time goes with."""
+        return sum(w * h for w, h in (stage.output_size for stage in self.stages)) / 1e6
+
+
+def plan_cascade(
+    input_size: tuple[int, int], output_size: tuple[int, int], model_scale: int = 4
+) -> CascadePlan:
+    """Return the stages that lead from `input_size` to `output_size` (both (width, height) in pixels).
+
+    Raises:
+        UsageError: The output is smaller than the input.
+    """
+    if output_size[0] < input_size[0] or output_size[1] < input_size[1]:
+        raise UsageError(
+            f"Cannot go from {input_size[0]}x{input_size[1]} down to {output_size[0]}x{output_size[1]}.",
+            hint="Ask for a factor of at least 1.",
+        )
+    count = 1
+    while any(inp * model_scale**count < out for inp, out in zip(input_size, output_size, strict=True)):
+        count += 1
+
+    # Input sizes of the stages after the first, from the last one back: each makes at least what the next needs.
+    needed: list[tuple[int, int]] = []
+    size = output_size
+    for _ in range(count - 1):
+        size = (math.ceil(size[0] / model_scale), math.ceil(size[1] / model_scale))
+        needed.insert(0, size)
+
+    stages = [StagePlan(0, input_size, _times(input_size, model_scale))]
+    for index, size in enumerate(needed, start=1):
+        box = None
+        if index == 1 and size != stages[0].output_size:
+            pitch = model_scale ** (count - 1)  # output pixels per pixel of this stage's input
+            made = stages[0].output_size
+            box = (size[0] * pitch * made[0] / output_size[0], size[1] * pitch * made[1] / output_size[1])
+        stages.append(StagePlan(index, size, _times(size, model_scale), box))
+    final_resize = count == 1 and stages[0].output_size != output_size
+    return CascadePlan(input_size, output_size, model_scale, tuple(stages), final_resize)
+
+
+def _times(size: tuple[int, int], factor: int) -> tuple[int, int]:
+    return size[0] * factor, size[1] * factor

@@ -1,0 +1,61 @@
+"""A picture in memory: what passes between the images room and the engine."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+Pixels = npt.NDArray[np.uint8] | npt.NDArray[np.uint16]
+
+
+@dataclass(frozen=True)
+class Metadata:
+    """What a file says besides its pixels.
+
+    Attributes:
+        exif: EXIF block without orientation and thumbnail, sizes updated when written; None if there is none.
+        icc_profile: ICC profile that the colour values refer to; None means sRGB (or grey gamma).
+        dpi: Resolution (x, y) in dots per inch; None if the file does not say.
+        xmp: XMP packet; None if there is none.
+    """
+
+    exif: bytes | None = None
+    icc_profile: bytes | None = None
+    dpi: tuple[float, float] | None = None
+    xmp: bytes | None = None
+
+
+@dataclass(frozen=True)
+class Picture:
+    """An upright picture.
+
+    Attributes:
+        color: [H, W, 3] RGB or [H, W, 1] grey; uint8 or uint16, full range, not premultiplied.
+        alpha: [H, W] of the same dtype, 0 is transparent; None where the file has no alpha.
+        metadata: What the file says besides.
+        format: Pillow's name of the format it was read from (`JPEG`, `PNG`, …); None for pictures made in memory.
+        notes: Sentences on what could not be kept (`16-bit colour was reduced to 8 bits`), for the report.
+    """
+
+    color: Pixels
+    alpha: Pixels | None = None
+    metadata: Metadata = field(default_factory=Metadata)
+    format: str | None = None
+    notes: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        assert self.color.ndim == 3 and self.color.shape[2] in (1, 3), self.color.shape
+        assert self.alpha is None or self.alpha.shape == self.color.shape[:2]
+        assert self.alpha is None or self.alpha.dtype == self.color.dtype
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(width, height) in pixels."""
+        return self.color.shape[1], self.color.shape[0]
+
+    @property
+    def is_gray(self) -> bool:
+        """Whether there is one colour channel."""
+        return self.color.shape[2] == 1
