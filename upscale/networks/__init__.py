@@ -1,1 +1,54 @@
-"""One `nn.Module` architecture per file."""
+"""One `nn.Module` architecture per file.
+
+A file `networks/<name>.py` exports `ARCH`, and is thereby known: weights name their architecture and this
+registry finds it. Nothing else has to be edited to add one.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from torch import nn
+
+from upscale.errors import WeightsError
+
+
+@dataclass(frozen=True)
+class Arch:
+    """What the rest of the house needs to know about an architecture.
+
+    Attributes:
+        build: Makes the network from the `network` table of a model's config; raises `TypeError` or `ValueError`
+            on a table it does not understand.
+        multiple_of: Sides of what the network is given must be multiples of this many pixels (of its input).
+        local: Whether every output pixel depends on a bounded neighbourhood only (no statistics over pixels,
+            no attention), so that tiles with a halo give the untiled picture.
+    """
+
+    build: Callable[[Mapping[str, Any]], nn.Module]
+    multiple_of: int
+    local: bool
+
+
+def names() -> list[str]:
+    """Return the names of all architectures, sorted."""
+    return sorted(info.name for info in pkgutil.iter_modules(__path__))
+
+
+def get(name: str) -> Arch:
+    """Return the architecture called `name`.
+
+    Raises:
+        WeightsError: There is none.
+    """
+    if name not in names():
+        raise WeightsError(
+            f"The weights need an unknown network architecture: {name!r}.",
+            hint=f"This version knows {', '.join(names())}; a newer one may know it.",
+        )
+    arch: Arch = importlib.import_module(f"{__name__}.{name}").ARCH
+    return arch

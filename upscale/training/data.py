@@ -1,0 +1,86 @@
+"""Photos in memory and random crops of them.
+
+All photos are decoded once and kept as uint8, on the training device. Which crops a step sees depends only on the
+generator it is given, so a resumed run goes on exactly where it stopped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image, UnidentifiedImageError
+from torch import Tensor
+from torch.nn import functional as F
+
+from upscale.errors import InputError
+
+
+class Photos:
+    """Photographs to crop from, chosen with probability in proportion to their area.
+
+    Attributes:
+        images: uint8 tensors [3, H, W].
+    """
+
+    def __init__(self, images: list[Tensor]) -> None:
+        self.images = images
+        areas = torch.tensor([float(image.shape[1] * image.shape[2]) for image in images])
+        self._weights = areas / areas.sum()
+
+    @classmethod
+    def load(cls, folders: Iterable[Path], *, min_side: int, device: str = "cpu") -> Photos:
+        """Decode every picture below `folders` whose sides are at least `min_side` pixels, in sorted order.
+
+        Raises:
+            InputError: A folder holds no such picture.
+        """
+        images = []
+        for folder in folders:
+            found = 0
+            for path in sorted(p for p in folder.rglob("*") if p.is_file()):
+                try:
+                    with Image.open(path) as image:
+                        pixels = np.asarray(image.convert("RGB"))
+                except UnidentifiedImageError:
+                    continue
+                if min(pixels.shape[:2]) >= min_side:
+                    images.append(torch.from_numpy(pixels.copy()).permute(2, 0, 1).contiguous().to(device))
+                    found += 1
+            if not found:
+                raise InputError(f"No picture of at least {min_side} pixels a side in {folder}.")
+        return cls(images)
+
+    def crops(self, count: int, side: int, shrink: float, generator: torch.Generator) -> Tensor:
+        """Return `count` random crops, flipped and turned at random.
+
+        Args:
+            count: How many, B.
+            side: Their sides in pixels.
+            shrink: Share of crops that are taken up to twice as large and reduced (area, antialiased).
+            generator: Decides everything.
+
+        Returns:
+            [B, 3, side, side] float32 in [-1, 1].
+        """
+        chosen = torch.multinomial(self._weights, count, replacement=True, generator=generator)
+        out = []
+        for index, u in zip(chosen.tolist(), torch.rand(count, 6, generator=generator).tolist(), strict=True):
+            image = self.images[index]
+            height, width = image.shape[1:]
+            source = round(side * (1 + u[0] / shrink)) if u[0] < shrink else side
+            source = min(source, height, width)
+            top, left = int(u[1] * (height - source + 1)), int(u[2] * (width - source + 1))
+            crop = image[:, top : top + source, left : left + source].float()
+            if source != side:
+                crop = F.interpolate(crop[None], size=(side, side), mode="bicubic", antialias=True)[0].clamp_(0, 255)
+            if u[3] < 0.5:
+                crop = crop.flip(2)
+            if u[4] < 0.5:
+                crop = crop.flip(1)
+            if u[5] < 0.5:
+                crop = crop.transpose(1, 2)
+            out.append(crop)
+        return torch.stack(out) / 127.5 - 1

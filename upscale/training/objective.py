@@ -1,0 +1,66 @@
+"""One training example: LR image, noise, and how wrong the network is.
+
+v-prediction (2202.00512) on the residual to the bicubic upsampling, with the noise level continuous as in SR3
+(2104.07636) and a smooth L1 loss (SR3 found L1 better than L2; so did our runs).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from upscale.diffusion.conditioning import augmentation_level, upsample_bicubic
+from upscale.networks.residual_unet import ResidualUNet
+from upscale.training.degrade import degrade
+from upscale.training.recipe import Recipe
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What a step trains on.
+
+    Attributes:
+        lr: [B, 3, h, w] conditioning image, augmentation noise included.
+        aug_level: [B] level of that noise, as the network is told.
+        target: [B, 3 scale^2, h, w] residual at LR size, about unit variance.
+        level: [B] noise level in [0, 1].
+        noise: Like `target`, unit Gaussian.
+    """
+
+    lr: Tensor
+    aug_level: Tensor
+    target: Tensor
+    level: Tensor
+    noise: Tensor
+
+
+def make_batch(hr: Tensor, recipe: Recipe, generator: torch.Generator) -> Batch:
+    """Degrade and noise hr [B, 3, H, W] in [-1, 1]; everything random comes from `generator`."""
+    count, scale, device = len(hr), recipe.scale, hr.device
+    lr = degrade(hr, scale, recipe.degradation.share, generator)
+    u = torch.rand(count, 3, generator=generator)
+    sigma_aug = torch.where(
+        u[:, 0] < recipe.degradation.noise_share, recipe.degradation.noise_max * u[:, 1] ** 2, 0.0
+    )
+    lr = lr + sigma_aug[:, None, None, None].to(device) * torch.randn(lr.shape, generator=generator).to(device)
+    residual = (hr - upsample_bicubic(lr, scale)) / recipe.residual_std
+    t_max = 2 / math.pi * math.atan(recipe.noise.sigma_max)
+    level = (1 - u[:, 2] ** recipe.noise.power).clamp(max=t_max).to(device)
+    target = F.pixel_unshuffle(residual, scale)
+    aug_level = torch.as_tensor(augmentation_level(sigma_aug)).to(device)
+    return Batch(lr, aug_level, target, level, torch.randn(target.shape, generator=generator).to(device))
+
+
+def loss_of(network: ResidualUNet, batch: Batch, dtype: torch.dtype) -> Tensor:
+    """Return the loss of each example [B]: Charbonnier on v = sqrt(gamma) eps - sqrt(1 - gamma) x0."""
+    angle = (math.pi / 2 * batch.level)[:, None, None, None]
+    signal, sigma = angle.cos(), angle.sin()
+    x = (signal * batch.target + sigma * batch.noise).to(dtype, memory_format=torch.channels_last)
+    v = signal * batch.noise - sigma * batch.target
+    features = network.encode(batch.lr.to(dtype, memory_format=torch.channels_last), batch.aug_level)
+    error = network(x, batch.level, features).float() - v
+    return (error.square() + 1e-6).sqrt().mean((1, 2, 3))

@@ -1,0 +1,97 @@
+"""A recipe: everything that decides what a training run makes, read from TOML and stored with the weights."""
+
+from __future__ import annotations
+
+import dataclasses
+import tomllib
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from upscale.errors import UsageError
+
+RECIPES = Path(__file__).parent / "recipes"
+
+
+@dataclass(frozen=True)
+class Data:
+    """Crops. `patch` is an LR side in pixels; `shrink` the share of crops from reduced photos."""
+
+    patch: int = 32
+    batch: int = 16
+    shrink: float = 0.35
+
+
+@dataclass(frozen=True)
+class Degradation:
+    """How LR images are spoilt. Shares are of all examples; `noise_max` is a std in [-1, 1] units."""
+
+    share: float = 0.35
+    noise_share: float = 0.25
+    noise_max: float = 0.2
+
+
+@dataclass(frozen=True)
+class Noise:
+    """Which noise levels are trained: t = 1 - u^power, u uniform, sigma = tan(pi t / 2) up to sigma_max."""
+
+    power: float = 2.0
+    sigma_max: float = 100.0
+
+
+@dataclass(frozen=True)
+class Optimizer:
+    """AdamW with linear warm-up, a constant rate, an optional cosine decay to 0 over the last `decay` steps."""
+
+    lr: float = 1e-3
+    betas: tuple[float, float] = (0.9, 0.99)
+    weight_decay: float = 0.0
+    warmup: int = 300
+    clip: float = 0.5
+    skip_above: float = 20.0
+    ema: float = 0.999
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A whole run. See the comments in `recipes/*.toml`."""
+
+    arch: str
+    scale: int
+    residual_std: float
+    network: dict[str, Any]
+    seed: int = 1
+    dtype: str = "bf16"
+    data: Data = field(default_factory=Data)
+    degradation: Degradation = field(default_factory=Degradation)
+    noise: Noise = field(default_factory=Noise)
+    optimizer: Optimizer = field(default_factory=Optimizer)
+
+
+def load(name: str) -> Recipe:
+    """Return the recipe in the file `name`, or the committed one of that name.
+
+    Raises:
+        UsageError: There is no such recipe, or it has unknown or missing entries.
+    """
+    path = Path(name) if name.endswith(".toml") else RECIPES / f"{name}.toml"
+    try:
+        table = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        known = ", ".join(sorted(p.stem for p in RECIPES.glob("*.toml")))
+        raise UsageError(f"There is no recipe {name!r}.", hint=f"Known: {known}; or give a .toml file.") from None
+    except tomllib.TOMLDecodeError as error:
+        raise UsageError(f"Recipe {path} is not valid TOML: {error}.") from None
+    sections = {"data": Data, "degradation": Degradation, "noise": Noise, "optimizer": Optimizer}
+    try:
+        for key, section in sections.items():
+            if key in table:
+                table[key] = section(**table[key])
+        return Recipe(**table)
+    except TypeError as error:
+        raise UsageError(f"Recipe {path} does not fit: {error}.") from None
+
+
+def as_table(recipe: Recipe) -> dict[str, Any]:
+    """Return the recipe as nested plain values, to be stored beside what it made."""
+    return dataclasses.asdict(recipe)
