@@ -21,6 +21,8 @@ class ExitCode(IntEnum):
     DEVICE = 6
     PARTIAL = 7
     INTERRUPTED = 130
+    BROKEN_PIPE = 141  # as a program killed by SIGPIPE, and the next by SIGTERM: 128 + signal
+    TERMINATED = 143
 
 
 class UpscaleError(Exception):

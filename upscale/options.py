@@ -7,6 +7,7 @@ checked when an instance is made, so nothing downstream has to. Imports nothing 
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass
 
 from upscale.errors import UsageError
@@ -20,6 +21,7 @@ MIN_TILE_PX = 32
 MAX_SEED = 2**63 - 1
 DEFAULT_MAX_INPUT_MPIX = 250.0
 DTYPES = ("auto", "fp32", "bf16", "fp16")
+DEVICES = ("auto", "cpu", "cuda", "cuda:N", "mps")
 
 
 @dataclass(frozen=True)
@@ -51,16 +53,21 @@ class TargetSize:
         if self.scale is not None and not MIN_SCALE <= self.scale <= MAX_SCALE:  # nan fails both
             raise UsageError(
                 f"--scale {self.scale:g} is out of range.",
-                hint=f"It is a factor from {MIN_SCALE:g} (restores without enlarging) to {MAX_SCALE:g}.",
+                hint=f"It is a factor from {MIN_SCALE:g} (restores without enlarging) to {MAX_SCALE:g}; "
+                "beyond that nearly nothing of the photo would be left in the picture.",
             )
         for name in ("width", "height", "long_side"):
             value = getattr(self, name)
             if value is not None and value < 1:
-                raise UsageError(f"--{name.replace('_', '-')} {value} is out of range.", hint="It is at least 1 pixel.")
+                flag = f"--{name.replace('_', '-')}"
+                raise UsageError(f"{flag} {value} is out of range.", hint="It is at least 1 pixel.")
         if self.megapixels is not None and not 0 < self.megapixels < math.inf:
             raise UsageError(f"--megapixels {self.megapixels:g} is out of range.", hint="It is above 0.")
         if self.box is not None and min(self.box) < 1:
-            raise UsageError(f"--size {self.box[0]}x{self.box[1]} is out of range.", hint="Both sides are at least 1.")
+            raise UsageError(
+                f"--size {self.box[0]}x{self.box[1]} is out of range.",
+                hint="Both sides are at least 1 pixel.",
+            )
 
     def resolve(self, width: int, height: int) -> tuple[int, int]:
         """Return the exact output (width, height) in pixels for an input of this size.
@@ -70,7 +77,8 @@ class TargetSize:
         """
         scale = self._scale_for(width, height)
         if not MIN_SCALE <= scale <= MAX_SCALE:
-            why = "smaller than the input" if scale < MIN_SCALE else f"more than {MAX_SCALE:g} times the input"
+            small = scale < MIN_SCALE
+            why = "smaller than the input" if small else f"more than {MAX_SCALE:g} times the input"
             raise UsageError(
                 f"The requested size is {why} ({width}x{height}, factor {scale:.3g}).",
                 hint=f"Ask for a factor from {MIN_SCALE:g} to {MAX_SCALE:g}.",
@@ -120,7 +128,11 @@ class EngineOptions:
         if not 0 <= self.seed <= MAX_SEED:
             raise UsageError(f"--seed {self.seed} is out of range.", hint="It is from 0 to 2^63-1.")
         if self.tile_px is not None and self.tile_px < MIN_TILE_PX:
-            raise UsageError(f"--tile {self.tile_px} is out of range.", hint=f"It is at least {MIN_TILE_PX} or auto.")
+            raise UsageError(
+                f"--tile {self.tile_px} is out of range.", hint=f"It is at least {MIN_TILE_PX}, or auto."
+            )
+        if not re.fullmatch(r"auto|cpu|mps|cuda(:[0-9]+)?", self.device):
+            raise UsageError(f"--device {self.device} is unknown.", hint=f"Choose from {', '.join(DEVICES)}.")
         if self.dtype not in DTYPES:
             raise UsageError(f"--dtype {self.dtype} is unknown.", hint=f"Choose from {', '.join(DTYPES)}.")
 
@@ -146,4 +158,6 @@ class FileOptions:
         if self.quality is not None and not 1 <= self.quality <= 100:
             raise UsageError(f"--quality {self.quality} is out of range.", hint="It is from 1 to 100.")
         if not self.max_input_mpix > 0:
-            raise UsageError(f"--max-input-mpix {self.max_input_mpix:g} is out of range.", hint="It is above 0.")
+            raise UsageError(
+                f"--max-input-mpix {self.max_input_mpix:g} is out of range.", hint="It is above 0."
+            )
