@@ -12,8 +12,8 @@ def consistency(lr: Pixels, sr: Pixels) -> float:
     """Return the MSE between the input and the result brought down to its size, both on a scale of 0 to 1.
 
     Down-sampling is Pillow's bicubic with antialiasing, in float and not rounded. SR3 prints this number
-    times 1e5 (2.68 for SR3, 2.71 for its regression baseline, faces 16 to 128) without its value range; 0 to 1
-    is our reading.
+    times 1e5 (2.68 for SR3, 2.71 for its regression baseline, faces 16 to 128) without its value range; 0 to
+    1 is our reading.
 
     Args:
         lr: The input, [h, w] or [h, w, C], values 0 to 255.

@@ -28,8 +28,8 @@ def psnr(a: Pixels, b: Pixels, *, border: int = 0, peak: float = 255.0) -> float
 def psnr_y(a: Pixels, b: Pixels, *, border: int = 0) -> float:
     """Return the PSNR in dB of the BT.601 luma, the figure that super-resolution papers print.
 
-    Luma is studio swing (16 to 235, as MATLAB's rgb2ycbcr), not rounded, and the peak is 255 all the same: that
-    is the papers' convention, and gives 1.3 dB more than full-swing luma would.
+    Luma is studio swing (16 to 235, as MATLAB's rgb2ycbcr), not rounded, and the peak is 255 all the same:
+    that is the papers' convention, and gives 1.3 dB more than full-swing luma would.
 
     Args:
         a: [H, W, 3] RGB or grey, values 0 to 255.
