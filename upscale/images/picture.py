@@ -35,7 +35,8 @@ class Picture:
         color: [H, W, 3] RGB or [H, W, 1] grey; uint8 or uint16, full range, not premultiplied.
         alpha: [H, W] of the same dtype, 0 is transparent; None where the file has no alpha.
         metadata: What the file says besides.
-        format: Pillow's name of the format it was read from (`JPEG`, `PNG`, …); None for pictures made in memory.
+        format: Pillow's name of the format it was read from (`JPEG`, `PNG`, …); None for pictures made in
+            memory.
         notes: Sentences on what could not be kept (`16-bit colour was reduced to 8 bits`), for the report.
     """
 
@@ -58,4 +59,4 @@ class Picture:
     @property
     def is_gray(self) -> bool:
         """Whether there is one colour channel."""
-        return self.color.shape[2] == 1
+        return bool(self.color.shape[2] == 1)

@@ -1,0 +1,152 @@
+"""Files that appear whole or not at all.
+
+Bytes go to a hidden temporary file in the target's folder, which takes the target's name only when it is
+complete. Whatever stops that, Ctrl-C included, removes the temporary file and leaves what was there before.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import secrets
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import IO
+
+from upscale.errors import OutputError
+
+TEMPORARY_SUFFIX = ".upscale-part"
+_MAX_NAME_BYTES = 255  # of nearly all file systems
+_BUFFER_BYTES = 1 << 20
+
+# What the file system answers where it has no hard links (FAT, many network and Android mounts).
+_NO_LINKS = {
+    errno.EPERM,
+    errno.EACCES,
+    errno.ENOTSUP,
+    errno.EOPNOTSUPP,
+    errno.ENOSYS,
+    errno.EMLINK,
+    errno.EXDEV,
+}
+
+_REASONS = {
+    errno.ENOSPC: ("the disk is full", "Make room, or choose another folder with -o."),
+    errno.EDQUOT: ("the disk quota is used up", "Make room, or choose another folder with -o."),
+    errno.EFBIG: (
+        "the file would be larger than is allowed here",
+        "Choose jpg or webp, or another folder with -o.",
+    ),
+    errno.EACCES: ("permission denied", "Choose another folder with -o."),
+    errno.EPERM: ("permission denied", "Choose another folder with -o."),
+    errno.EROFS: ("the file system is read-only", "Choose another folder with -o."),
+    errno.ENOENT: ("its folder does not exist", "Make the folder first, or choose another one with -o."),
+    errno.ENOTDIR: ("a part of its path is a file, not a folder", "Choose another folder with -o."),
+    errno.ENAMETOOLONG: ("the name is too long", "Choose a shorter name with -o."),
+    errno.ELOOP: ("its links lead in a circle", "Choose another name with -o."),
+}
+
+
+def output_error(name: str | Path, error: OSError) -> OutputError:
+    """Return the `OutputError` that says why `name` could not be written."""
+    reason, hint = _REASONS.get(error.errno or 0, (error.strerror or str(error), None))
+    return OutputError(f"{name} cannot be written: {reason}.", hint=hint)
+
+
+def check_target(path: Path, *, overwrite: bool) -> None:
+    """Check what can be checked of a target before any work is done for it; nothing is touched.
+
+    Raises:
+        OutputError: It exists and may not be replaced, is a folder or no regular file, or its folder does not
+            exist.
+    """
+    try:
+        status: os.stat_result | None = path.stat()
+    except FileNotFoundError:
+        status = None
+    except OSError as error:
+        raise output_error(path, error) from error
+    except ValueError:  # a NUL in the name
+        raise OutputError(f"{str(path)!r} is not a possible file name.") from None
+    if status is None:
+        if not path.parent.is_dir():
+            raise output_error(path, OSError(errno.ENOENT, "no folder"))
+        return
+    if stat.S_ISDIR(status.st_mode):
+        raise OutputError(f"{path} is a folder.", hint="Give a file name.")
+    if not stat.S_ISREG(status.st_mode):  # replacing /dev/null would be a disaster
+        raise OutputError(f"{path} is not a regular file.", hint="Give -o - to write to standard output.")
+    if not overwrite:
+        raise _exists(path)
+
+
+@contextmanager
+def new_file(path: Path, *, overwrite: bool) -> Iterator[IO[bytes]]:
+    """Open a binary file for writing that becomes `path` when the block ends well.
+
+    With `overwrite` an existing file is replaced (a symbolic link stays, its file is replaced); without, it
+    is never touched, not even if it appears in the meantime. The mode is that of a new file under the umask.
+
+    Raises:
+        OutputError: See `check_target`; or the operating system refused something.
+    """
+    check_target(path, overwrite=overwrite)
+    try:
+        target = path.resolve() if path.is_symlink() else path
+        temporary = target.with_name(_temporary_name(target.name))
+        try:
+            with _create(temporary) as file:
+                yield file
+            if overwrite:
+                temporary.replace(target)
+            else:
+                _move_without_clobbering(temporary, target)
+        finally:
+            with suppress(OSError):
+                temporary.unlink(missing_ok=True)
+    except FileExistsError as error:
+        raise _exists(path) from error
+    except OSError as error:
+        raise output_error(path, error) from error
+
+
+def _create(path: Path) -> IO[bytes]:
+    def opener(name: str, flags: int) -> int:
+        return os.open(name, flags | os.O_EXCL, 0o666)  # less the umask, unlike tempfile's 0600
+
+    return open(path, "xb", buffering=_BUFFER_BYTES, opener=opener)  # noqa: PTH123, SIM115 - Path.open has no opener
+
+
+def _move_without_clobbering(source: Path, target: Path) -> None:
+    """Give `source` the name `target`.
+
+    Raises:
+        FileExistsError: There is such a file; it is untouched.
+    """
+    try:
+        target.hardlink_to(source)  # atomic, and fails if the name is taken
+    except FileExistsError:
+        raise
+    except (OSError, NotImplementedError) as error:
+        if isinstance(error, OSError) and error.errno not in _NO_LINKS:
+            raise
+        target.touch(exist_ok=False)  # take the name exclusively, then replace our own empty file
+        try:
+            source.replace(target)
+        except BaseException:
+            target.unlink(missing_ok=True)
+            raise
+
+
+def _temporary_name(name: str) -> str:
+    ending = f".{secrets.token_hex(4)}{TEMPORARY_SUFFIX}"
+    room = _MAX_NAME_BYTES - len(ending) - 1
+    return "." + os.fsdecode(os.fsencode(name)[:room]) + ending
+
+
+def _exists(path: Path) -> OutputError:
+    return OutputError(
+        f"{path} exists already.", hint="Give --overwrite to replace it, or another name with -o."
+    )

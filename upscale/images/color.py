@@ -1,0 +1,63 @@
+"""ICC profiles: whether one fits, and the way of CMYK and Lab pictures to sRGB.
+
+Profiles of RGB and grey pictures are kept, not applied; an upscaler has no reason to change such colours.
+"""
+
+from __future__ import annotations
+
+import io
+
+from PIL import Image, ImageCms
+
+_TO_SRGB = ImageCms.Intent.RELATIVE_COLORIMETRIC
+_FLAGS = ImageCms.Flags.BLACKPOINTCOMPENSATION  # else a print's black becomes grey on the screen
+
+
+def profile_space(icc_profile: bytes) -> str | None:
+    """Return the colour space of a profile (`RGB`, `GRAY`, `CMYK`, `Lab`, …); None if it is broken."""
+    try:
+        profile = ImageCms.ImageCmsProfile(io.BytesIO(icc_profile))
+        return profile.profile.xcolor_space.strip()
+    except Exception:  # broken in any way: lcms, its binding and Pillow raise half a dozen types
+        return None
+
+
+def usable_profile(icc_profile: bytes | None, *, gray: bool) -> tuple[bytes | None, list[str]]:
+    """Return the profile if it describes grey (or RGB) pixels, else None, and notes on why it is dropped."""
+    if not icc_profile:
+        return None, []
+    space = profile_space(icc_profile)
+    if space is None:
+        return None, ["The colour profile is broken and was dropped."]
+    if space != ("GRAY" if gray else "RGB"):
+        kind = "greyscale" if gray else "RGB"
+        return None, [f"The colour profile is for {space}, does not fit a {kind} picture and was dropped."]
+    return icc_profile, []
+
+
+def to_srgb(image: Image.Image, icc_profile: bytes | None) -> tuple[Image.Image, list[str]]:
+    """Return a CMYK, LAB or RGB image as sRGB in mode RGB, and notes on how.
+
+    CMYK without a usable profile is converted by the bare formula (paper white, pure inks): too vivid, but
+    the picture can be recognised. Lab needs no profile. RGB without a usable profile is taken as sRGB.
+    """
+    notes: list[str] = []
+    space = {"CMYK": "CMYK", "LAB": "Lab", "RGB": "RGB"}[image.mode]
+    if image.mode == "LAB":
+        source = ImageCms.ImageCmsProfile(ImageCms.createProfile("LAB"))
+    elif icc_profile and profile_space(icc_profile) == space:
+        source = ImageCms.ImageCmsProfile(io.BytesIO(icc_profile))
+    else:
+        if icc_profile:
+            notes.append(f"The colour profile is broken or not for {space} and was ignored.")
+        if image.mode == "CMYK":
+            notes.append("CMYK without a usable colour profile was converted to sRGB approximately.")
+        return image.convert("RGB"), notes
+    target = ImageCms.createProfile("sRGB")
+    try:
+        result = ImageCms.profileToProfile(image, source, target, _TO_SRGB, "RGB", flags=_FLAGS)
+    except ImageCms.PyCMSError:  # a profile that opens, but holds no usable tables
+        return image.convert("RGB"), [f"The colour profile is broken; {space} was converted approximately."]
+    assert result is not None
+    notes.append(f"{space} was converted to sRGB.")
+    return result, notes

@@ -1,0 +1,263 @@
+"""What a file says besides its pixels: taken up, cleaned of what upscaling makes untrue, given out again.
+
+Orientation is applied to the pixels and removed here; thumbnails and everything about how the old file was
+stored goes; pixel sizes are written anew. What cannot be understood is dropped with a note, never fatal: the
+picture counts.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import dataclass
+from typing import Any
+
+from PIL import ExifTags, Image
+
+from upscale.images import color, guard
+from upscale.images.picture import Metadata, Picture
+
+_Tags = dict[int, Any]
+
+_EXIF, _GPS, _INTEROP = ExifTags.IFD.Exif, ExifTags.IFD.GPSInfo, ExifTags.IFD.Interop
+_ORIENTATION = ExifTags.Base.Orientation
+_WIDTH, _HEIGHT = ExifTags.Base.ExifImageWidth, ExifTags.Base.ExifImageHeight
+
+# Tags of the first IFD that describe the old file's storage (TIFF 6.0), not the picture.
+_STORAGE_TAGS = {
+    *(
+        254,
+        255,
+        256,
+        257,
+        258,
+        259,
+        262,
+        263,
+        264,
+        265,
+        266,
+        273,
+        277,
+        278,
+        279,
+        280,
+        281,
+        284,
+        288,
+        289,
+        290,
+        291,
+    ),
+    *(
+        292,
+        293,
+        297,
+        301,
+        317,
+        318,
+        319,
+        320,
+        321,
+        322,
+        323,
+        324,
+        325,
+        330,
+        332,
+        333,
+        334,
+        336,
+        337,
+        338,
+        339,
+        340,
+    ),
+    *(341, 342, 347, *range(512, 522), 529, 530, 531, 532),
+    *(
+        700,
+        33723,
+        34377,
+        34675,
+        37724,
+    ),  # XMP (kept apart), IPTC, Photoshop's blocks, ICC (kept apart), layers
+    *(33550, 33922, 34264, 34735, 34736, 34737),  # GeoTIFF: metres per pixel
+    *range(50706, 51200),  # DNG
+}
+_STALE_EXIF_TAGS = {
+    _WIDTH,
+    _HEIGHT,
+    _INTEROP,
+    0x9214,
+    0xA214,
+}  # the last two: subject area and location in pixels
+
+_STALE_NAMES = (
+    "(?:tiff:(?:Orientation|ImageWidth|ImageLength)|exif:Pixel[XY]Dimension|xmpNote:HasExtendedXMP)"
+)
+_STALE_XMP = re.compile(rf"""\s{_STALE_NAMES}\s?=\s?(?:"[^"]*"|'[^']*')|<({_STALE_NAMES})>[^<]*</\1>""")
+_THUMBNAILS = ("<xmp:Thumbnails>", "</xmp:Thumbnails>")
+_MAX_DPI = 65535  # what JPEG can hold; more is nonsense
+
+
+@dataclass(frozen=True)
+class Found:
+    """What `collect` returns.
+
+    Attributes:
+        metadata: Cleaned, without the ICC profile: whether that fits is known only after decoding.
+        icc_profile: As embedded, unchecked.
+        orientation: EXIF orientation 1 to 8 that is still to be applied.
+        notes: Sentences on what was dropped.
+    """
+
+    metadata: Metadata
+    icc_profile: bytes | None
+    orientation: int
+    notes: tuple[str, ...]
+
+
+def collect(image: Image.Image) -> Found:
+    """Return what an opened image says, before `load` closes the file that a TIFF's EXIF lies in."""
+    notes: list[str] = []
+    orientation, dpi, block = 1, None, None
+    try:
+        exif = image.getexif()
+        orientation = _orientation(exif)
+        dpi = _exif_dpi(exif)
+        block, complete = _serialise(*_unfold(exif), exif.endian)
+        if not complete:
+            notes.append("EXIF fields that make no sense were dropped.")
+    except Exception:  # Pillow's parser raises whatever the damaged bytes lead to
+        notes.append("The EXIF data is damaged and was dropped.")
+
+    xmp, note = _clean_xmp(image.info.get("xmp"))
+    notes += note
+    icc_profile = image.info.get("icc_profile")
+    if "icc_profile" in image.info and not isinstance(
+        icc_profile, bytes
+    ):  # PNG whose profile does not inflate
+        notes.append("The colour profile is broken and was dropped.")
+        icc_profile = None
+    metadata = Metadata(exif=block, dpi=_checked_dpi(image.info.get("dpi")) or dpi, xmp=xmp)
+    return Found(metadata, icc_profile or None, orientation, tuple(notes))
+
+
+def orientation_of(image: Image.Image) -> int:
+    """Return the EXIF orientation 1 to 8 of an opened image without decoding it; 1 for none and nonsense."""
+    try:
+        return _orientation(Image.Image.getexif(image))  # PNG's own getexif decodes the picture
+    except Exception:
+        return 1
+
+
+def exif_for(picture: Picture) -> bytes | None:
+    """Return the EXIF block with the picture's size, cleaned again; None if there is none or it is broken."""
+    if not picture.metadata.exif:
+        return None
+    try:
+        with guard.quiet():
+            exif = Image.Exif()
+            exif.load(picture.metadata.exif)
+            first, sub, gps = _unfold(exif)
+            width, height = picture.size
+            sub |= {_WIDTH: width, _HEIGHT: height}
+            return _serialise(first, sub, gps, exif.endian)[0]
+    except Exception:  # bytes from an API user
+        return None
+
+
+def icc_for(picture: Picture) -> tuple[bytes | None, list[str]]:
+    """Return the picture's ICC profile if it fits its pixels, else None, and notes on why not."""
+    return color.usable_profile(picture.metadata.icc_profile, gray=picture.is_gray)
+
+
+def _orientation(exif: Image.Exif) -> int:
+    value = exif.get(_ORIENTATION)
+    return value if isinstance(value, int) and 1 <= value <= 8 else 1
+
+
+def _unfold(exif: Image.Exif) -> tuple[_Tags, _Tags, _Tags]:
+    """Return the tags worth keeping of the first, the Exif (with Interop as a dict) and the GPS IFD."""
+    dropped = _STORAGE_TAGS | {_ORIENTATION, _EXIF, _GPS, _INTEROP}
+    first = {tag: exif[tag] for tag in list(exif) if tag not in dropped}
+    sub = dict(exif.get_ifd(_EXIF))
+    gps = dict(exif.get_ifd(_GPS))
+    interop: _Tags = {}
+    if _INTEROP in sub:
+        try:
+            interop = dict(exif.get_ifd(_INTEROP))
+        except Exception:  # its offset points nowhere: the rest is still good
+            interop = {}
+    sub = {tag: value for tag, value in sub.items() if tag not in _STALE_EXIF_TAGS}
+    if interop:
+        sub[_INTEROP] = interop
+    return first, sub, gps
+
+
+def _serialise(first: _Tags, sub: _Tags, gps: _Tags, endian: str | None) -> tuple[bytes | None, bool]:
+    """Return an EXIF block of these tags (None without any), and whether all of them could be written."""
+
+    def block(first: _Tags, sub: _Tags, gps: _Tags) -> bytes:
+        exif = Image.Exif()
+        exif.endian = endian
+        for tag, value in {**first, _EXIF: sub, _GPS: gps}.items():
+            if value != {}:
+                exif[tag] = value
+        return exif.tobytes()
+
+    def writable(tags: _Tags, place: int) -> _Tags:
+        kept = {}
+        for tag, value in tags.items():
+            parts: list[_Tags] = [{}, {}, {}]
+            parts[place] = {tag: value}
+            try:
+                block(*parts)
+                kept[tag] = value
+            except Exception:  # a value of the wrong kind for its tag
+                continue
+        return kept
+
+    if not (first or sub or gps):
+        return None, True
+    try:
+        return block(first, sub, gps), True
+    except Exception:  # find the culprits
+        first, sub, gps = writable(first, 0), writable(sub, 1), writable(gps, 2)
+        return (block(first, sub, gps) if first or sub or gps else None), False
+
+
+def _exif_dpi(exif: Image.Exif) -> tuple[float, float] | None:
+    unit = {2: 1.0, 3: 2.54}.get(exif.get(ExifTags.Base.ResolutionUnit, 2))
+    x, y = exif.get(ExifTags.Base.XResolution), exif.get(ExifTags.Base.YResolution)
+    if unit is None or x is None or y is None:
+        return None
+    return _checked_dpi((float(x) * unit, float(y) * unit))
+
+
+def _checked_dpi(dpi: Any) -> tuple[float, float] | None:
+    try:
+        x, y = (float(value) for value in dpi)
+    except (TypeError, ValueError, ZeroDivisionError, OverflowError):  # also rationals with denominator 0
+        return None
+    if not all(math.isfinite(value) and 1 <= value <= _MAX_DPI for value in (x, y)):
+        return None
+    return x, y
+
+
+def _clean_xmp(packet: Any) -> tuple[bytes | None, list[str]]:
+    """Return the packet without orientation, sizes and thumbnails, and a note if it had to be dropped."""
+    if not packet or not isinstance(packet, str | bytes):
+        return None, []
+    try:
+        text = packet if isinstance(packet, str) else packet.decode("utf-8")
+    except UnicodeDecodeError:
+        return None, ["The XMP data is not UTF-8 and was dropped."]
+    if "Container:Directory" in text:  # lists pictures appended to the file (gain map, depth) by their length
+        return None, ["The XMP data describes further pictures in the file and was dropped."]
+    text = _STALE_XMP.sub("", text)
+    start = text.find(_THUMBNAILS[0])
+    while start >= 0 and (end := text.find(_THUMBNAILS[1], start)) >= 0:
+        text = text[:start] + text[end + len(_THUMBNAILS[1]) :]
+        start = text.find(_THUMBNAILS[0], start)
+    return text.rstrip("\0").encode(), []
