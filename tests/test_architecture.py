@@ -1,7 +1,7 @@
 """The house keeps its order: imports between rooms point one way, and torch stays out of planning.
 
-The table is the one of the design: a room may import rooms of a lower rank, and itself. Imports for types only
-(`if TYPE_CHECKING`) count for the order as well; for torch only what runs at import time counts.
+The table is the one of the design: a room may import rooms of a lower rank, and itself. Imports for types
+only (`if TYPE_CHECKING`) count for the order as well; for torch only what runs at import time counts.
 """
 
 from __future__ import annotations
@@ -88,7 +88,11 @@ def statements_at_import(body: list[ast.stmt]) -> Iterator[ast.stmt]:
 
 
 def test_every_room_is_in_the_table() -> None:
-    rooms = {p.name.removesuffix(".py") for p in PACKAGE.iterdir() if p.suffix == ".py" or (p / "__init__.py").exists()}
+    rooms = {
+        p.name.removesuffix(".py")
+        for p in PACKAGE.iterdir()
+        if p.suffix == ".py" or (p / "__init__.py").exists()
+    }
     assert rooms - {"_weights"} == set(RANKS)
 
 

@@ -1,0 +1,74 @@
+"""Names and formats of results: pure functions of what was asked and what the input is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from upscale.errors import UsageError
+from upscale.images.formats import OutputFormat, format_for
+from upscale.images.read import ImageInfo
+from upscale.jobs.destination import Destination, Kind
+from upscale.jobs.source import Source
+from upscale.options import DEFAULT_SCALE, FileOptions, TargetSize
+
+FALLBACK_FORMAT = "png"  # for inputs in formats that cannot be written: lossless, keeps alpha and 16 bits
+
+
+def size_label(size: TargetSize, output_size: tuple[int, int]) -> str:
+    """Return what a result's name says of its size: `8x`, `2.5x`, or `1920x1280` if pixels were asked for."""
+    if size.scale is not None:
+        return f"{size.scale:g}x"
+    if size == TargetSize():
+        return f"{DEFAULT_SCALE:g}x"
+    return f"{output_size[0]}x{output_size[1]}"
+
+
+def requested_format(destination: Destination, files: FileOptions) -> OutputFormat | None:
+    """Return the format that `--format` or the suffix of `-o FILE` asks for; None leaves it to each input.
+
+    Raises:
+        UsageError: An unknown format or suffix, or the two contradict each other.
+    """
+    asked = None if files.format is None else format_for(files.format)
+    if destination.kind is not Kind.FILE:
+        return asked
+    assert destination.path is not None
+    named = _writable(destination.path.suffix)
+    if asked is not None and named is not None and named is not asked:
+        raise UsageError(
+            f"--format {files.format} and the name {destination.path} contradict each other.",
+            hint="Give one of them, or make them agree.",
+        )
+    return asked or named or format_for(destination.path.suffix)  # the last one says which suffixes there are
+
+
+def format_of(source: Source, info: ImageInfo) -> OutputFormat:
+    """Return the format for the result of an input when none is asked for.
+
+    It is what the input's content says, not its suffix. Only where that cannot be written (MPO from phones,
+    which is JPEG with an appendix) the suffix counts, and PNG is what is left.
+    """
+    suffix = "" if source.path is None else source.path.suffix
+    return _writable(info.format) or _writable(suffix) or format_for(FALLBACK_FORMAT)
+
+
+def target_of(source: Source, destination: Destination, fmt: OutputFormat, label: str) -> Path | None:
+    """Return the file that the result of an input is written to; None is stdout."""
+    if destination.kind is Kind.STDOUT:
+        return None
+    if destination.kind is Kind.FILE:
+        return destination.path
+    suffix = "" if source.path is None else source.path.suffix
+    if _writable(suffix) is not fmt:  # else `photo.JPG` keeps its capitals
+        suffix = fmt.suffix
+    name = f"{source.stem}_{label}{suffix}"
+    if destination.path is not None:
+        return destination.path / name
+    return Path(name) if source.path is None else source.path.with_name(name)
+
+
+def _writable(name_or_suffix: str) -> OutputFormat | None:
+    try:
+        return format_for(name_or_suffix)
+    except UsageError:
+        return None

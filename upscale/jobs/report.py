@@ -1,0 +1,53 @@
+"""What became of each input, and the exit code that follows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from upscale.errors import ExitCode, UpscaleError
+from upscale.jobs.plan import Job
+from upscale.jobs.source import Source
+
+
+def exit_code_of(error: Exception) -> ExitCode:
+    """Return the exit code an error alone leads to; anything but an `UpscaleError` is a bug of ours."""
+    return error.exit_code if isinstance(error, UpscaleError) else ExitCode.BUG
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """The end of one input.
+
+    Attributes:
+        source: The input.
+        job: What was planned for it; None where planning already failed.
+        error: Why there is no result; None where there is one.
+        seconds: Wall-clock time from reading to writing.
+        notes: Sentences on what could not be kept.
+    """
+
+    source: Source
+    job: Job | None = None
+    error: Exception | None = None
+    seconds: float = 0.0
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Report:
+    """All outcomes, in the order of the inputs."""
+
+    outcomes: tuple[Outcome, ...]
+
+    @property
+    def failed(self) -> tuple[Outcome, ...]:
+        """Inputs without a result."""
+        return tuple(outcome for outcome in self.outcomes if outcome.error is not None)
+
+    @property
+    def exit_code(self) -> ExitCode:
+        """Of a single input its own error's code; of several PARTIAL as soon as one failed."""
+        errors = [outcome.error for outcome in self.outcomes if outcome.error is not None]
+        if not errors:
+            return ExitCode.OK
+        return exit_code_of(errors[0]) if len(self.outcomes) == 1 else ExitCode.PARTIAL

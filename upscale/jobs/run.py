@@ -1,0 +1,154 @@
+"""Carry a plan out: read, upscale, write, one input after the other.
+
+One bad file never stops the others. What concerns every file (no weights, no such device) does, and so does
+being interrupted; a file is either written whole or not at all.
+"""
+
+from __future__ import annotations
+
+import io
+import time
+from collections.abc import Callable
+from dataclasses import asdict
+from functools import cache
+from typing import TYPE_CHECKING, BinaryIO, Protocol
+
+from upscale.errors import DeviceError, UpscaleError
+from upscale.images.atomic import output_error
+from upscale.images.picture import Picture
+from upscale.images.read import read
+from upscale.images.write import encode, write
+from upscale.jobs.plan import Failure, Job, Plan
+from upscale.jobs.report import Outcome, Report
+from upscale.options import EngineOptions, FileOptions
+
+if TYPE_CHECKING:
+    from upscale.engine.progress import Progress
+
+
+class Engine(Protocol):
+    """What makes the pixels: `engine.Upscaler`, or in tests anything quicker."""
+
+    def upscale(
+        self, picture: Picture, size: tuple[int, int], progress: Callable[[Progress], None] | None = None
+    ) -> Picture:
+        """Return the picture at this (width, height) in pixels."""
+
+
+class Listener:
+    """Hears what happens; this one keeps quiet. Subclasses override what they show."""
+
+    def loaded(self, engine: Engine) -> None:
+        """The weights are there."""
+
+    def started(self, job: Job) -> None:
+        """A file is about to be read."""
+
+    def progressed(self, job: Job, progress: Progress) -> None:
+        """Some tiles of a file are done."""
+
+    def finished(self, outcome: Outcome) -> None:
+        """An input has ended, well or not."""
+
+
+def load_engine(options: EngineOptions) -> Engine:
+    """Return the real engine; imports torch and loads the weights.
+
+    Raises:
+        WeightsError: The model cannot be loaded.
+        DeviceError: The device is missing or cannot do what is asked.
+    """
+    from upscale.engine.upscaler import Upscaler
+
+    return Upscaler(**asdict(options))
+
+
+def run(
+    plan: Plan,
+    *,
+    load: Callable[[EngineOptions], Engine] = load_engine,
+    listener: Listener | None = None,
+    stdout: BinaryIO | None = None,
+) -> Report:
+    """Carry out a plan; failures of planning are reported first.
+
+    Args:
+        plan: What to do.
+        load: Makes the engine; called once, when the first input has been read.
+        listener: Hears of every step, on the calling thread.
+        stdout: Where a job without a target file writes.
+
+    Raises:
+        UpscaleError: The engine cannot be made, which concerns every file.
+        BrokenPipeError: Nobody reads stdout any more.
+    """
+    listener = listener or Listener()
+    request = plan.request
+
+    @cache
+    def engine() -> Engine:
+        made = load(request.engine)
+        listener.loaded(made)
+        return made
+
+    outcomes: dict[int, Outcome] = {}
+    for index, item in enumerate(plan.items):
+        if isinstance(item, Failure):
+            outcomes[index] = Outcome(item.source, error=item.error)
+            listener.finished(outcomes[index])
+    for index, item in enumerate(plan.items):
+        if isinstance(item, Job):
+            listener.started(item)
+            outcomes[index] = _carry_out(item, request.files, engine, listener, stdout)
+            listener.finished(outcomes[index])
+    return Report(tuple(outcomes[index] for index in range(len(plan.items))))
+
+
+def _carry_out(
+    job: Job, files: FileOptions, engine: Callable[[], Engine], listener: Listener, stdout: BinaryIO | None
+) -> Outcome:
+    began = time.perf_counter()
+    notes: tuple[str, ...] = ()
+    failure: Exception | None = None
+    try:
+        picture = read(job.source.content, max_mpix=files.max_input_mpix)
+        notes = picture.notes
+    except Exception as error:  # whatever a decoder of the wild says, the next file gets its turn
+        return Outcome(job.source, job, error, time.perf_counter() - began)
+    upscaler = engine()
+    try:
+        picture = upscaler.upscale(
+            picture, job.output_size, progress=lambda step: listener.progressed(job, step)
+        )
+        notes = picture.notes
+        notes += _deliver(job, picture, files, stdout)
+    except BrokenPipeError:
+        raise
+    except MemoryError:
+        failure = DeviceError(
+            f"There is not enough memory for {job.source.name} at {job.output_size[0]}x{job.output_size[1]}.",
+            hint="Ask for a smaller --scale.",
+        )
+    except Exception as error:
+        failure = error
+    return Outcome(job.source, job, failure, time.perf_counter() - began, notes)
+
+
+def _deliver(job: Job, picture: Picture, files: FileOptions, stdout: BinaryIO | None) -> tuple[str, ...]:
+    """Write a result; return what its format could not hold."""
+    try:
+        if job.target is not None:
+            job.target.parent.mkdir(parents=True, exist_ok=True)
+            return write(
+                picture, job.target, format=job.format, quality=files.quality, overwrite=files.overwrite
+            )
+        assert stdout is not None, "a plan that writes to stdout needs one"
+        whole = io.BytesIO()  # so that an encoder's failure leaves nothing half-written in the pipe
+        notes = encode(picture, whole, format=job.format, quality=files.quality)
+        stdout.write(whole.getbuffer())
+        stdout.flush()
+        return notes
+    except (UpscaleError, BrokenPipeError):
+        raise
+    except OSError as error:  # the folder could not be made, or stdout is full
+        raise output_error(job.target_name, error) from error
