@@ -1,0 +1,68 @@
+"""Noise that is a function of the place: the same under a pixel whatever tile, batch or device asks for it.
+
+The plane is cut into blocks of 64 pixels. Each block has its own stream of the counter-based generator Philox
+(Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC 2011), keyed by (seed, stage, step) and
+counted from the block's position. NumPy promises the stream of Philox for good, but not what its
+`Generator` makes of it: so the Gaussians are made here, which is also three times faster.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+BLOCK_PX = 64
+INITIAL = -1  # the step whose noise makes the x that sampling starts from
+
+_WORD = 1 << 64
+
+
+@dataclass(frozen=True)
+class NoiseField:
+    """Unit Gaussian white noise over an unbounded plane, one plane per step.
+
+    Attributes:
+        seed: 0 to 2^64-1.
+        stage: Index of the cascade stage, from 0.
+        channels: Colour channels.
+    """
+
+    seed: int
+    stage: int = 0
+    channels: int = 3
+
+    def window(self, step: int, y: int, x: int, height: int, width: int) -> npt.NDArray[np.float32]:
+        """Return the noise of a rectangle, [channels, height, width] float32.
+
+        Args:
+            step: 0 and up for the draw between sigmas[step] and sigmas[step + 1]; `INITIAL` for the start.
+            y: Row of the upper left pixel; may be negative (padding outside the picture).
+            x: Column of the upper left pixel; may be negative.
+            height: Rows.
+            width: Columns.
+        """
+        out = np.empty((self.channels, height, width), dtype=np.float32)
+        for row in range(y // BLOCK_PX, -(-(y + height) // BLOCK_PX)):
+            for column in range(x // BLOCK_PX, -(-(x + width) // BLOCK_PX)):
+                top, left = row * BLOCK_PX - y, column * BLOCK_PX - x  # of the block, in the window
+                inside = np.s_[max(top, 0) : top + BLOCK_PX, max(left, 0) : left + BLOCK_PX]
+                taken = np.s_[max(-top, 0) : height - top, max(-left, 0) : width - left]
+                out[:, *inside] = self._block(step, row, column)[:, *taken]
+        return out
+
+    def _block(self, step: int, row: int, column: int) -> npt.NDArray[np.float32]:
+        assert step >= INITIAL and self.stage >= 0
+        stream = np.random.Philox(
+            key=np.array([self.seed, (self.stage << 32) + step + 1], dtype=np.uint64),
+            counter=np.array([0, 0, row % _WORD, column % _WORD], dtype=np.uint64),  # word 0 counts the draws
+        )
+        count = self.channels * BLOCK_PX * BLOCK_PX
+        bits = stream.random_raw(count // 2).view(np.uint32).reshape(2, -1)
+        # Box and Muller (1958), in float32. A half is added because the log of 0 is not wanted.
+        radius = np.sqrt(-2 * np.log((bits[0].astype(np.float32) + np.float32(0.5)) * np.float32(2**-32)))
+        angle = bits[1].astype(np.float32) * np.float32(2 * math.pi * 2**-32)
+        normals: npt.NDArray[np.float32] = np.stack([radius * np.cos(angle), radius * np.sin(angle)])
+        return normals.reshape(self.channels, BLOCK_PX, BLOCK_PX)

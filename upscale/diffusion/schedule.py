@@ -1,0 +1,205 @@
+"""How much noise there is when: beta schedules, gamma and sigma, sigma grids. Knows no images and no torch.
+
+Everywhere x = x0 + sigma * eps. SR3 (arXiv 2104.07636) speaks of gamma = prod(1 - beta) and of
+sqrt(gamma) x0 + sqrt(1 - gamma) eps, which is sqrt(gamma) * x with gamma = 1 / (1 + sigma^2). All numbers
+here are float64: at sigma 150 a network's input and its told level must still be exact to float32.
+"""
+
+from __future__ import annotations
+
+import difflib
+import math
+from collections.abc import Callable
+from functools import partial
+from typing import TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from upscale.errors import UsageError
+
+T = TypeVar("T")
+Float64 = npt.NDArray[np.float64]
+
+MIN_GAMMA = 1e-10  # a chain may end at gamma 0 (jsd does), which no sigma expresses; this is sigma 1e5
+
+
+# --- betas of discrete chains ---------------------------------------------------------------------------
+
+
+def _power(steps: int, start: float, end: float, *, power: float) -> Float64:
+    """Linear in beta^(1/power); power 2 is also called scaled_linear."""
+    betas: Float64 = np.linspace(start ** (1 / power), end ** (1 / power), steps) ** power
+    return betas
+
+
+def _warmup(steps: int, start: float, end: float, *, fraction: float) -> Float64:
+    """Linear over the first `fraction` of the steps, then constant."""
+    betas = np.full(steps, end, dtype=np.float64)
+    rising = int(steps * fraction)
+    betas[:rising] = np.linspace(start, end, rising)
+    return betas
+
+
+def _jsd(steps: int, start: float, end: float) -> Float64:
+    """1/T, 1/(T-1), ..., 1 (Sohl-Dickstein et al., arXiv 1503.03585); ends at gamma 0, has no parameters."""
+    betas: Float64 = 1.0 / np.linspace(steps, 1, steps)
+    return betas
+
+
+def _cosine(steps: int, start: float, end: float) -> Float64:
+    """Nichol and Dhariwal, arXiv 2102.09672, equation 17; has no parameters."""
+    offset = 8e-3
+    t = np.arange(steps + 1, dtype=np.float64) / steps + offset
+    gammas = np.cos(t / (1 + offset) * math.pi / 2) ** 2
+    betas: Float64 = np.clip(1 - gammas[1:] / gammas[:-1], 0, 0.999)
+    return betas
+
+
+BETAS: dict[str, Callable[[int, float, float], Float64]] = {
+    "linear": partial(_power, power=1),
+    "quad": partial(_power, power=2),
+    "const": partial(_warmup, fraction=0),
+    "warmup10": partial(_warmup, fraction=0.1),
+    "warmup50": partial(_warmup, fraction=0.5),
+    "jsd": _jsd,
+    "cosine": _cosine,
+}
+"""(steps, first beta, last beta) -> betas [steps]. One row per kind."""
+
+
+def make_betas(kind: str, steps: int, start: float = 1e-6, end: float = 1e-2) -> Float64:
+    """Return the betas of a chain, [steps], index 0 next to the image.
+
+    Args:
+        kind: A key of `BETAS`.
+        steps: Length T of the chain.
+        start: First beta; `const`, `jsd` and `cosine` do not use it.
+        end: Last beta; `jsd` and `cosine` do not use it.
+
+    Raises:
+        UsageError: There is no such kind.
+    """
+    return _lookup(BETAS, kind, "beta schedule")(steps, start, end)
+
+
+def betas_to_gammas(betas: Float64) -> Float64:
+    """Return gamma_t = prod_{s <= t} (1 - beta_s), [T], falling."""
+    return np.cumprod(1.0 - betas, dtype=np.float64)
+
+
+# --- gamma and sigma ------------------------------------------------------------------------------------
+
+
+def gamma_to_sigma(gamma: float) -> float:
+    """Return sigma = sqrt((1 - gamma) / gamma); gamma in [0, 1], taken as `MIN_GAMMA` below that."""
+    gamma = max(gamma, MIN_GAMMA)
+    return math.sqrt((1 - gamma) / gamma)
+
+
+def sigma_to_gamma(sigma: float) -> float:
+    """Return gamma = 1 / (1 + sigma^2)."""
+    return 1 / (1 + sigma * sigma)
+
+
+def draw_gammas(gammas: Float64, count: int, rng: np.random.Generator) -> Float64:
+    """Return noise levels for training, [count]: SR3's p(gamma) = sum_t (1/T) U(gamma_{t-1}, gamma_t).
+
+    So t is uniform over the chain and gamma uniform between the neighbours, with gamma_0 = 1 (section 2.4).
+    """
+    t = rng.integers(1, len(gammas) + 1, count)
+    bounds = np.concatenate([[1.0], gammas])
+    levels: Float64 = rng.uniform(bounds[t], bounds[t - 1])
+    return levels
+
+
+# --- sigma grids for sampling ---------------------------------------------------------------------------
+
+GRIDS: dict[str, Callable[..., list[float]]] = {}
+"""(steps, **its own parameters) -> strictly falling sigmas without the final 0, for `samplers.sample`."""
+
+
+def grid(name: str) -> Callable[[Callable[..., list[float]]], Callable[..., list[float]]]:
+    """Register a sigma grid under `name`."""
+
+    def register(function: Callable[..., list[float]]) -> Callable[..., list[float]]:
+        assert name not in GRIDS, name
+        GRIDS[name] = function
+        return function
+
+    return register
+
+
+def make_grid(name: str, steps: int, **parameters: float | str) -> list[float]:
+    """Return `steps` strictly falling sigmas of a grid of `GRIDS`, without the final 0.
+
+    Raises:
+        UsageError: There is no such grid, or it cannot have so many steps.
+    """
+    return _lookup(GRIDS, name, "sigma grid")(steps, **parameters)
+
+
+@grid("trigonometric")
+def trigonometric_grid(steps: int, *, power: float = 1.0, sigma_max: float = 100.0) -> list[float]:
+    """Return sigma_i = tan(pi t_i / 2) with t_i = t_max (1 - (i/n)^power) and tan(pi t_max / 2) = sigma_max.
+
+    t is the cosine schedule's time: sqrt(gamma) = cos(pi t / 2). Powers above 1 put more steps near pure
+    noise. Scaling t by t_max (0.9936 for sigma_max 100) instead of clamping sigma keeps the grid strictly
+    falling for any number of steps.
+    """
+    t_max = math.atan(sigma_max) * 2 / math.pi
+    times = [t_max * (1 - (i / steps) ** power) for i in range(steps)]
+    return [sigma_max, *(math.tan(math.pi / 2 * t) for t in times[1:])]
+
+
+@grid("edm")
+def edm_grid(
+    steps: int, *, sigma_min: float = 0.002, sigma_max: float = 80.0, rho: float = 7.0
+) -> list[float]:
+    """Return the grid of Karras et al., linear in sigma^(1/rho), both ends included.
+
+    arXiv 2206.00364, equation 5. A single step is `sigma_max`.
+    """
+    low, high = sigma_min ** (1 / rho), sigma_max ** (1 / rho)
+    return [sigma_max, *((high + i / (steps - 1) * (low - high)) ** rho for i in range(1, steps))]
+
+
+@grid("discrete")
+def discrete_grid(
+    steps: int | None = None,
+    *,
+    betas: str = "linear",
+    length: int = 2000,
+    start: float = 1e-6,
+    end: float = 1e-2,
+) -> list[float]:
+    """Return the levels of a discrete chain from the noisiest to the cleanest, evenly spaced in its index.
+
+    Args:
+        steps: How many of the levels, from the last index down to 0; None takes all. A single step is the
+            noisiest.
+        betas: Kind of the chain's beta schedule, a key of `BETAS`.
+        length: Length T of the chain.
+        start: First beta.
+        end: Last beta.
+
+    Raises:
+        UsageError: More steps than levels, or no such schedule.
+    """
+    gammas = betas_to_gammas(make_betas(betas, length, start, end))
+    if steps is None:
+        steps = length
+    if steps > length:
+        raise UsageError(
+            f"{steps} steps are more than the {length} noise levels of this model.",
+            hint=f"Ask for at most {length} steps.",
+        )
+    return [gamma_to_sigma(float(gammas[t])) for t in np.linspace(length - 1, 0, steps).round().astype(int)]
+
+
+def _lookup(table: dict[str, T], name: str, what: str) -> T:
+    if name not in table:
+        near = difflib.get_close_matches(name, table, n=1)
+        guess = f"Did you mean {near[0]}? " if near else ""
+        raise UsageError(f"There is no {what} {name!r}.", hint=f"{guess}Choose from {', '.join(table)}.")
+    return table[name]
