@@ -68,6 +68,31 @@ def test_order_of_convergence(name: str, order: int) -> None:
         assert coarse / fine == pytest.approx(2**order, rel=0.12)
 
 
+def test_dpmpp_2m_is_the_papers_formula_on_uneven_steps() -> None:
+    """Lu et al., algorithm 2, in the paper's own variables alpha, sigma, lambda = log(alpha / sigma)."""
+    sigmas = [20.0, 9.0, 0.7, 0.5]
+    alpha = [1 / math.sqrt(1 + s * s) for s in sigmas]
+    beta = [s * a for s, a in zip(sigmas, alpha, strict=True)]  # the paper's sigma
+    lam = [math.log(a / b) for a, b in zip(alpha, beta, strict=True)]
+    images = [0.3, -0.4, 0.9, 0.1]  # what a network might say at each level
+    seen: list[float] = []
+
+    def denoiser(x: Tensor, sigma: float) -> Tensor:
+        seen.append(x.item())
+        return scalar(images[len(seen) - 1])
+
+    sample("dpmpp_2m", denoiser, scalar(5.0), sigmas, lambda k: scalar(0.0))
+    y = [alpha[0] * 5.0]
+    for i in (1, 2, 3):
+        h = lam[i] - lam[i - 1]
+        estimate = images[i - 1]
+        if i > 1:
+            r = (lam[i - 1] - lam[i - 2]) / h
+            estimate = (1 + 1 / (2 * r)) * images[i - 1] - 1 / (2 * r) * images[i - 2]
+        y.append(beta[i] / beta[i - 1] * y[-1] - alpha[i] * math.expm1(-h) * estimate)
+    assert [a * x for a, x in zip(alpha, seen, strict=True)] == pytest.approx(y, abs=1e-12)
+
+
 def test_second_order_is_better_at_few_steps() -> None:
     sigmas = edm_grid(8, sigma_min=0.02, sigma_max=20.0)
     assert flow_error("dpmpp_2m", sigmas) < 0.5 * flow_error("ddim", sigmas)
