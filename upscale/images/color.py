@@ -10,6 +10,7 @@ import io
 from PIL import Image, ImageCms
 
 _TO_SRGB = ImageCms.Intent.RELATIVE_COLORIMETRIC
+_MODES = {"RGB": "RGB", "GRAY": "L"}
 _FLAGS = ImageCms.Flags.BLACKPOINTCOMPENSATION  # else a print's black becomes grey on the screen
 
 
@@ -17,7 +18,10 @@ def profile_space(icc_profile: bytes) -> str | None:
     """Return the colour space of a profile (`RGB`, `GRAY`, `CMYK`, `Lab`, …); None if it is broken."""
     try:
         profile = ImageCms.ImageCmsProfile(io.BytesIO(icc_profile))
-        return profile.profile.xcolor_space.strip()
+        space = profile.profile.xcolor_space.strip()
+        if space in _MODES:  # a truncated profile opens, but no transform can be made of it
+            ImageCms.buildTransform(profile, ImageCms.createProfile("sRGB"), _MODES[space], "RGB")
+        return space
     except Exception:  # broken in any way: lcms, its binding and Pillow raise half a dozen types
         return None
 

@@ -52,7 +52,8 @@ def resize(
     assert min(width, height, channels, *size) >= 1, (pixels.shape, size)
     left, top, right, bottom = box if box is not None else (0.0, 0.0, float(width), float(height))
     assert 0 <= left < right and 0 <= top < bottom, box
-    margin = (max(0, math.ceil(right) - width), max(0, math.ceil(bottom) - height))
+    margin = (_beyond(right, width), _beyond(bottom, height))
+    right, bottom = min(right, width + margin[0]), min(bottom, height + margin[1])
 
     def resampled(plane: npt.NDArray[Any]) -> Image.Image:
         image = _extended(plane, margin)
@@ -72,6 +73,11 @@ def resize(
             np.clip(values, 0, 65535, out=values)
         result[..., channel] = values  # truncates for uint16: that is the floor of value + 0.5
     return result
+
+
+def _beyond(edge: float, side: int) -> int:
+    """Return by how many whole pixels a box edge lies beyond the side; rounding noise does not count."""
+    return max(0, math.ceil(edge - side - 1e-6))
 
 
 def _extended(plane: npt.NDArray[Any], margin: tuple[int, int]) -> Image.Image:

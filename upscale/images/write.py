@@ -20,7 +20,7 @@ from upscale.images.picture import Picture
 from upscale.images.pil import pixels_to_pil
 
 _XMP_TAG, _PREDICTOR_TAG = 700, 317
-_HORIZONTAL_DIFFERENCING = 2  # TIFF 6.0, section 14: a third off the size of deflated photos
+_HORIZONTAL_DIFFERENCING = 2  # TIFF 6.0, section 14: a third off the size of photos
 
 
 def write(
