@@ -3,7 +3,7 @@
 The plane is cut into blocks of 64 pixels. Each block has its own stream of the counter-based generator Philox
 (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC 2011), keyed by (seed, stage, step) and
 counted from the block's position. NumPy promises the stream of Philox for good, but not what its
-`Generator` makes of it: so the Gaussians are made here, which is also three times faster.
+`Generator` makes of it: so the Gaussians are made here.
 """
 
 from __future__ import annotations

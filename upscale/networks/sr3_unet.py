@@ -223,6 +223,7 @@ class SR3UNet(nn.Module):
     def __init__(self, config: SR3UNetConfig) -> None:
         super().__init__()
         self.config = config
+        self.multiple_of = config.multiple_of
         inner = config.inner_channel
         self.noise_level_mlp = LevelMLP(inner) if config.with_noise_level_emb else None
         widths = [inner * multiplier for multiplier in config.channel_multipliers]
@@ -258,7 +259,7 @@ class SR3UNet(nn.Module):
         """Return the prediction for a noisy image.
 
         Args:
-            x: [B, C, H, W] noisy image, unit variance; sides multiples of `config.multiple_of`.
+            x: [B, C, H, W] noisy image, unit variance; sides multiples of `multiple_of`.
             level: [1 or B] or [1 or B, 1] noise level, sqrt(gamma) for the public weights; None where the
                 network is not told it.
             cond: [B, in_channel - C, H, W] condition, in front of the noisy image; None if there is none.
@@ -268,7 +269,7 @@ class SR3UNet(nn.Module):
         """
         h = x if cond is None else torch.cat([cond, x], dim=1)
         assert h.shape[1] == self.config.in_channel, h.shape
-        assert all(side % self.config.multiple_of == 0 for side in h.shape[2:]), h.shape
+        assert all(side % self.multiple_of == 0 for side in h.shape[2:]), h.shape
         embedding = None
         if self.noise_level_mlp is not None:
             assert level is not None, "this network is told the noise level"
