@@ -1,16 +1,15 @@
 """What the denoiser is told besides the noisy image: the upsampled LR image and its augmentation.
 
-Conditioning augmentation (CDM, arXiv 2106.15282): Gaussian noise of a known level on the LR image, in training of
-random level, at use between the stages of a cascade and on noisy input.
+Conditioning augmentation (CDM, arXiv 2106.15282): Gaussian noise of a known level on the LR image, in
+training of random level, at use between the stages of a cascade and on noisy input.
 """
 
 from __future__ import annotations
 
-import math
-
-import torch
 from torch import Tensor
 from torch.nn import functional as F
+
+from upscale.diffusion.denoiser import trigonometric_level
 
 
 def upsample_bicubic(lr: Tensor, scale: int) -> Tensor:
@@ -18,16 +17,10 @@ def upsample_bicubic(lr: Tensor, scale: int) -> Tensor:
     return F.interpolate(lr.float(), scale_factor=scale, mode="bicubic", antialias=True)
 
 
-def level_of(sigma: float | Tensor) -> float | Tensor:
-    """Return 2/pi atan(sigma), the noise level in [0, 1) of the trigonometric schedule (1 is pure noise)."""
-    if isinstance(sigma, Tensor):
-        return torch.atan(sigma) * (2 / math.pi)
-    return 2 / math.pi * math.atan(sigma)
+def augmentation_level(sigma_aug: float) -> float:
+    """Return the level in [0, 1) that tells of conditioning noise, std `sigma_aug` in [-1, 1] units.
 
-
-def augmentation_level(sigma_aug: float | Tensor) -> float | Tensor:
-    """Return the level in [0, 1) that tells of conditioning noise with std `sigma_aug` ([-1, 1] units).
-
-    Useful levels are small (0.01 to 0.2), so they are spread by a factor of 10 before the arc tangent.
+    Useful levels are small (0.01 to 0.2), so they are spread by a factor of 10 on the way to the schedule's
+    time.
     """
-    return level_of(10 * sigma_aug)
+    return trigonometric_level(10 * sigma_aug)

@@ -1,9 +1,10 @@
 """Which stages a cascade runs, as pure data; torch is not imported here.
 
-A scale up to the model's own (4) is one stage and a resize down. Up to its square (16) it is two: 4x, a resize by
-scale/16, 4x again, so that the second stage sees what it was trained on (sharp, antialiased pixels) and costs what
-its output needs. Beyond, the rule repeats. The picture between two stages covers the output grid exactly: its pixel
-pitch is `model_scale` output pixels, and what sticks out at the right and the bottom is cropped at the end.
+A scale up to the model's own (4) is one stage and a resize down. Up to its square (16) it is two: 4x, a
+resize by scale/16, 4x again, so that the second stage sees what it was trained on (sharp, antialiased pixels)
+and costs what its output needs. Beyond, the rule repeats. The picture between two stages covers the output
+grid exactly: its pixel pitch is `model_scale` output pixels, and what sticks out at the right and the bottom
+is cropped at the end.
 """
 
 from __future__ import annotations
@@ -23,8 +24,8 @@ class StagePlan:
         input_size: (width, height) in pixels that the model is given.
         output_size: (width, height) in pixels that it makes, `model_scale` times `input_size`.
         resize_from: The box (width, height), in pixels of the previous stage's output, that is resized to
-            `input_size` before this stage; fractional, and up to a few pixels larger than that output (its edge
-            is repeated there). None: the output's top left `input_size` is taken as it is.
+            `input_size` before this stage; fractional, and up to a few pixels larger than that output (its
+            edge is repeated there). None: the output's top left `input_size` is taken as it is.
     """
 
     index: int
@@ -74,7 +75,8 @@ def plan_cascade(
     while any(inp * model_scale**count < out for inp, out in zip(input_size, output_size, strict=True)):
         count += 1
 
-    # Input sizes of the stages after the first, from the last one back: each makes at least what the next needs.
+    # Input sizes of the stages after the first, from the last one back: each makes at least what the next
+    # needs.
     needed: list[tuple[int, int]] = []
     size = output_size
     for _ in range(count - 1):

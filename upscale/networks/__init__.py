@@ -22,15 +22,14 @@ class Arch:
     """What the rest of the house needs to know about an architecture.
 
     Attributes:
-        build: Makes the network from the `network` table of a model's config; raises `TypeError` or `ValueError`
-            on a table it does not understand.
-        multiple_of: Sides of what the network is given must be multiples of this many pixels (of its input).
+        build: Makes the network from the `network` table of a model's config; raises `TypeError` or
+            `ValueError` on a table it does not understand. The network's `multiple_of` says what the sides of
+            the noisy image that it is given must be multiples of, in pixels.
         local: Whether every output pixel depends on a bounded neighbourhood only (no statistics over pixels,
             no attention), so that tiles with a halo give the untiled picture.
     """
 
     build: Callable[[Mapping[str, Any]], nn.Module]
-    multiple_of: int
     local: bool
 
 

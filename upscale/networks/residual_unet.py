@@ -1,11 +1,12 @@
 """The embedded network: SR3's denoiser on the residual, computed at low resolution.
 
-The noisy residual enters as `pixel_unshuffle(scale)` and leaves the same way, so all computing is at the size of
-the low-resolution (LR) image (patchified diffusion U-Nets: simple diffusion, arXiv 2301.11093). The LR image's
-features are computed once (`encode`) and serve every refinement step (`forward`). Nothing looks at statistics over
-pixels: the only normalisation is an RMS norm over the channels of each pixel, so every output depends on a bounded
-neighbourhood and tiles with a halo give the untiled picture. The noise level acts through a scale and shift behind
-the first convolution of each block (FiLM), which folds into that convolution where a batch shares one level.
+The noisy residual enters as `pixel_unshuffle(scale)` and leaves the same way, so all computing is at the size
+of the low-resolution (LR) image (patchified diffusion U-Nets: simple diffusion, arXiv 2301.11093). The LR
+image's features are computed once (`encode`) and serve every refinement step (`forward`). Nothing looks at
+statistics over pixels: the only normalisation is an RMS norm over the channels of each pixel, so every output
+depends on a bounded neighbourhood and tiles with a halo give the untiled picture. The noise level acts
+through a scale and shift behind the first convolution of each block (FiLM), which folds into that convolution
+where a batch shares one level.
 
 This file knows nothing of schedules, samplers or what is predicted.
 """
@@ -66,12 +67,13 @@ def rms_norm(x: Tensor) -> Tensor:
 
 
 class Conv2d(nn.Conv2d):
-    """A convolution with "same" padding that computes in its input's dtype, whatever its weights are stored in."""
+    """A convolution with "same" padding that computes in its input's dtype, not its weights'."""
 
     def __init__(self, inputs: int, outputs: int, kernel: int = 3, stride: int = 1) -> None:
         super().__init__(inputs, outputs, kernel, stride=stride, padding=kernel // 2)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Return [B, outputs, H / stride, W / stride]."""
         assert self.bias is not None
         return self._conv_forward(x, self.weight.to(x.dtype), self.bias.to(x.dtype))
 
@@ -96,8 +98,11 @@ class LevelEmbedding(nn.Module):
         self.out = nn.Linear(channels, channels)
 
     def forward(self, level: Tensor) -> Tensor:
+        """Return [B, channels] for levels [B] in [0, 1]."""
         frequencies = math.pi * torch.arange(FREQUENCIES, device=level.device, dtype=torch.float32)
-        waves = torch.cos(level.float()[:, None] * frequencies)  # [B, FREQUENCIES], in float32: levels are close
+        waves = torch.cos(
+            level.float()[:, None] * frequencies
+        )  # [B, FREQUENCIES], in float32: levels are close
         weight = self.hidden.weight
         return F.silu(self.out(F.silu(self.hidden(waves.to(weight.dtype)))))
 
@@ -116,6 +121,7 @@ class Block(nn.Module):
             self.conv2.weight.mul_(0.2)  # blocks start near the identity
 
     def forward(self, x: Tensor, embedding: Tensor) -> Tensor:
+        """Return [B, channels, H, W], as x is, for an embedding [1 or B, channels of embedding]."""
         scale, shift = self.film(embedding).chunk(2, dim=1)
         h = F.leaky_relu_(self.conv1.modulated(rms_norm(x), scale, shift), NEGATIVE_SLOPE)
         return x + self.conv2(h)
@@ -128,6 +134,7 @@ class Blocks(nn.ModuleList):
         super().__init__(Block(channels, embedding) for _ in range(count))
 
     def forward(self, x: Tensor, embedding: Tensor) -> Tensor:
+        """Return x after all blocks."""
         for block in self:
             x = block(x, embedding)
         return x
@@ -148,6 +155,7 @@ class Encoder(nn.Module):
         self.inner_out = Conv2d(inner, inner)
 
     def forward(self, lr: Tensor, level: Tensor) -> Features:
+        """As `ResidualUNet.encode`."""
         embedding = self.embed(level)
         h = self.outer(self.stem(lr), embedding)  # [B, width, H, W]
         g = self.inner(self.down(rms_norm(h)), embedding)  # [B, inner_width, H/2, W/2]
@@ -155,10 +163,9 @@ class Encoder(nn.Module):
 
 
 class ResidualUNet(nn.Module):
-    """The denoiser. See the module docstring.
+    """The denoiser. See the module docstring."""
 
-    H and W must be even.
-    """
+    multiple_of = 2  # one level below the LR size
 
     def __init__(self, config: ResidualUNetConfig) -> None:
         super().__init__()
@@ -210,4 +217,4 @@ def build(table: Mapping[str, Any]) -> ResidualUNet:
     return ResidualUNet(ResidualUNetConfig(**table))
 
 
-ARCH = Arch(build=build, multiple_of=2, local=True)
+ARCH = Arch(build=build, local=True)

@@ -11,11 +11,15 @@ This file knows nothing of schedules, samplers or what is predicted.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from upscale.networks import Arch
 
 
 @dataclass(frozen=True)
@@ -285,3 +289,11 @@ class SR3UNet(nn.Module):
                 h = torch.cat([h, skips.pop()], dim=1)
             h = _through(layer, h, embedding)
         return self.final_conv(h)
+
+
+def build(table: Mapping[str, Any]) -> SR3UNet:
+    """Return the network that a config's `network` table describes."""
+    return SR3UNet(SR3UNetConfig(**table))
+
+
+ARCH = Arch(build=build, local=False)  # group normalisation and attention look at the whole tile

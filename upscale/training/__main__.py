@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Annotated
 
 import torch
 import typer
 from rich.console import Console
+from rich.table import Table
 
+from upscale.metrics.lpips import LPIPS
+from upscale.models.checkpoint import sha256_of
+from upscale.models.restorer import Restorer
 from upscale.training import recipe as recipes
 from upscale.training.data import Photos
-from upscale.training.train import Report, train
+from upscale.training.evaluate import Setting, evaluate
+from upscale.training.export import export
+from upscale.training.train import DTYPES, Report, train
 
 app = typer.Typer(no_args_is_help=True, add_completion=False)
 console = Console(stderr=True)
@@ -25,13 +33,17 @@ def main() -> None:
 @app.command("train")
 def train_command(
     recipe: Annotated[str, typer.Argument(help="Name of a committed recipe, or a .toml file.")],
-    photos: Annotated[list[Path], typer.Argument(help="Folders of photographs.", exists=True, file_okay=False)],
+    photos: Annotated[
+        list[Path], typer.Argument(help="Folders of photographs.", exists=True, file_okay=False)
+    ],
     run: Annotated[Path, typer.Option(help="Folder of the run; what is found there is continued.")],
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
     threads: Annotated[int, typer.Option(help="CPU threads; 0 takes all.")] = 0,
     steps: Annotated[int | None, typer.Option(help="Stop at this total number of steps.")] = None,
     minutes: Annotated[float | None, typer.Option(help="Stop after so many minutes.")] = None,
-    decay_from: Annotated[int | None, typer.Option(help="Step from which the rate decays to 0 at --steps.")] = None,
+    decay_from: Annotated[
+        int | None, typer.Option(help="Step from which the rate decays to 0 at --steps.")
+    ] = None,
 ) -> None:
     """Train a model, or go on training it."""
     if threads:
@@ -47,8 +59,67 @@ def train_command(
         )
 
     train(
-        chosen, images, run, device=device, steps=steps, minutes=minutes, decay_from=decay_from, on_report=show
+        chosen,
+        images,
+        run,
+        device=device,
+        steps=steps,
+        minutes=minutes,
+        decay_from=decay_from,
+        on_report=show,
     )
+
+
+@app.command("evaluate")
+def evaluate_command(
+    model: Annotated[str, typer.Argument(help="A model by name or path.")],
+    photos: Annotated[Path, typer.Argument(help="Folder of photographs.", exists=True, file_okay=False)],
+    settings: Annotated[str, typer.Option(help="Samplers and steps.")] = "ddim:1,ddim:2,ddim:4,ddim:8",
+    lpips: Annotated[Path | None, typer.Option(help="Weights of LPIPS (AlexNet), safetensors.")] = None,
+    power: Annotated[float | None, typer.Option(help="Another power of the noise grid.")] = None,
+    limit: Annotated[int | None, typer.Option(help="Only so many photographs.")] = None,
+    dtype: Annotated[str, typer.Option(help="fp32 or bf16.")] = "bf16",
+    threads: Annotated[int, typer.Option(help="CPU threads; 0 takes all.")] = 0,
+) -> None:
+    """Print a model's scores beside bicubic's, and the same as one JSON line."""
+    if threads:
+        torch.set_num_threads(threads)
+    restorer = Restorer.load(model, DTYPES[dtype], torch.device("cpu"))
+    if power is not None:
+        restorer.config = replace(restorer.config, grid={**restorer.config.grid, "power": power})
+    chosen = [Setting(None), *(Setting(n, int(k)) for n, k in (s.split(":") for s in settings.split(",")))]
+    scores = evaluate(restorer, photos, chosen, LPIPS.from_file(lpips) if lpips else None, limit)
+    table = Table("setting", "PSNR-Y", "LPIPS", "drift")
+    for setting, score in scores.items():
+        distance = "-" if score.lpips is None else f"{score.lpips:.4f}"
+        table.add_row(str(setting), f"{score.psnr_y:.3f}", distance, f"{score.drift:.2f}")
+    console.print(table)
+    print(json.dumps({str(setting): asdict(score) for setting, score in scores.items()}))
+
+
+@app.command("export")
+def export_command(
+    recipe: Annotated[str, typer.Argument(help="The run's recipe.")],
+    run: Annotated[Path, typer.Argument(help="Folder of the run.", exists=True, file_okay=False)],
+    folder: Annotated[Path, typer.Argument(help="Model folder to write.")],
+    steps: Annotated[int, typer.Option(help="Default number of steps.")] = 4,
+    sampler: Annotated[str, typer.Option(help="Default sampler.")] = "ddim",
+    power: Annotated[float, typer.Option(help="Power of the noise grid.")] = 2.0,
+    halo: Annotated[int, typer.Option(help="Halo of tiles in input pixels.")] = 16,
+    stage_noise: Annotated[float, typer.Option(help="Augmentation between stages, in [-1, 1] units.")] = 0.0,
+) -> None:
+    """Write a run's averaged weights as a model folder, and print its row for the catalogue."""
+    weights = export(
+        recipes.load(recipe),
+        run,
+        folder,
+        steps=steps,
+        sampler=sampler,
+        power=power,
+        halo_px=halo,
+        stage_noise=stage_noise,
+    )
+    print(f'[{folder.name}]\nsha256 = "{sha256_of(weights)}"\nsize = {weights.stat().st_size}')
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """Photos in memory and random crops of them.
 
-All photos are decoded once and kept as uint8, on the training device. Which crops a step sees depends only on the
-generator it is given, so a resumed run goes on exactly where it stopped.
+All photos are decoded once and kept as uint8, on the training device. Which crops a step sees depends only on
+the generator it is given, so a resumed run goes on exactly where it stopped.
 """
 
 from __future__ import annotations
@@ -75,7 +75,9 @@ class Photos:
             top, left = int(u[1] * (height - source + 1)), int(u[2] * (width - source + 1))
             crop = image[:, top : top + source, left : left + source].float()
             if source != side:
-                crop = F.interpolate(crop[None], size=(side, side), mode="bicubic", antialias=True)[0].clamp_(0, 255)
+                crop = F.interpolate(crop[None], size=(side, side), mode="bicubic", antialias=True)[0].clamp_(
+                    0, 255
+                )
             if u[3] < 0.5:
                 crop = crop.flip(2)
             if u[4] < 0.5:

@@ -1,7 +1,8 @@
 """HR crops -> the LR images that a network is trained to restore.
 
-A share of the examples is plain antialiased bicubic, so that clean input is not softened; the rest passes through
-blur, another reduction, sensor noise and JPEG, as real photos do. Everything is drawn from the generator given.
+A share of the examples is plain antialiased bicubic, so that clean input is not softened; the rest passes
+through blur, another reduction, sensor noise and JPEG, as real photos do. Everything is drawn from the
+generator given.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ def quantize(x: Tensor) -> Tensor:
 
 
 def reduce_bicubic(hr: Tensor, scale: int) -> Tensor:
-    """Return hr [B, C, H, W] reduced `scale` times with the antialiased bicubic kernel of Pillow (a = -0.5)."""
+    """Return hr [B, C, H, W] reduced with the antialiased bicubic kernel of Pillow (a = -0.5)."""
     return F.interpolate(hr, scale_factor=1 / scale, mode="bicubic", antialias=True)
 
 
@@ -57,7 +58,9 @@ def blur(x: Tensor, sigma_x: Tensor, sigma_y: Tensor, angle: Tensor, radius: int
     kernel = torch.exp(-0.5 * ((u / sigma_x[:, None, None]) ** 2 + (v / sigma_y[:, None, None]) ** 2))
     kernel = kernel / kernel.sum((1, 2), keepdim=True)  # [B, K, K]
     weight = kernel[:, None].repeat_interleave(channels, 0)
-    padded = F.pad(x, (radius,) * 4, mode="replicate").reshape(1, batch * channels, *(s + 2 * radius for s in x.shape[2:]))
+    padded = F.pad(x, (radius,) * 4, mode="replicate").reshape(
+        1, batch * channels, *(s + 2 * radius for s in x.shape[2:])
+    )
     return F.conv2d(padded, weight, groups=batch * channels).reshape(x.shape)
 
 
@@ -79,7 +82,7 @@ def sensor_noise(x: Tensor, read: Tensor, shot: Tensor, gray: Tensor, generator:
 
 
 def jpeg(x: Tensor, qualities: list[int]) -> Tensor:
-    """Return each of x [B, 3, H, W] in [-1, 1] written as a JPEG of its quality (0: left alone) and read again.
+    """Return each of x [B, 3, H, W] in [-1, 1] as a JPEG of its quality decodes (0: left alone).
 
     Quality below 90 subsamples colour (4:2:0), as cameras and web pages do.
     """
@@ -99,8 +102,8 @@ def jpeg(x: Tensor, qualities: list[int]) -> Tensor:
 def degrade(hr: Tensor, scale: int, share: float, generator: torch.Generator) -> Tensor:
     """Return LR images [B, 3, H/scale, W/scale], 8-bit levels in [-1, 1], for hr [B, 3, H, W] in [-1, 1].
 
-    `share` of the examples is spoilt: blur (half of them; std 0.3-2.8 HR pixels, anisotropic), one of `REDUCTIONS`,
-    noise (half; up to 8 levels), JPEG (two thirds; quality 30-95).
+    `share` of the examples is spoilt: blur (half of them; std 0.3-2.8 HR pixels, anisotropic), one of
+    `REDUCTIONS`, noise (half; up to 8 levels), JPEG (two thirds; quality 30-95).
     """
     lr = quantize(reduce_bicubic(hr, scale))
     u = torch.rand(len(hr), 10, generator=generator)
@@ -115,10 +118,15 @@ def degrade(hr: Tensor, scale: int, share: float, generator: torch.Generator) ->
     ratio = (0.6 + 0.4 * u[:, 3]).to(x.device)
     x = blur(x, sigma, sigma * ratio, (u[:, 4] * torch.pi).to(x.device))
     kinds = (u[:, 5] * len(REDUCTIONS)).long()
-    y = torch.stack([REDUCTIONS[kind](image[None], scale)[0] for kind, image in zip(kinds.tolist(), x, strict=True)])
+    y = torch.stack(
+        [REDUCTIONS[kind](image[None], scale)[0] for kind, image in zip(kinds.tolist(), x, strict=True)]
+    )
     noisy = (u[:, 6] < 0.5).float()
     level = noisy * 8 * u[:, 7] ** 2
     y = sensor_noise(y, level.to(x.device), level.to(x.device), (u[:, 6] < 0.15).to(x.device), generator)
-    qualities = [0 if p > 0.667 else round(30 + 65 * q) for p, q in zip(u[:, 8].tolist(), u[:, 9].tolist(), strict=True)]
+    qualities = [
+        0 if p > 0.667 else round(30 + 65 * q)
+        for p, q in zip(u[:, 8].tolist(), u[:, 9].tolist(), strict=True)
+    ]
     lr[spoilt] = quantize(jpeg(quantize(y), qualities))
     return lr

@@ -46,12 +46,14 @@ def make_batch(hr: Tensor, recipe: Recipe, generator: torch.Generator) -> Batch:
     sigma_aug = torch.where(
         u[:, 0] < recipe.degradation.noise_share, recipe.degradation.noise_max * u[:, 1] ** 2, 0.0
     )
-    lr = lr + sigma_aug[:, None, None, None].to(device) * torch.randn(lr.shape, generator=generator).to(device)
+    lr = lr + sigma_aug[:, None, None, None].to(device) * torch.randn(lr.shape, generator=generator).to(
+        device
+    )
     residual = (hr - upsample_bicubic(lr, scale)) / recipe.residual_std
     t_max = 2 / math.pi * math.atan(recipe.noise.sigma_max)
     level = (1 - u[:, 2] ** recipe.noise.power).clamp(max=t_max).to(device)
     target = F.pixel_unshuffle(residual, scale)
-    aug_level = torch.as_tensor(augmentation_level(sigma_aug)).to(device)
+    aug_level = torch.tensor([augmentation_level(s) for s in sigma_aug.tolist()], device=device)
     return Batch(lr, aug_level, target, level, torch.randn(target.shape, generator=generator).to(device))
 
 

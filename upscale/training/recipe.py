@@ -41,7 +41,7 @@ class Noise:
 
 @dataclass(frozen=True)
 class Optimizer:
-    """AdamW with linear warm-up, a constant rate, an optional cosine decay to 0 over the last `decay` steps."""
+    """AdamW with linear warm-up and a constant rate, batches with outlying gradients left out, and EMA."""
 
     lr: float = 1e-3
     betas: tuple[float, float] = (0.9, 0.99)
@@ -79,7 +79,9 @@ def load(name: str) -> Recipe:
         table = tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         known = ", ".join(sorted(p.stem for p in RECIPES.glob("*.toml")))
-        raise UsageError(f"There is no recipe {name!r}.", hint=f"Known: {known}; or give a .toml file.") from None
+        raise UsageError(
+            f"There is no recipe {name!r}.", hint=f"Known: {known}; or give a .toml file."
+        ) from None
     except tomllib.TOMLDecodeError as error:
         raise UsageError(f"Recipe {path} is not valid TOML: {error}.") from None
     sections = {"data": Data, "degradation": Degradation, "noise": Noise, "optimizer": Optimizer}

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -58,7 +59,7 @@ class Report:
 
 
 def rate_at(recipe: Recipe, step: int, decay_from: int | None, steps: int | None) -> float:
-    """Return the learning rate of a step: warm-up, constant, then a cosine to 0 from `decay_from` to `steps`."""
+    """Return the rate of a step: warm-up, constant, then a cosine to 0 from `decay_from` to `steps`."""
     lr = recipe.optimizer.lr * min(1.0, (step + 1) / recipe.optimizer.warmup)
     if decay_from is not None and steps is not None and step > decay_from:
         lr *= 0.5 * (1 + math.cos(math.pi * min(1.0, (step - decay_from) / (steps - decay_from))))
@@ -68,7 +69,8 @@ def rate_at(recipe: Recipe, step: int, decay_from: int | None, steps: int | None
 def start(recipe: Recipe, device: str) -> State:
     """Return the state before the first step."""
     torch.manual_seed(recipe.seed)
-    network = networks.get(recipe.arch).build(recipe.network).to(device, memory_format=torch.channels_last)
+    network: Any = networks.get(recipe.arch).build(recipe.network)
+    network = network.to(device, memory_format=torch.channels_last)
     o = recipe.optimizer
     optimizer = torch.optim.AdamW(network.parameters(), o.lr, betas=o.betas, weight_decay=o.weight_decay)
     return State(network, copy.deepcopy(network).requires_grad_(False), optimizer)
@@ -108,7 +110,9 @@ def train(
         try:
             state.load(path)
         except (KeyError, RuntimeError) as error:
-            raise UsageError(f"The run in {run} does not fit the recipe: {error}", hint="Choose another --run.") from None
+            raise UsageError(
+                f"The run in {run} does not fit the recipe: {error}", hint="Choose another --run."
+            ) from None
     (run / "recipe.json").write_text(json.dumps(as_table(recipe), indent=2) + "\n", encoding="utf-8")
 
     stop = False
@@ -164,7 +168,9 @@ def one_step(recipe: Recipe, photos: Photos, state: State, log: Log) -> None:
         state.skipped += 1
         log.outliers += 1
         if log.outliers > 100:
-            raise DeviceError(f"100 batches in a row had outlying gradients (last norm {norm:.3g}).", hint="Lower the rate.")
+            raise DeviceError(
+                f"100 batches in a row had outlying gradients (last norm {norm:.3g}).", hint="Lower the rate."
+            )
     state.optimizer.zero_grad(set_to_none=True)
     state.step += 1
     state.update_ema(recipe.optimizer.ema)
@@ -188,7 +194,13 @@ class Log:
         self.pixels = 0
 
     def add(
-        self, losses: torch.Tensor, level: torch.Tensor, norm: float, loading: float, seconds: float, pixels: int
+        self,
+        losses: torch.Tensor,
+        level: torch.Tensor,
+        norm: float,
+        loading: float,
+        seconds: float,
+        pixels: int,
     ) -> None:
         """Take in one step."""
         self.losses.append(losses)

@@ -1,0 +1,207 @@
+"""One stage: LR pixels -> HR pixels, tile by tile. The canvases stay on the host, tiles go to the device."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from upscale.diffusion import samplers
+from upscale.diffusion.noise import INITIAL, NoiseField
+from upscale.engine.device import free_memory, is_out_of_memory
+from upscale.engine.tiles import Box, Tiling
+from upscale.errors import DeviceError
+from upscale.images.picture import Pixels
+from upscale.images.pixels import from_float, to_float
+from upscale.models.restorer import Restorer
+from upscale.options import MIN_TILE_PX
+
+AUGMENTATION_STAGE = 1 << 16  # noise planes for conditioning augmentation: never those of a sampling stage
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How a stage samples.
+
+    Attributes:
+        sampler: Name of the sampler.
+        steps: Network evaluations.
+        seed: Of the noise field.
+        sigma_aug: Conditioning augmentation, std in [-1, 1] units.
+    """
+
+    sampler: str
+    steps: int
+    seed: int
+    sigma_aug: float = 0.0
+
+
+OnTile = Callable[[int, int, int, str | None], None]
+"""(tiles done, tiles planned, pixels evaluated since the last call, message)"""
+
+
+def run_stage(
+    restorer: Restorer,
+    lr: Pixels,
+    hr: Pixels,
+    index: int,
+    sampling: Sampling,
+    tile_px: int,
+    on_tile: OnTile,
+) -> None:
+    """Fill a canvas with the upscaled picture.
+
+    Running out of memory halves the tile and goes on. A tile that comes out with values that are no numbers
+    is done again in float32.
+
+    Args:
+        restorer: The model.
+        lr: [H, W, 1 or 3] input; grey is given to the model as three equal channels.
+        hr: [H', W', 1 or 3] canvas to fill, at most `scale` times as large as `lr`; what sticks out is cut
+            off.
+        index: Of the stage, from 0; decides its noise.
+        sampling: How to sample.
+        tile_px: Side of a tile in pixels of `lr`, halo not counted.
+        on_tile: Told after every network evaluation.
+
+    Raises:
+        DeviceError: Memory runs out even with the smallest tiles, or float32 overflows too.
+    """
+    _Stage(restorer, lr, hr, index, sampling, tile_px, on_tile).run()
+
+
+class _Stage:
+    """A queue of tiles, and what to do when one fails."""
+
+    def __init__(
+        self,
+        restorer: Restorer,
+        lr: Pixels,
+        hr: Pixels,
+        index: int,
+        sampling: Sampling,
+        tile_px: int,
+        on_tile: OnTile,
+    ) -> None:
+        self.restorer, self.lr, self.hr = restorer, lr, hr
+        self.index, self.sampling = index, sampling
+        self.tile_px = tile_px
+        self.on_tile = on_tile
+        self.tiling = Tiling((lr.shape[1], lr.shape[0]), restorer.multiple_of, restorer.config.halo_px)
+        self.queue = deque(self.tiling.cores(tile_px))
+        self.done = 0
+
+    def run(self) -> None:
+        while self.queue:
+            core = self.queue.popleft()
+            if max(core.width, core.height) > self.tile_px:  # planned before memory ran out
+                self.queue.extendleft(reversed(self.tiling.split(core, self.tile_px)))
+                continue
+            evaluated = 0
+
+            def on_step(_: int, pixels: int = core.area) -> None:
+                nonlocal evaluated
+                evaluated += pixels
+                self._tell(pixels)
+
+            try:
+                tile = _tile(self.restorer, self.lr, self.tiling, core, self.index, self.sampling, on_step)
+                problem = None if np.isfinite(tile).all() else self._more_precision()
+            except (RuntimeError, MemoryError) as error:
+                problem = self._smaller_tiles(core, error)
+            if problem is not None:
+                self.queue.appendleft(core)
+                self._tell(-evaluated, problem)
+                continue
+            _place(tile, self.hr, core.times(self.restorer.config.scale))
+            self.done += 1
+            self._tell(0)
+
+    def _tell(self, pixels: int, message: str | None = None) -> None:
+        self.on_tile(self.done, max(1, self.done + len(self.queue)), pixels, message)
+
+    def _more_precision(self) -> str:
+        if self.restorer.dtype == torch.float32:
+            raise DeviceError(
+                "The model's result is not a number, even in fp32.", hint="Try another --model or --device."
+            )
+        self.restorer = self.restorer.in_float32()
+        return "half precision overflowed; going on in fp32"
+
+    def _smaller_tiles(self, core: Box, error: Exception) -> str:
+        if not is_out_of_memory(error):
+            raise error
+        free_memory(self.restorer.device)
+        self.tile_px = max(core.width, core.height) // 2
+        if self.tile_px < MIN_TILE_PX:
+            raise DeviceError(
+                f"{self.restorer.device} ran out of memory even with tiles of {2 * self.tile_px} pixels.",
+                hint="Close other programs, or use --device cpu.",
+            ) from error
+        return f"out of memory; going on with tiles of {self.tile_px} pixels"
+
+
+@torch.inference_mode()
+def _tile(
+    restorer: Restorer,
+    lr: Pixels,
+    tiling: Tiling,
+    core: Box,
+    index: int,
+    sampling: Sampling,
+    on_step: Callable[[int], None],
+) -> np.ndarray:
+    """Return the core's result, [s h, s w, 3] float32, nominally in [-1, 1]."""
+    scale = restorer.config.scale
+    window = tiling.window(core)
+    fine = window.times(scale)
+    field = NoiseField(sampling.seed, index)
+
+    x_lr = _to_device(to_float(_cut(lr, window)).transpose(2, 0, 1), restorer).expand(1, 3, -1, -1)
+    if sampling.sigma_aug:
+        grain = NoiseField(sampling.seed, AUGMENTATION_STAGE + index)
+        noise = grain.window(INITIAL, window.top, window.left, window.height, window.width)
+        x_lr = x_lr + sampling.sigma_aug * _to_device(noise, restorer)
+    conditioned = restorer.condition(x_lr, sampling.sigma_aug)
+
+    def noise_of(step: int) -> Tensor:
+        noise = field.window(step, fine.top, fine.left, fine.height, fine.width)
+        return conditioned.pack(_to_device(noise, restorer))
+
+    sigmas = restorer.sigmas(sampling.steps)
+    x = noise_of(INITIAL).mul_(sigmas[0])
+    x0 = samplers.sample(sampling.sampler, conditioned, x, sigmas, noise_of, on_step)
+    image = conditioned.image(x0)[0]  # [3, s h, s w]
+    top, left = (core.top - window.top) * scale, (core.left - window.left) * scale
+    inside = image[:, top : top + core.height * scale, left : left + core.width * scale]
+    result: np.ndarray = inside.permute(1, 2, 0).float().cpu().numpy()
+    return result
+
+
+def _to_device(array: np.ndarray, restorer: Restorer) -> Tensor:
+    return torch.from_numpy(np.ascontiguousarray(array))[None].to(restorer.device)
+
+
+def _cut(pixels: Pixels, box: Box) -> Pixels:
+    """Return a rectangle of a picture; what lies beyond its right or lower border repeats its edge."""
+    height, width = pixels.shape[:2]
+    part = pixels[box.top : box.bottom, box.left : box.right]
+    beyond = ((0, max(0, box.bottom - height)), (0, max(0, box.right - width)), (0, 0))
+    if not any(after for _, after in beyond):
+        return part
+    padded: Pixels = np.pad(part, beyond, mode="edge")
+    return padded
+
+
+def _place(tile: np.ndarray, canvas: Pixels, box: Box) -> None:
+    if canvas.shape[2] == 1:
+        tile = tile.mean(axis=2, keepdims=True)
+    height, width = canvas.shape[:2]
+    inside = box.within(width, height)
+    if inside.width > 0 and inside.height > 0:
+        part = tile[: inside.height, : inside.width]
+        canvas[inside.top : inside.bottom, inside.left : inside.right] = from_float(part, canvas.dtype)

@@ -1,0 +1,107 @@
+"""Weights files -> networks, and back. Safetensors only; nothing in a file is executed.
+
+Sizes are checked against the network's before memory is taken: the network is laid out without storage first.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import nn
+
+from upscale import networks
+from upscale.errors import WeightsError
+from upscale.models.catalog import CONFIG_FILE, WEIGHTS_FILE, Location
+from upscale.models.config import ModelConfig
+from upscale.models.header import CONFIG_KEY, config_text
+
+
+def sha256_of(path: Path) -> str:
+    """Return the SHA-256 of a file in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def load(location: Location) -> tuple[ModelConfig, nn.Module]:
+    """Return the config and the network at a location, on the CPU, in evaluation mode, in float32.
+
+    Raises:
+        WeightsError: Files are missing, damaged, changed, or do not fit each other.
+    """
+    path = location.weights
+    try:
+        if location.sha256 is not None and sha256_of(path) != location.sha256:
+            raise WeightsError(
+                f"The weights {path} are damaged: their SHA-256 is wrong.", hint="Reinstall upscale."
+            )
+        text = config_text(path) if location.config is None else location.config.read_text(encoding="utf-8")
+    except OSError as error:
+        raise WeightsError(f"The weights {path} cannot be read ({error.strerror}).") from None
+    config = ModelConfig.from_json(text, str(location.config or path))
+    return config, _fill(build(config, str(path)), path)
+
+
+def build(config: ModelConfig, where: str) -> nn.Module:
+    """Return the network that a config describes, without storage (on the meta device).
+
+    Raises:
+        WeightsError: The architecture does not know such a network.
+    """
+    try:
+        with torch.device("meta"):
+            return networks.get(config.arch).build(config.network)
+    except (TypeError, ValueError, RuntimeError, ZeroDivisionError) as error:
+        raise WeightsError(
+            f"{where} describes a {config.arch} network that cannot be built ({error})."
+        ) from None
+
+
+def _fill(network: nn.Module, path: Path) -> nn.Module:
+    expected = {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
+    try:
+        with safe_open(path, framework="pt", device="cpu") as file:
+            found = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
+            if found != expected:
+                raise WeightsError(
+                    f"The weights {path} do not fit their config: {_difference(expected, found)}."
+                )
+            tensors = {name: file.get_tensor(name).float() for name in found}
+    except SafetensorError as error:
+        raise WeightsError(
+            f"{path} is not a whole safetensors file ({error}).", hint="Get the model again."
+        ) from None
+    network.load_state_dict(tensors, assign=True)
+    return network.eval().requires_grad_(False)
+
+
+def _difference(expected: dict[str, tuple[int, ...]], found: dict[str, tuple[int, ...]]) -> str:
+    missing = [name for name in expected if name not in found]
+    surplus = [name for name in found if name not in expected]
+    changed = [name for name in expected if name in found and expected[name] != found[name]]
+    parts = [
+        f"{len(names)} {what} (such as {names[0]})"
+        for names, what in ((missing, "missing"), (surplus, "unknown"), (changed, "of another shape"))
+        if names
+    ]
+    return ", ".join(parts)
+
+
+def save(config: ModelConfig, network: nn.Module, folder: Path, dtype: torch.dtype = torch.float16) -> Path:
+    """Write `config.json` and `model.safetensors` into a folder, and return the weights file.
+
+    The tensors are stored as `dtype`; the config goes into the weights' metadata as well.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    config = replace(config, network=dict(config.network))
+    tensors = {
+        name: tensor.detach().to("cpu", dtype).contiguous() for name, tensor in network.state_dict().items()
+    }
+    weights = folder / WEIGHTS_FILE
+    save_file(tensors, weights, metadata={"format": "pt", CONFIG_KEY: config.to_json()})
+    (folder / CONFIG_FILE).write_text(config.to_json(), encoding="utf-8")
+    return weights

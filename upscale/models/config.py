@@ -1,0 +1,125 @@
+"""What a weights file says about itself: everything needed to run it, as plain data (no torch).
+
+Stored as `config.json` beside the weights and again in the safetensors metadata, so that either file
+suffices.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any
+
+from upscale.errors import WeightsError
+
+TARGETS = ("residual", "image")
+PREDICTIONS = ("epsilon", "v", "x0")  # as in `diffusion.denoiser`, which imports torch
+LEVELS = ("sqrt_gamma", "trigonometric")  # likewise
+MAX_NUMBER = 100_000  # in a network or grid table: no honest size comes near it
+
+
+DEFAULT_GRID: Mapping[str, float | str] = {"name": "trigonometric", "power": 2.0, "sigma_max": 100.0}
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """How to build, condition and sample a model.
+
+    Attributes:
+        name: Its name.
+        arch: Architecture, a file of the networks room.
+        network: What that architecture's `build` takes.
+        scale: Upscaling factor of one pass.
+        target: What is diffused: the `residual` to the bicubic upsampling, pixel-unshuffled, or the `image`.
+        prediction: What the network predicts, a key of `diffusion.denoiser.PREDICTIONS`.
+        level: How it is told the noise level, a key of `diffusion.denoiser.LEVELS`.
+        residual_std: Standard deviation of the residual in [-1, 1] units; 1 for images.
+        grid: Which noise levels the sampler visits: `name` of a grid in `diffusion.schedule` and its
+            parameters.
+        steps: Default number of network evaluations.
+        sampler: Default sampler.
+        halo_px: Input pixels that a tile needs around it.
+        stage_noise: Conditioning augmentation of the stages after the first: std in [-1, 1] units.
+    """
+
+    name: str
+    arch: str
+    network: Mapping[str, Any]
+    scale: int
+    target: str = "residual"
+    prediction: str = "v"
+    level: str = "trigonometric"
+    residual_std: float = 1.0
+    grid: Mapping[str, float | str] = field(default_factory=lambda: dict(DEFAULT_GRID))
+    steps: int = 4
+    sampler: str = "ddim"
+    halo_px: int = 16
+    stage_noise: float = 0.0
+
+    def to_json(self) -> str:
+        """Return the config as JSON text."""
+        return json.dumps(asdict(self), indent=2) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str, where: str) -> ModelConfig:
+        """Read what `to_json` wrote.
+
+        Args:
+            text: The JSON.
+            where: The file, for messages.
+
+        Raises:
+            WeightsError: It is not JSON, has missing or unknown entries, or absurd values.
+        """
+        try:
+            table = json.loads(text)
+        except ValueError as error:
+            raise WeightsError(f"{where} is not valid JSON ({error}).", hint="Get the model again.") from None
+        if not isinstance(table, dict):
+            raise WeightsError(f"{where} is not a model config.", hint="Get the model again.")
+        try:
+            config = cls(**table)
+        except TypeError as error:
+            raise WeightsError(
+                f"{where} does not describe a model that this version knows ({error}).",
+                hint="It may be made by a newer version: update upscale.",
+            ) from None
+        config._check(where)
+        return config
+
+    def _check(self, where: str) -> None:
+        numbers = [v for v in _leaves([self.network, self.grid]) if isinstance(v, int | float)]
+        sound = (
+            all(isinstance(getattr(self, f.name), str) for f in fields(self) if f.type == "str")
+            and isinstance(self.network, Mapping)
+            and isinstance(self.grid, Mapping)
+            and isinstance(self.grid.get("name"), str)
+            and all(abs(v) <= MAX_NUMBER for v in numbers)
+            and isinstance(self.scale, int)
+            and 2 <= self.scale <= 16
+            and self.target in TARGETS
+            and self.prediction in PREDICTIONS
+            and self.level in LEVELS
+            and _within(self.residual_std, 1e-6, 1e3)
+            and isinstance(self.steps, int)
+            and 1 <= self.steps <= 2000
+            and isinstance(self.halo_px, int)
+            and 0 <= self.halo_px <= 512
+            and _within(self.stage_noise, 0, 1)
+        )
+        if not sound:
+            raise WeightsError(f"{where} has values out of range.", hint="Get the model again.")
+
+
+def _within(value: Any, low: float, high: float) -> bool:
+    return isinstance(value, int | float) and math.isfinite(value) and low <= value <= high
+
+
+def _leaves(value: Any) -> list[Any]:
+    if isinstance(value, Mapping):
+        return [leaf for v in value.values() for leaf in _leaves(v)]
+    if isinstance(value, list | tuple):
+        return [leaf for v in value for leaf in _leaves(v)]
+    return [value]

@@ -1,0 +1,142 @@
+"""A loaded model: LR tile and noise -> HR tile, whatever its architecture, target or prediction.
+
+A `Restorer` binds a network to its config; `condition` prepares one LR image (or tile), and what it returns
+is the `Denoiser` that samplers call, plus the way into and out of the space they work in. That space is the
+HR image for SR3's own target, and the pixel-unshuffled residual at LR size for the embedded models.
+"""
+
+from __future__ import annotations
+
+import copy
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from upscale import networks
+from upscale.diffusion import schedule
+from upscale.diffusion.conditioning import augmentation_level, upsample_bicubic
+from upscale.diffusion.denoiser import LEVELS, NetworkDenoiser
+from upscale.models import catalog, checkpoint
+from upscale.models.config import ModelConfig
+
+
+class Conditioned(Protocol):
+    """One LR image made ready. Tensors are float32 on the restorer's device."""
+
+    def __call__(self, x: Tensor, sigma: float) -> Tensor:
+        """Return the estimate of x0 from x = x0 + sigma eps, both in sampling space."""
+        ...
+
+    def pack(self, noise: Tensor) -> Tensor:
+        """Take noise over the HR image [B, 3, s h, s w] into sampling space."""
+        ...
+
+    def image(self, x0: Tensor) -> Tensor:
+        """Return the HR image [B, 3, s h, s w], nominally in [-1, 1], for a result of sampling."""
+        ...
+
+
+class Restorer:
+    """A network with its config, on a device.
+
+    Attributes:
+        config: What the weights say about themselves.
+        network: The network, in `dtype`.
+        dtype: What it computes in; everything around it is float32.
+        device: Where.
+        multiple_of: Sides of an LR tile must be multiples of this.
+        local: Whether tiles with a halo give exactly the untiled picture.
+    """
+
+    def __init__(
+        self, config: ModelConfig, network: nn.Module, dtype: torch.dtype, device: torch.device
+    ) -> None:
+        self.config = config
+        self.network: Any = network  # callable as its architecture says
+        self.network.to(device=device, dtype=dtype, memory_format=torch.channels_last)
+        self.dtype = dtype
+        self.device = device
+        self.local = networks.get(config.arch).local
+        # Networks on the HR image say their multiple in HR pixels.
+        per_lr_pixel = config.scale if config.target == "image" else 1
+        self.multiple_of: int = max(1, -(-int(self.network.multiple_of) // per_lr_pixel))
+
+    @classmethod
+    def load(cls, name: str, dtype: torch.dtype, device: torch.device) -> Restorer:
+        """Load the model `name`: a catalogue name, a folder or a file.
+
+        Raises:
+            WeightsError: It cannot be found, verified or loaded.
+        """
+        return cls(*checkpoint.load(catalog.locate(name)), dtype, device)
+
+    def in_float32(self) -> Restorer:
+        """Return a copy that computes in float32: the rescue when half precision overflows."""
+        return Restorer(self.config, copy.deepcopy(self.network), torch.float32, self.device)
+
+    def sigmas(self, steps: int) -> list[float]:
+        """Return the falling noise levels of a run of `steps` evaluations.
+
+        Raises:
+            UsageError: The model's grid cannot have so many.
+        """
+        parameters = dict(self.config.grid)
+        return schedule.make_grid(str(parameters.pop("name")), steps, **parameters)
+
+    def condition(self, lr: Tensor, sigma_aug: float = 0.0) -> Conditioned:
+        """Prepare LR images [B, 3, h, w] in [-1, 1] float32, noise of std `sigma_aug` already added."""
+        if self.config.target == "residual":
+            return _Residual(self, lr, sigma_aug)
+        return _Image(self, lr)
+
+    def narrow(self, x: Tensor) -> Tensor:
+        """Return x as the network wants it: its dtype, channels last."""
+        return x.to(self.dtype, memory_format=torch.channels_last)
+
+
+class _Residual:
+    """The target is (HR - bicubic(LR)) / std, pixel-unshuffled: [B, 3 s^2, h, w]."""
+
+    def __init__(self, restorer: Restorer, lr: Tensor, sigma_aug: float) -> None:
+        self._config = restorer.config
+        self._base = upsample_bicubic(lr, restorer.config.scale)
+        level = torch.full((1,), augmentation_level(sigma_aug), device=lr.device)
+        features = restorer.network.encode(restorer.narrow(lr), level)
+        self._denoiser = NetworkDenoiser(
+            lambda x, level: restorer.network(restorer.narrow(x), level, features),
+            prediction=restorer.config.prediction,
+            level=LEVELS[restorer.config.level],
+        )
+
+    def __call__(self, x: Tensor, sigma: float) -> Tensor:
+        return self._denoiser(x, sigma)
+
+    def pack(self, noise: Tensor) -> Tensor:
+        return F.pixel_unshuffle(noise, self._config.scale)
+
+    def image(self, x0: Tensor) -> Tensor:
+        return self._base + self._config.residual_std * F.pixel_shuffle(x0, self._config.scale)
+
+
+class _Image:
+    """The target is the HR image itself, as in SR3: [B, 3, s h, s w], told the bicubic upsampling."""
+
+    def __init__(self, restorer: Restorer, lr: Tensor) -> None:
+        condition = restorer.narrow(upsample_bicubic(lr, restorer.config.scale))
+        self._denoiser = NetworkDenoiser(
+            lambda x, level: restorer.network(restorer.narrow(x), level, condition),
+            prediction=restorer.config.prediction,
+            level=LEVELS[restorer.config.level],
+            clamp=1.0,
+        )
+
+    def __call__(self, x: Tensor, sigma: float) -> Tensor:
+        return self._denoiser(x, sigma)
+
+    def pack(self, noise: Tensor) -> Tensor:
+        return noise
+
+    def image(self, x0: Tensor) -> Tensor:
+        return x0

@@ -1,0 +1,125 @@
+"""Scores of a model on a folder of photographs, beside bicubic on the same ones."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+
+from upscale.diffusion import samplers
+from upscale.diffusion.noise import INITIAL, NoiseField
+from upscale.errors import InputError
+from upscale.images.picture import Pixels
+from upscale.images.pixels import from_float, to_float
+from upscale.images.resize import resize
+from upscale.metrics.lpips import LPIPS
+from upscale.metrics.psnr import psnr_y
+from upscale.models.restorer import Restorer
+
+
+@dataclass(frozen=True)
+class Setting:
+    """A way of sampling to be scored; `sampler` None stands for bicubic interpolation."""
+
+    sampler: str | None
+    steps: int = 0
+
+    def __str__(self) -> str:
+        return "bicubic" if self.sampler is None else f"{self.sampler} {self.steps}"
+
+
+@dataclass(frozen=True)
+class Score:
+    """Means over the photographs.
+
+    Attributes:
+        psnr_y: PSNR in dB of the luma, a border of `scale` pixels left out.
+        lpips: LPIPS (AlexNet), lower is better; None without its weights.
+        drift: Largest difference of a channel's mean to bicubic's, in 8-bit levels.
+    """
+
+    psnr_y: float
+    lpips: float | None
+    drift: float
+
+
+def photographs(folder: Path, scale: int) -> Iterator[tuple[str, Pixels, Pixels]]:
+    """Yield (name, LR, HR) uint8 [H, W, 3] for each picture; HR cropped, LR by Pillow's bicubic.
+
+    Raises:
+        InputError: There is no PNG, JPEG or WebP file in the folder.
+    """
+    paths = sorted(p for p in folder.iterdir() if p.suffix.lower() in (".png", ".jpg", ".jpeg", ".webp"))
+    if not paths:
+        raise InputError(f"No photographs in {folder}.")
+    for path in paths:
+        with Image.open(path) as image:
+            hr = np.asarray(image.convert("RGB"))
+        height, width = (side // scale * scale for side in hr.shape[:2])
+        hr = hr[:height, :width]
+        yield path.name, resize(hr, (width // scale, height // scale), resample="bicubic"), hr
+
+
+@torch.inference_mode()
+def restore(restorer: Restorer, lr: Pixels, setting: Setting, seed: int = 0) -> Pixels:
+    """Return one picture restored untiled, uint8."""
+    height, width = lr.shape[:2]
+    scale, multiple = restorer.config.scale, restorer.multiple_of
+    if setting.sampler is None:
+        return resize(lr, (width * scale, height * scale), resample="bicubic")
+    beyond = ((0, -height % multiple), (0, -width % multiple), (0, 0))
+    padded: Pixels = np.pad(lr, beyond, mode="edge")
+    x_lr = torch.from_numpy(to_float(padded)).permute(2, 0, 1)[None].to(restorer.device)
+    conditioned = restorer.condition(x_lr)
+    field = NoiseField(seed)
+
+    def noise(step: int) -> torch.Tensor:
+        window = field.window(step, 0, 0, x_lr.shape[2] * scale, x_lr.shape[3] * scale)
+        return conditioned.pack(torch.from_numpy(window)[None].to(restorer.device))
+
+    sigmas = restorer.sigmas(setting.steps)
+    x0 = samplers.sample(setting.sampler, conditioned, noise(INITIAL).mul_(sigmas[0]), sigmas, noise)
+    image = conditioned.image(x0)[0, :, : height * scale, : width * scale]
+    return from_float(image.permute(1, 2, 0).float().cpu().numpy(), np.uint8)
+
+
+def evaluate(
+    restorer: Restorer,
+    folder: Path,
+    settings: Sequence[Setting],
+    lpips: LPIPS | None = None,
+    limit: int | None = None,
+) -> dict[Setting, Score]:
+    """Return the mean scores of each setting over the photographs of a folder (the first `limit`).
+
+    Raises:
+        InputError: There are none.
+    """
+    rows: dict[Setting, list[tuple[float, float, float]]] = {setting: [] for setting in settings}
+    for index, (_, lr, hr) in enumerate(photographs(folder, restorer.config.scale)):
+        if limit is not None and index >= limit:
+            break
+        smooth = restore(restorer, lr, Setting(None)).mean((0, 1))
+        for setting in settings:
+            out = restore(restorer, lr, setting)
+            distance = float("nan") if lpips is None else _lpips(lpips, out, hr)
+            drift = float(np.abs(out.mean((0, 1)) - smooth).max())
+            rows[setting].append((psnr_y(out, hr, border=restorer.config.scale), distance, drift))
+    scores = {}
+    for setting, row in rows.items():
+        psnr, distances, drifts = zip(*row, strict=True)
+        scores[setting] = Score(
+            float(np.mean(psnr)), None if lpips is None else float(np.mean(distances)), max(drifts)
+        )
+    return scores
+
+
+@torch.inference_mode()
+def _lpips(lpips: LPIPS, a: Pixels, b: Pixels) -> float:
+    return float(
+        lpips(*(torch.from_numpy(p.astype(np.float32) / 255).permute(2, 0, 1)[None] for p in (a, b)))
+    )

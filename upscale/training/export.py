@@ -1,0 +1,59 @@
+"""A run's averaged weights -> a model folder in `weights/` and its row in the catalogue."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+from upscale import networks
+from upscale.errors import InputError
+from upscale.models import checkpoint
+from upscale.models.config import ModelConfig
+from upscale.training.recipe import Recipe
+
+
+def export(
+    recipe: Recipe,
+    run: Path,
+    folder: Path,
+    *,
+    steps: int = 4,
+    sampler: str = "ddim",
+    power: float = 2.0,
+    halo_px: int = 16,
+    stage_noise: float = 0.0,
+) -> Path:
+    """Write the EMA weights of a run as float16 with their config; return the weights file.
+
+    Args:
+        recipe: What the run was made with.
+        run: Folder of the run.
+        folder: Model folder to write; its name becomes the model's.
+        steps: Default number of steps, chosen by measurement.
+        sampler: Default sampler.
+        power: Of the trigonometric grid of noise levels.
+        halo_px: Halo that tiles need, measured.
+        stage_noise: Conditioning augmentation between stages.
+
+    Raises:
+        InputError: There is no state in that folder.
+    """
+    path = run / "state.pt"
+    if not path.is_file():
+        raise InputError(f"There is no state.pt in {run}.", hint="Train first.")
+    network = networks.get(recipe.arch).build(recipe.network)
+    network.load_state_dict(torch.load(path, weights_only=True)["ema"])
+    config = ModelConfig(
+        name=folder.name,
+        arch=recipe.arch,
+        network=recipe.network,
+        scale=recipe.scale,
+        residual_std=recipe.residual_std,
+        grid={"name": "trigonometric", "power": power, "sigma_max": recipe.noise.sigma_max},
+        steps=steps,
+        sampler=sampler,
+        halo_px=halo_px,
+        stage_noise=stage_noise,
+    )
+    return checkpoint.save(config, network, folder)
