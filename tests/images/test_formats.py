@@ -23,7 +23,9 @@ def test_found_by_name_suffix_and_pillow_name(row):
     assert format_like(row.pillow_name) is row
 
 
-@pytest.mark.parametrize(("wrong", "guess"), [("jpge", "jpg"), (".pgn", "png"), ("xyz", "Formats are jpg, png")])
+@pytest.mark.parametrize(
+    ("wrong", "guess"), [("jpge", "jpg"), (".pgn", "png"), ("xyz", "Formats are jpg, png")]
+)
 def test_unknown_names_get_a_hint(wrong, guess):
     with pytest.raises(UsageError) as caught:
         format_for(wrong)
@@ -56,7 +58,9 @@ def test_the_largest_side_is_the_encoders(row):
         wide.save(io.BytesIO(), row.pillow_name)
 
 
-@pytest.mark.parametrize(("name", "size"), [("jpg", (70_000, 10)), ("webp", (10, 16_384)), ("bmp", (60_000, 60_000))])
+@pytest.mark.parametrize(
+    ("name", "size"), [("jpg", (70_000, 10)), ("webp", (10, 16_384)), ("bmp", (60_000, 60_000))]
+)
 def test_limits_are_known_before_any_work(name, size):
     with pytest.raises(OutputError) as caught:
         check_size(FORMATS[name], size, name="big.x")

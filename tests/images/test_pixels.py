@@ -36,7 +36,9 @@ def test_rounds_to_nearest(value, dtype):
 
 def test_8_bit_rule_is_the_documented_one():
     x = np.linspace(-1, 1, 4001)
-    assert np.array_equal(from_float(x, np.uint8), np.clip(np.floor(x * 127.5 + 128), 0, 255).astype(np.uint8))
+    assert np.array_equal(
+        from_float(x, np.uint8), np.clip(np.floor(x * 127.5 + 128), 0, 255).astype(np.uint8)
+    )
 
 
 def test_input_is_not_changed():

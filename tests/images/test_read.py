@@ -32,7 +32,7 @@ def photo(mode="RGB", size=(23, 17)):
     y, x = np.mgrid[: size[1], : size[0]]
     planes = [x * 200 // size[0] + 20, y * 200 // size[1] + 20, (x + y) * 4 + 20, 255 - x * 5]
     count = len(Image.new(mode, (1, 1)).getbands())
-    return Image.fromarray(np.stack(planes[:count], -1).astype(np.uint8).squeeze(), mode if count == 2 else None)
+    return Image.fromarray(np.stack(planes[:count], -1).astype(np.uint8).squeeze())
 
 
 def png(width, height, depth, color_type, rows, *, palette=None, transparency=None, late=()):
@@ -41,7 +41,10 @@ def png(width, height, depth, color_type, rows, *, palette=None, transparency=No
     def chunk(kind, data):
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
-    parts = [b"\x89PNG\r\n\x1a\n", chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, depth, color_type, 0, 0, 0))]
+    parts = [
+        b"\x89PNG\r\n\x1a\n",
+        chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, depth, color_type, 0, 0, 0)),
+    ]
     if palette:
         parts.append(chunk(b"PLTE", palette))
     if transparency:
@@ -51,12 +54,20 @@ def png(width, height, depth, color_type, rows, *, palette=None, transparency=No
     return b"".join([*parts, chunk(b"IEND", b"")])
 
 
-READABLE = [
-    ("JPEG", "RGB", 9), ("JPEG", "L", 9), ("PNG", "RGB", 0), ("PNG", "L", 0), ("PNG", "LA", 0), ("PNG", "RGBA", 0),
-    ("TIFF", "RGB", 0), ("TIFF", "RGBA", 0), ("TIFF", "L", 0), ("TIFF", "LA", 0), ("BMP", "RGB", 0), ("BMP", "L", 0),
-    ("PPM", "RGB", 0), ("PPM", "L", 0), ("TGA", "RGBA", 0), ("ICO", "RGBA", 0), ("PCX", "RGB", 0), ("SGI", "RGB", 0),
-    ("QOI", "RGBA", 0), ("DDS", "RGBA", 0),
-]  # fmt: skip
+_EXACT = {
+    "PNG": ("RGB", "L", "LA", "RGBA"),
+    "TIFF": ("RGB", "RGBA", "L", "LA"),
+    "BMP": ("RGB", "L"),
+    "PPM": ("RGB", "L"),
+    "TGA": ("RGBA",),
+    "ICO": ("RGBA",),
+    "PCX": ("RGB",),
+    "SGI": ("RGB",),
+    "QOI": ("RGBA",),
+    "DDS": ("RGBA",),
+}
+READABLE = [(format, mode, 0) for format, modes in _EXACT.items() for mode in modes]
+READABLE += [("JPEG", mode, 9) for mode in ("RGB", "L")]
 READABLE += [("WEBP", mode, 12) for mode in ("RGB", "RGBA") if features.check("webp")]
 READABLE += [("JPEG2000", mode, 0) for mode in ("RGB", "RGBA", "L") if features.check("jpg_2000")]
 READABLE += [("AVIF", mode, 12) for mode in ("RGB", "RGBA", "L") if FORMATS["avif"].is_available]

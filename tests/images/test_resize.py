@@ -32,7 +32,9 @@ def unit(pixels):
 @pytest.mark.parametrize(("channels", "mode"), [(1, "L"), (3, "RGB")])
 def test_uint8_is_pillow(channels, mode, resample):
     pixels = random_pixels((17, 23, channels), np.uint8)
-    expected = Image.fromarray(pixels.squeeze()).resize((31, 9), RESAMPLERS[resample], (1.5, 2.25, 20.0, 16.5))
+    expected = Image.fromarray(pixels.squeeze()).resize(
+        (31, 9), RESAMPLERS[resample], (1.5, 2.25, 20.0, 16.5)
+    )
     result = resize(pixels, (31, 9), box=(1.5, 2.25, 20.0, 16.5), resample=resample)
     assert expected.mode == mode
     assert np.array_equal(result, np.asarray(expected).reshape(9, 31, channels))

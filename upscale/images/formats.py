@@ -37,6 +37,7 @@ class OutputFormat:
         max_exif_bytes: Largest EXIF block (and XMP packet); None without limit.
         default_quality: Encoder quality, 1 to 100; None for lossless formats.
         options: Further options for Pillow.
+        color_options: Options for pictures in colour only.
     """
 
     name: str
@@ -52,7 +53,8 @@ class OutputFormat:
     dpi: bool = True
     max_exif_bytes: int | None = None
     default_quality: int | None = None
-    options: Mapping[str, object] = field(default_factory=lambda: MappingProxyType({}))
+    options: Mapping[str, object] = field(default_factory=dict)
+    color_options: Mapping[str, object] = field(default_factory=dict)
 
     @property
     def suffix(self) -> str:
@@ -76,7 +78,7 @@ _ROWS = (
         alpha=False,
         max_exif_bytes=65500,  # a segment's 65533 less the headers
         default_quality=95,
-        options={"subsampling": "4:4:4"},  # halved colour would show at once in an enlarged picture
+        color_options={"subsampling": "4:4:4"},  # halved colour would show at once in an enlarged picture
     ),
     OutputFormat(
         "png",
@@ -104,7 +106,7 @@ _ROWS = (
         max_bytes=2**32 - 2**24,
         gray_bits=(8, 16),
         xmp="tiff tag",
-        options={"compression": "tiff_lzw"},  # four times as fast as deflate, and a tenth larger
+        # Not compressed: Pillow's way through libtiff drops EXIF and holds the whole file in memory.
     ),
     OutputFormat(
         "avif",
@@ -113,7 +115,8 @@ _ROWS = (
         max_side_px=65536,
         dpi=False,
         default_quality=85,
-        options={"subsampling": "4:4:4", "speed": 8},  # the default 6 takes seconds per megapixel
+        options={"speed": 8},  # the default 6 takes seconds per megapixel
+        color_options={"subsampling": "4:4:4"},
     ),
     OutputFormat(
         "bmp",

@@ -160,7 +160,7 @@ def _too_large(name: str, mpix: float | None, max_mpix: float) -> InputError:
 
 
 def _damaged(name: str, error: Exception) -> InputError:
-    reason = str(error).strip().rstrip(".") or type(error).__name__
+    reason = " ".join(str(error).split()).rstrip(".") or type(error).__name__
     return InputError(f"{name} is damaged or incomplete ({reason}).")
 
 

@@ -5,13 +5,14 @@ What a format cannot hold is converted as harmlessly as possible and said in the
 
 from __future__ import annotations
 
+import io
 from dataclasses import replace
 from pathlib import Path
 from typing import IO, Any, cast
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, PngImagePlugin
+from PIL import ExifTags, Image, PngImagePlugin
 
 from upscale.errors import OutputError, UpscaleError
 from upscale.images import arrays, atomic, color, depth, formats, metadata
@@ -19,8 +20,7 @@ from upscale.images.formats import OutputFormat
 from upscale.images.picture import Picture
 from upscale.images.pil import pixels_to_pil
 
-_XMP_TAG, _PREDICTOR_TAG = 700, 317
-_HORIZONTAL_DIFFERENCING = 2  # TIFF 6.0, section 14: a third off the size of photos
+_XMP_TAG = 700
 
 
 def write(
@@ -75,10 +75,11 @@ def encode(
     formats.check_size(row, picture.size, name=name)
     picture, notes = _fitted(picture, row)
     options, lost = _metadata_options(picture, row)
+    options |= row.options if picture.is_gray else {**row.options, **row.color_options}
     if row.default_quality is not None:
         options["quality"] = row.default_quality if quality is None else quality
     try:
-        pixels_to_pil(picture).save(cast(IO[bytes], _Stream(file)), row.pillow_name, **row.options, **options)
+        pixels_to_pil(picture).save(cast(IO[bytes], _Stream(file)), row.pillow_name, **options)
         file.flush()
     except (UpscaleError, BrokenPipeError):
         raise
@@ -156,9 +157,11 @@ def _metadata_options(picture: Picture, row: OutputFormat) -> tuple[dict[str, An
         tags = Image.Exif()
         if exif:
             tags.load(exif)
+            sub = tags.get_ifd(ExifTags.IFD.Exif)
+            if ExifTags.IFD.Interop in sub:  # else the TIFF writer copies its offset as a number
+                sub[ExifTags.IFD.Interop] = tags.get_ifd(ExifTags.IFD.Interop)
         if xmp:
             tags[_XMP_TAG] = xmp
-        tags[_PREDICTOR_TAG] = _HORIZONTAL_DIFFERENCING
         options["exif"] = tags
         return options, notes
     if exif:
@@ -180,9 +183,20 @@ class _Stream:
 
     def __init__(self, file: IO[bytes]) -> None:
         self._file = file
+        self._written = 0
 
     def write(self, data: bytes) -> int:
-        return self._file.write(data)
+        self._file.write(data)
+        self._written += len(data)
+        return len(data)
 
     def flush(self) -> None:
         self._file.flush()
+
+    def tell(self) -> int:
+        return self._written
+
+    def seek(self, position: int) -> int:
+        if position != self._written:  # TIFF asks where it is, then goes there
+            raise io.UnsupportedOperation("the stream only moves on")
+        return position

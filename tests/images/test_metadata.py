@@ -1,0 +1,320 @@
+"""What files say besides their pixels, all the way from one file to the next."""
+
+from __future__ import annotations
+
+import io
+import struct
+import zlib
+
+import numpy as np
+import pytest
+from PIL import Image, ImageCms, ImageOps, PngImagePlugin, features
+
+from upscale.images.formats import FORMATS
+from upscale.images.picture import Metadata, Picture
+from upscale.images.read import probe, read
+from upscale.images.write import encode
+
+SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+ORIENTATION, MAKE, EXIF_IFD, GPS_IFD, INTEROP_IFD, IFD1 = 0x0112, 0x010F, 0x8769, 0x8825, 0xA005, -1
+DATE, VERSION, MAKER_NOTE, WIDTH, HEIGHT, AREA = 0x9003, 0x9000, 0x927C, 0xA002, 0xA003, 0x9214
+WITH_EXIF = [row for row in FORMATS.values() if row.exif and row.is_available]
+EXIF_SOURCES = [row.pillow_name for row in WITH_EXIF]
+
+
+NOTE = b"what only the maker understands"
+
+
+def camera_exif(orientation=1):
+    exif = Image.Exif()
+    exif[MAKE], exif[0x0131], exif[ORIENTATION] = "Camera & Sons", "Software 1.0", orientation
+    exif[EXIF_IFD] = {
+        VERSION: b"0232", DATE: "2024:05:06 07:08:09", WIDTH: 4, HEIGHT: 6, AREA: (1, 2), MAKER_NOTE: NOTE,
+        0x829A: (1.0 / 64), INTEROP_IFD: {1: "R98"},
+    }  # fmt: skip
+    exif[GPS_IFD] = {1: "N", 2: (47.0, 22.0, 11.5)}
+    return exif
+
+
+def saved(image, format, **options):
+    stream = io.BytesIO()
+    image.save(stream, format, **options)
+    return stream.getvalue()
+
+
+def rewritten(picture, row, size=(21, 9)):
+    """Write a picture of another size with this picture's metadata, and open it with Pillow alone."""
+    pixels = np.zeros((size[1], size[0], picture.color.shape[2]), np.uint8)
+    stream = io.BytesIO()
+    notes = encode(Picture(pixels, metadata=picture.metadata), stream, format=row)
+    image = Image.open(stream)
+    return image, notes
+
+
+@pytest.mark.parametrize("row", WITH_EXIF, ids=lambda row: row.name)
+@pytest.mark.parametrize("source", EXIF_SOURCES)
+def test_exif_travels(source, row):
+    picture = read(saved(Image.new("RGB", (6, 4)), source, exif=camera_exif().tobytes()))
+    assert picture.notes == ()
+    image, notes = rewritten(picture, row)
+    exif = image.getexif()
+    assert notes == ()
+    assert exif[0x0131] == "Software 1.0" and exif[MAKE].startswith("Camera")
+    assert ORIENTATION not in exif
+    sub = exif.get_ifd(EXIF_IFD)
+    assert sub[DATE] == "2024:05:06 07:08:09" and sub[VERSION] == b"0232" and sub[MAKER_NOTE] == NOTE
+    assert float(sub[0x829A]) == pytest.approx(1 / 64)
+    assert (sub[WIDTH], sub[HEIGHT]) == (21, 9)
+    assert AREA not in sub
+    assert exif.get_ifd(INTEROP_IFD).get(1) == "R98" or source == "TIFF"
+    assert [float(value) for value in exif.get_ifd(GPS_IFD)[2]] == [47.0, 22.0, 11.5]
+    image.load()
+    assert image.size == (21, 9)
+
+
+def test_thumbnail_is_dropped():
+    """A hand-made EXIF block whose IFD1 holds a JPEG thumbnail."""
+    thumbnail = saved(Image.new("RGB", (8, 8), (255, 0, 0)), "JPEG")
+    make = b"Maker\0"
+    ifd0 = struct.pack("<HHHII", 1, MAKE, 2, len(make), 26 + 42) + struct.pack("<I", 26)
+    ifd1 = struct.pack("<H", 3) + struct.pack("<HHII", 0x0103, 3, 1, 6)
+    ifd1 += struct.pack("<HHII", 0x0201, 4, 1, 26 + 42 + 6) + struct.pack(
+        "<HHII", 0x0202, 4, 1, len(thumbnail)
+    )
+    ifd1 += struct.pack("<I", 0)
+    block = b"Exif\0\0II*\0" + struct.pack("<I", 8) + ifd0 + ifd1 + make + thumbnail
+    data = saved(Image.new("RGB", (4, 4)), "JPEG", exif=block)
+    assert Image.open(io.BytesIO(data)).getexif().get_ifd(IFD1)[0x0201]  # it is there to begin with
+
+    picture = read(data)
+    assert thumbnail not in picture.metadata.exif
+    image, _ = rewritten(picture, "jpg")
+    assert image.getexif()[MAKE] == "Maker"
+    assert image.getexif().get_ifd(IFD1) == {}
+
+
+@pytest.mark.parametrize("format", EXIF_SOURCES)
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_orientation_is_applied(format, orientation):
+    y, x = np.mgrid[:24, :40]
+    original = Image.fromarray(np.stack([x * 6, y * 10, 0 * x], -1).astype(np.uint8))
+    exif = Image.Exif()
+    exif[ORIENTATION] = orientation
+    tagged = original.copy()
+    tagged.info["exif"] = exif.tobytes()
+    data = saved(original, format, exif=exif)  # Pillow's AVIF takes the tag out of `exif`
+    expected = np.asarray(ImageOps.exif_transpose(tagged)).astype(int)
+    picture = read(data)
+    assert probe(data).size == picture.size == ((40, 24) if orientation < 5 else (24, 40))
+    assert np.abs(picture.color - expected).max() < 25
+    again = io.BytesIO()
+    encode(picture, again, format="png")
+    assert np.array_equal(read(again.getvalue()).color, picture.color)
+
+
+def test_orientation_behind_the_pixels_of_a_png():
+    """Legal, if rare: probe and read have to agree on the size."""
+    exif = Image.Exif()
+    exif[ORIENTATION] = 6
+    data = saved(Image.new("L", (5, 3)), "PNG")
+    body = b"eXIf" + exif.tobytes()[6:]
+    chunk = struct.pack(">I", len(body) - 4) + body + struct.pack(">I", zlib.crc32(body))
+    data = data[:-12] + chunk + data[-12:]
+    assert probe(data).size == read(data).size == (3, 5)
+
+
+@pytest.mark.parametrize("orientation", [0, 9, 65535])
+def test_absurd_orientation_is_upright(orientation):
+    exif = Image.Exif()
+    exif[ORIENTATION], exif[MAKE] = orientation, "Maker"
+    data = saved(Image.new("L", (5, 3)), "JPEG", exif=exif)
+    assert probe(data).size == read(data).size == (5, 3)
+    assert ORIENTATION not in rewritten(read(data), "jpg")[0].getexif()
+
+
+@pytest.mark.parametrize(
+    "block",
+    [
+        b"Exif\0\0garbage that is no TIFF header",
+        b"Exif\0\0II*\0\xff\xff\xff\x7f",
+        b"Exif\0\0II*\0\x08\0\0\0\xff\xff" + b"\x01" * 40,
+        b"Exif\0\0MM\0*\0\0\0\x08\0\x01\x87\x69\0\x04\0\0\0\x01\xff\xff\xff\xff\0\0\0\0",
+        b"Exif\0\0",
+    ],
+)
+def test_absurd_exif_does_not_cost_the_picture(block):
+    data = saved(Image.new("RGB", (5, 3), (9, 9, 9)), "JPEG", exif=block)
+    picture = read(data)
+    assert picture.size == probe(data).size == (5, 3)
+    assert len(picture.notes) <= 1
+    image, notes = rewritten(picture, "jpg")
+    assert image.size == (21, 9) and notes == ()
+
+
+def test_an_exif_field_of_the_wrong_kind_is_dropped_alone():
+    """ImageDescription as rationals with a denominator of 0, and much the like, from one broken camera."""
+    exif = camera_exif()
+    data = bytearray(saved(Image.new("RGB", (5, 3)), "JPEG", exif=exif))
+    at = data.find(struct.pack(">HH", DATE, 2))
+    data[at + 2 : at + 4] = struct.pack(">H", 5)  # ASCII becomes RATIONAL
+    picture = read(bytes(data))
+    image, _ = rewritten(picture, "jpg")
+    assert image.getexif()[0x0131] == "Software 1.0"
+
+
+def test_too_much_exif_for_jpeg_is_reported():
+    exif = Image.Exif()
+    exif[EXIF_IFD] = {MAKER_NOTE: b"x" * 70_000}
+    picture = read(saved(Image.new("RGB", (5, 3)), "PNG", exif=exif))
+    image, notes = rewritten(picture, "jpg")
+    assert notes == ("jpg cannot hold the EXIF data.",)
+    assert len(image.getexif()) == 0
+    assert rewritten(picture, "png")[1] == ()
+
+
+def test_broken_exif_of_an_api_user_is_reported():
+    picture = Picture(np.zeros((2, 2, 3), np.uint8), metadata=Metadata(exif=b"nonsense" * 5))
+    assert rewritten(picture, "jpg")[1] == ("The EXIF data is damaged and was dropped.",)
+
+
+# --- ICC, resolution, XMP -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "row", [row for row in FORMATS.values() if row.icc and row.is_available], ids=lambda r: r.name
+)
+def test_icc_travels(row):
+    picture = read(saved(Image.new("RGB", (5, 3)), "PNG", icc_profile=SRGB))
+    image, notes = rewritten(picture, row)
+    assert image.info["icc_profile"] == SRGB
+    assert notes == ()
+    gray = Picture(np.zeros((2, 2, 1), np.uint8), metadata=picture.metadata)
+    image, notes = rewritten(gray, row)
+    assert not image.info.get("icc_profile")
+    assert notes == ("The colour profile is for RGB, does not fit a greyscale picture and was dropped.",)
+
+
+def gray_profile():
+    white = b"XYZ " + bytes(4) + struct.pack(">3i", 63190, 65536, 54061)
+    curve = b"curv" + bytes(4) + struct.pack(">IHxx", 1, 563)  # gamma 2.2
+    tags = struct.pack(">I4sII4sII", 2, b"wtpt", 156, 20, b"kTRC", 176, 16)
+    header = bytearray(128)
+    header[8:12], header[12:24], header[36:40] = bytes((2, 0x40, 0, 0)), b"mntrGRAYXYZ ", b"acsp"
+    header[68:80] = struct.pack(">3i", 63190, 65536, 54061)
+    profile = bytes(header) + tags + white + curve
+    return struct.pack(">I", len(profile)) + profile[4:]
+
+
+@pytest.mark.parametrize("mode", ["L", "LA", "I;16"])
+def test_grey_profile_stays_with_grey(mode):
+    profile = gray_profile()
+    data = saved(Image.new(mode, (4, 4)), "PNG", icc_profile=profile)
+    picture = read(data)
+    assert picture.metadata.icc_profile == profile and picture.notes == ()
+    stream = io.BytesIO()
+    encode(picture, stream, format="png")
+    assert Image.open(stream).info["icc_profile"] == profile
+
+
+def test_broken_png_profile_is_noted():
+    good = saved(Image.new("RGB", (4, 4)), "PNG")
+    body = b"iCCPname\0\0not deflated"
+    chunk = struct.pack(">I", len(body) - 4) + body + struct.pack(">I", zlib.crc32(body))
+    picture = read(good[:33] + chunk + good[33:])
+    assert picture.notes == ("The colour profile is broken and was dropped.",)
+
+
+@pytest.mark.parametrize(
+    "row", [row for row in FORMATS.values() if row.dpi and row.is_available], ids=lambda r: r.name
+)
+@pytest.mark.parametrize("source", ["JPEG", "PNG", "TIFF", "BMP"])
+def test_dpi_travels(source, row):
+    picture = read(saved(Image.new("RGB", (5, 3)), source, dpi=(300, 150)))
+    assert picture.metadata.dpi == pytest.approx((300, 150), abs=0.02)
+    assert rewritten(picture, row)[0].info["dpi"] == pytest.approx((300, 150), abs=0.02)
+
+
+@pytest.mark.skipif(not features.check("webp"), reason="Pillow without WebP")
+def test_dpi_of_formats_that_have_only_exif():
+    exif = Image.Exif()
+    exif[0x011A], exif[0x011B], exif[0x0128] = 100.0, 50.0, 3  # per centimetre
+    picture = read(saved(Image.new("RGB", (5, 3)), "WEBP", exif=exif))
+    assert picture.metadata.dpi == pytest.approx((254, 127))
+
+
+@pytest.mark.parametrize("dpi", [(0, 0), (1e9, 1e9)])
+def test_absurd_dpi_is_ignored(dpi):
+    assert read(saved(Image.new("RGB", (5, 3)), "TIFF", dpi=dpi)).metadata.dpi is None
+
+
+XMP = (
+    '<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="r"><rdf:Description xmlns:dc="d"'
+    ' tiff:Orientation="6" exif:PixelXDimension=\'400\' dc:title="Größe">'
+    "<tiff:ImageWidth>400</tiff:ImageWidth><xmp:Thumbnails>AAAA</xmp:Thumbnails><dc:rights>me</dc:rights>"
+    "</rdf:Description></rdf:RDF></x:xmpmeta>"
+).encode()
+XMP_CLEAN = (
+    '<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="r"><rdf:Description xmlns:dc="d"'
+    ' dc:title="Größe">'
+    "<dc:rights>me</dc:rights></rdf:Description></rdf:RDF></x:xmpmeta>"
+).encode()
+
+
+def with_xmp(format, packet):
+    image = Image.new("RGB", (5, 3))
+    if format == "PNG":
+        text = PngImagePlugin.PngInfo()
+        text.add_itxt("XML:com.adobe.xmp", packet.decode())
+        return saved(image, "PNG", pnginfo=text)
+    if format == "TIFF":
+        return saved(image, "TIFF", tiffinfo={700: packet})
+    return saved(image, format, xmp=packet)
+
+
+XMP_ROWS = [row for row in FORMATS.values() if row.xmp and row.is_available]
+
+
+@pytest.mark.parametrize("row", XMP_ROWS, ids=lambda row: row.name)
+@pytest.mark.parametrize("source", ["JPEG", "PNG", "TIFF"])
+def test_xmp_travels_without_what_is_stale(source, row):
+    picture = read(with_xmp(source, XMP))
+    assert picture.metadata.xmp == XMP_CLEAN
+    image, notes = rewritten(picture, row)
+    packet = image.info["xmp"]
+    assert (packet.encode() if isinstance(packet, str) else packet) == XMP_CLEAN
+    assert notes == ()
+
+
+def test_orientation_that_only_xmp_knows_is_applied_once():
+    data = with_xmp("JPEG", XMP)
+    picture = read(data)
+    assert picture.size == probe(data).size == (3, 5)
+    stream = io.BytesIO()
+    encode(picture, stream, format="jpg")
+    assert read(stream.getvalue()).size == (3, 5)
+
+
+@pytest.mark.parametrize("packet", [b"\xff\xfe<\0x\0", b'<x Container:Directory="gain map"/>'])
+def test_xmp_that_cannot_stay_is_dropped_with_a_note(packet):
+    picture = read(with_xmp("JPEG", packet))
+    assert picture.metadata.xmp is None
+    assert len(picture.notes) == 1 and "XMP" in picture.notes[0]
+
+
+def test_hostile_xmp_takes_no_time():
+    packet = b"<xmp:Thumbnails>" * 4000 + b" tiff:Orientation='" * 50 + b"<tiff:Orientation>" * 50
+    assert read(with_xmp("TIFF", packet)).size == (5, 3)
+
+
+@pytest.mark.parametrize("name", ["bmp", "ppm"])
+def test_what_plain_formats_lose_is_reported(name):
+    gamma = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    picture = Picture(
+        np.full((4, 4, 3), 100, np.uint8),
+        metadata=Metadata(exif=camera_exif().tobytes(), icc_profile=gamma, xmp=XMP_CLEAN),
+    )
+    stream = io.BytesIO()
+    notes = encode(picture, stream, format=name)
+    assert len(notes) == 4
+    assert all(word in " ".join(notes) for word in ("EXIF", "XMP", "profile", "RGB was converted to sRGB"))
+    assert np.abs(read(stream.getvalue()).color.astype(int) - 100).max() <= 1
