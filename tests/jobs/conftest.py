@@ -24,6 +24,8 @@ class Step:
 
     stage: int
     stages: int
+    tile: int
+    tiles: int
     done: int
     total: int
     message: str | None = None
@@ -46,7 +48,7 @@ class Bicubic:
         self.hook(picture)
         if progress is not None:
             for done in range(3):
-                progress(Step(0, 1, done + 1, 3))
+                progress(Step(1, 1, done + 1, 3, done + 1, 3))
         image = Image.fromarray(picture.color.squeeze()).resize(size, Image.Resampling.BICUBIC)
         color = np.asarray(image)
         return replace(picture, color=color if color.ndim == 3 else color[:, :, None], alpha=None)

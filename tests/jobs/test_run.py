@@ -162,6 +162,17 @@ def test_stdout_gets_the_whole_picture(photo: Photo, request_for: Ask, engine: A
     assert listing() == before
 
 
+def test_stdout_that_takes_a_part_at_a_time(photo: Photo, request_for: Ask, engine: Any) -> None:
+    class Narrow(io.BytesIO):
+        def write(self, data: Any) -> int:
+            return super().write(data[:100])
+
+    narrow, wide = Narrow(), io.BytesIO()
+    for stdout in (narrow, wide):
+        assert run(plan(request_for(photo("a.png"), output="-")), load=engine, stdout=stdout).exit_code == 0
+    assert narrow.getvalue() == wide.getvalue() and len(wide.getvalue()) > 300
+
+
 def test_reader_of_stdout_that_has_gone_ends_everything(photo: Photo, request_for: Ask, engine: Any) -> None:
     class Gone(io.BytesIO):
         def write(self, data: object) -> int:

@@ -6,7 +6,9 @@ being interrupted; a file is either written whole or not at all.
 
 from __future__ import annotations
 
+import errno
 import io
+import os
 import time
 from collections.abc import Callable
 from dataclasses import asdict
@@ -145,10 +147,19 @@ def _deliver(job: Job, picture: Picture, files: FileOptions, stdout: BinaryIO | 
         assert stdout is not None, "a plan that writes to stdout needs one"
         whole = io.BytesIO()  # so that an encoder's failure leaves nothing half-written in the pipe
         notes = encode(picture, whole, format=job.format, quality=files.quality)
-        stdout.write(whole.getbuffer())
-        stdout.flush()
+        _write_all(stdout, whole.getbuffer())
         return notes
     except (UpscaleError, BrokenPipeError):
         raise
     except OSError as error:  # the folder could not be made, or stdout is full
         raise output_error(job.target_name, error) from error
+
+
+def _write_all(stream: BinaryIO, data: memoryview) -> None:
+    """Write everything: under PYTHONUNBUFFERED stdout is a raw file, which may take a part and say so."""
+    while data:
+        written = stream.write(data)
+        if written is None:  # a pipe that somebody set to non-blocking is full
+            raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+        data = data[written:]
+    stream.flush()

@@ -1,0 +1,290 @@
+"""The command in a process of its own: pipes, signals, terminals, full disks and forbidden places."""
+
+from __future__ import annotations
+
+import io
+import os
+import pty
+import select
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from upscale.errors import ExitCode
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals and terminals of POSIX systems")
+
+Process = Any
+Photo = Callable[..., Path]
+Listing = Callable[[], dict[str, str]]
+
+# Shells start background jobs with SIGINT ignored, and a test run may be one.
+HEAR_SIGINT = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
+SMALL_FILES_ONLY = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (2048, 2048))"
+NOBODY = 65534
+# Loading torch takes seconds; what is not about the engine runs with one that interpolates.
+QUICK = """
+import sys, types
+from dataclasses import replace
+from upscale.images.resize import resize
+
+class Upscaler:
+    def __init__(self, **options):
+        pass
+
+    def upscale(self, picture, size, progress=None):
+        return replace(picture, color=resize(picture.color, size))
+
+sys.modules["upscale.engine.upscaler"] = types.SimpleNamespace(Upscaler=Upscaler)
+"""
+
+
+def test_pipeline_of_two(process: Process, photo: Photo) -> None:
+    first = process("-", "--scale", "2", "--format", "png", input=photo().read_bytes())
+    second = process("-", "--scale", "2", "-q", input=first.stdout, before=QUICK)
+    assert first.returncode == second.returncode == 0
+    with Image.open(io.BytesIO(second.stdout)) as image:
+        assert image.format == "PNG" and image.size == (48, 32)
+    assert b"stdin -> stdout" in first.stderr and second.stderr == b""
+
+
+def test_module_runs_like_the_command(photo: Photo, model: str) -> None:
+    command = [sys.executable, "-m", "upscale", photo(), "--model", model, "--dry-run"]
+    run = subprocess.run(command, capture_output=True, check=False)
+    assert run.returncode == 0 and b"photo_4x.jpg" in run.stdout
+
+
+def test_dry_run_does_not_load_torch(process: Process, photo: Photo) -> None:
+    watch = "import atexit, sys; atexit.register(lambda: print('torch' in sys.modules, file=sys.stderr))"
+    run = process(photo(), "--dry-run", before=watch)
+    assert run.returncode == 0 and run.stderr.strip() == b"False"
+
+
+# --- being stopped --------------------------------------------------------------------------------
+
+
+def started(process: Process, *args: str | Path) -> subprocess.Popen[bytes]:
+    """Start a run that would take minutes, and return once it has loaded the model."""
+    child = subprocess.Popen(
+        process.command_line(*args, "--steps", "2000", "--tile", "32", "-v", before=HEAR_SIGINT),
+        env=process.environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    assert child.stderr is not None
+    assert child.stderr.readline().startswith(b"Using model tiny")
+    time.sleep(0.2)
+    assert child.poll() is None
+    return child
+
+
+@pytest.mark.parametrize(
+    ("sent", "code"), [(signal.SIGINT, ExitCode.INTERRUPTED), (signal.SIGTERM, ExitCode.TERMINATED)]
+)
+def test_signal_in_the_middle(
+    sent: signal.Signals, code: int, process: Process, photo: Photo, tmp_path: Path, listing: Listing
+) -> None:
+    path = photo("a.png", size=(200, 200))
+    (tmp_path / "a_4x.png").write_bytes(b"old")
+    before = listing()
+    child = started(process, path, "--overwrite")
+    child.send_signal(sent)
+    stdout, stderr = child.communicate(timeout=30)
+    assert child.returncode == code
+    assert stderr.decode().strip() == "Interrupted; nothing half-written." and stdout == b""
+    assert listing() == before
+
+
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_reader_that_leaves_is_no_error(unbuffered: str, process: Process, photo: Photo) -> None:
+    child = subprocess.Popen(
+        process.command_line(photo("a.png", size=(200, 200)), "-o", "-", before=QUICK),
+        env={**process.environment(), "PYTHONUNBUFFERED": unbuffered},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    assert child.stdout is not None and child.stderr is not None
+    child.stdout.read(100)  # more is coming than a pipe holds
+    child.stdout.close()
+    stderr = child.stderr.read()
+    assert child.wait(timeout=30) == ExitCode.BROKEN_PIPE
+    assert stderr == b""
+    child.stderr.close()
+
+
+# --- terminals ------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def terminal() -> Iterator[int]:
+    """The program's side of a terminal that nobody types at."""
+    ours, theirs = pty.openpty()
+    yield theirs
+    os.close(ours)
+    os.close(theirs)
+
+
+def test_stdin_on_a_terminal_is_refused_not_waited_for(process: Process, terminal: int) -> None:
+    run = process("-", stdin=terminal)
+    assert run.returncode == ExitCode.USAGE
+    assert b"stdin is a terminal" in run.stderr and b"upscale - < photo.jpg" in run.stderr
+
+
+def test_picture_to_a_terminal_is_refused(process: Process, photo: Photo, terminal: int) -> None:
+    run = process(photo(), "-o", "-", capture_output=False, stdout=terminal, stderr=subprocess.PIPE)
+    assert run.returncode == ExitCode.USAGE and b"would go to the terminal" in run.stderr
+
+
+def test_stdin_needs_a_file_when_stdout_is_a_terminal(
+    process: Process, photo: Photo, tmp_path: Path, terminal: int
+) -> None:
+    data = photo("a.png").read_bytes()
+    to_terminal = {"capture_output": False, "stdout": terminal, "stderr": subprocess.PIPE, "input": data}
+    run = process("-", **to_terminal)
+    assert run.returncode == ExitCode.USAGE and b"no file for its result" in run.stderr
+    assert process("-", "-o", tmp_path / "b.png", before=QUICK, **to_terminal).returncode == 0
+    assert (tmp_path / "b.png").exists()
+
+
+def on_terminal(command: list[str], env: dict[str, str]) -> tuple[int, str, str]:
+    """Run with stderr on a terminal; return the exit code, stdout, and what the terminal got."""
+    ours, theirs = pty.openpty()
+    env = {**env, "TERM": "xterm-256color", "COLUMNS": "120", "LINES": "30"}
+    child = subprocess.Popen(command, env=env, stdout=subprocess.PIPE, stderr=theirs)
+    os.close(theirs)
+    shown = b""
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        if select.select([ours], [], [], 0.2)[0]:
+            try:
+                chunk = os.read(ours, 65536)
+            except OSError:  # Linux: the other side is closed
+                break
+            if not chunk:
+                break
+            shown += chunk
+    assert child.stdout is not None
+    stdout = child.stdout.read().decode()
+    child.stdout.close()
+    os.close(ours)
+    return child.wait(timeout=10), stdout, shown.decode()
+
+
+def test_progress_on_a_terminal(process: Process, photo: Photo) -> None:
+    paths = photo("a.png", size=(70, 40)), photo("b.png")
+    command = process.command_line(*paths, "--scale", "8", "--steps", "8", "--tile", "32")
+    code, stdout, shown = on_terminal(command, process.environment())
+    assert code == 0 and stdout == ""
+    assert "stage 1 of 2, tile" in shown and "stage 2 of 2, tile" in shown
+    assert "all files" in shown and "0 of 2 done" in shown and "%" in shown
+    assert "a_8x.png" in shown and "b_8x.png" in shown
+
+
+def test_quiet_shows_no_progress(process: Process, photo: Photo) -> None:
+    command = process.command_line(photo(), "-q", before=QUICK)
+    assert on_terminal(command, process.environment()) == (0, "", "")
+
+
+def test_errors_are_red_on_a_terminal_only(process: Process, tmp_path: Path) -> None:
+    command = process.command_line(tmp_path / "missing.jpg")
+    env = {name: value for name, value in process.environment().items() if name != "NO_COLOR"}
+    code, _, shown = on_terminal(command, env)
+    assert code == ExitCode.INPUT and "\x1b[1;31mError: " in shown
+    assert b"\x1b" not in process(tmp_path / "missing.jpg").stderr
+
+
+# --- places that will not have it -----------------------------------------------------------------
+
+
+def test_disk_that_gets_full(process: Process, photo: Photo, listing: Listing) -> None:
+    """A limit on the size of files stands for the full disk; the system answers the same way."""
+    path = photo("a.png", size=(40, 40))
+    path.with_name("a_4x.png").write_bytes(b"old")
+    before = listing()
+    run = process(path, "--overwrite", before=QUICK + SMALL_FILES_ONLY)
+    assert run.returncode == ExitCode.OUTPUT
+    assert b"a_4x.png cannot be written: " in run.stderr and b"Traceback" not in run.stderr
+    assert listing() == before
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs the device that is always full")
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_full_disk_behind_stdout(unbuffered: str, process: Process, photo: Photo, listing: Listing) -> None:
+    path = photo("a.png", size=(4, 4))
+    before = listing()
+    with Path("/dev/full").open("wb") as full:
+        env = {**process.environment(), "PYTHONUNBUFFERED": unbuffered}
+        run = process(
+            path, "-o", "-", before=QUICK, env=env, capture_output=False, stdout=full, stderr=subprocess.PIPE
+        )
+    assert run.returncode == ExitCode.OUTPUT
+    assert run.stderr.decode().startswith("Error: stdout cannot be written: the disk is full.")
+    assert b"Traceback" not in run.stderr and b"Exception ignored" not in run.stderr
+    assert listing() == before
+
+
+@pytest.fixture
+def ordinary(model: str) -> Iterator[tuple[Path, str]]:
+    """A folder that everybody can enter, and code that makes a process an ordinary user's (root may do all).
+
+    Interpreter and packages may lie where only root can read, so a run that fails imports everything before.
+    """
+    folder = Path(tempfile.mkdtemp(prefix="upscale-test-"))
+    before = "pass"
+    if os.geteuid() == 0:
+        folder.chmod(0o755)
+        warm = str(folder / "warm.png")
+        Image.new("L", (2, 2)).save(warm)
+        before = (
+            "import os\n"
+            "from upscale.cli.app import app\n"
+            f"try: app([{warm!r}, 'missing', '-q', '--dry-run', '--model', {model!r}])\n"
+            "except SystemExit as end: assert end.code == 7\n"
+            f"os.setgid({NOBODY}); os.setuid({NOBODY})"
+        )
+    shutil.copytree(model, folder / "model")
+    for path in (folder / "model", *(folder / "model").iterdir()):
+        path.chmod(0o755)
+    yield folder, before
+    shutil.rmtree(folder)
+
+
+def test_unreadable_file(process: Process, photo: Photo, ordinary: tuple[Path, str]) -> None:
+    folder, before = ordinary
+    path = Path(shutil.copy(photo(), folder))
+    path.chmod(0)
+    run = process(path, "--model", folder / "model", before=before)
+    assert run.returncode == ExitCode.INPUT
+    assert b"photo.jpg may not be read: permission denied" in run.stderr and b"Traceback" not in run.stderr
+
+
+@pytest.mark.parametrize("output", ["existing/", "existing/new/deep/"])
+def test_unwritable_folder_is_found_out_before_any_work(
+    output: str, process: Process, photo: Photo, ordinary: tuple[Path, str]
+) -> None:
+    folder, before = ordinary
+    path = Path(shutil.copy(photo(), folder))
+    path.chmod(0o644)
+    (folder / "existing").mkdir()
+    (folder / "existing").chmod(0o555)
+    run = process(path, "-v", "-o", f"{folder}/{output}", "--model", folder / "model", before=before)
+    assert run.returncode == ExitCode.OUTPUT
+    assert b"existing may not be written to" in run.stderr and b"Using model" not in run.stderr
+    assert list((folder / "existing").iterdir()) == []
+
+
+def test_folder_that_cannot_be_made_at_all(process: Process, photo: Photo, listing: Listing) -> None:
+    path = photo()
+    before = listing()
+    run = process(path, "-o", f"{path}/out/")
+    assert run.returncode == ExitCode.OUTPUT and b"is not a folder" in run.stderr
+    assert listing() == before

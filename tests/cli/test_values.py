@@ -1,0 +1,30 @@
+"""Option values that are more than a number."""
+
+from __future__ import annotations
+
+import pytest
+
+from upscale.cli.values import parse_size, parse_tile
+from upscale.errors import UsageError
+
+
+def test_size() -> None:
+    assert parse_size(None) is None
+    assert parse_size("1920x1080") == parse_size(" 1920X1080") == parse_size("1920×1080") == (1920, 1080)
+
+
+@pytest.mark.parametrize("text", ["", "1920", "1920x", "x1080", "1920 by 1080", "-1x5", "1.5x2", "axb"])
+def test_size_that_is_none(text: str) -> None:
+    with pytest.raises(UsageError, match="--size"):
+        parse_size(text)
+
+
+def test_tile() -> None:
+    assert parse_tile("auto") is None
+    assert parse_tile("128") == 128
+
+
+@pytest.mark.parametrize("text", ["", "Auto", "12.5", "12px"])
+def test_tile_that_is_none(text: str) -> None:
+    with pytest.raises(UsageError, match="--tile"):
+        parse_tile(text)

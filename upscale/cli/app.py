@@ -1,0 +1,22 @@
+"""The Typer application: which commands there are."""
+
+from __future__ import annotations
+
+import typer
+
+from upscale.cli.files import upscale_files
+from upscale.cli.group import MAIN, FilesOrCommand
+
+app = typer.Typer(
+    cls=FilesOrCommand,
+    add_completion=False,
+    pretty_exceptions_enable=False,  # `guard` answers for exceptions
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+)
+app.command(MAIN, context_settings={"help_option_names": ["-h", "--help"]})(upscale_files)
+
+
+@app.callback()
+def _group() -> None:
+    """Upscale photos."""

@@ -1,0 +1,63 @@
+"""`--dry-run`: the plan as a table on stdout; nothing is loaded or created."""
+
+from __future__ import annotations
+
+from rich import box
+from rich.console import Console
+from rich.measure import Measurement
+from rich.table import Table
+from rich.text import Text
+
+from upscale.cli.console import printable
+from upscale.engine.plan import CascadePlan
+from upscale.jobs.plan import Plan
+
+
+def show(plan: Plan) -> None:
+    """Print what would be done."""
+    console = Console(highlight=False)
+    table = Table(box=box.SIMPLE)
+    for heading in ("File", "Size", "Stages", "New size", "Result"):
+        table.add_column(heading, overflow="fold")
+    for job in plan.jobs:
+        cells = (
+            job.source.name,
+            pixels(job.info.size),
+            stages(job.cascade),
+            pixels(job.output_size),
+            job.target_name,
+        )
+        table.add_row(*(Text(printable(cell)) for cell in cells))
+    if not console.is_terminal:  # a file or a pipe has no width that names would have to be folded to
+        console.width = max(
+            console.width, Measurement.get(console, console.options.update(width=10_000), table).maximum
+        )
+    if plan.jobs:
+        console.print(table)
+        console.print(Text(printable(settings(plan))), soft_wrap=True)
+
+
+def settings(plan: Plan) -> str:
+    """Return the line that says how the pixels would be made."""
+    options, model = plan.request.engine, plan.model
+    parts = [
+        f"model {model.name}",
+        f"{options.steps or model.steps} steps",
+        f"sampler {options.sampler or model.sampler}",
+        f"seed {options.seed}",
+        f"device {options.device}",
+        f"dtype {options.dtype}",
+        f"tile {options.tile_px or 'auto'}",
+    ]
+    return ", ".join(parts)
+
+
+def stages(cascade: CascadePlan) -> str:
+    """Return the passes through the model, as in `512x512 -> 2048x2048; 1024x1024 -> 4096x4096`."""
+    passes = [f"{pixels(stage.input_size)} -> {pixels(stage.output_size)}" for stage in cascade.stages]
+    return "; ".join(passes)
+
+
+def pixels(size: tuple[int, int]) -> str:
+    """Return `WIDTHxHEIGHT`."""
+    return f"{size[0]}x{size[1]}"

@@ -1,0 +1,54 @@
+"""stdin and stdout as carriers of pictures: never waited for or written to when they are a terminal."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from typing import BinaryIO
+
+from upscale.errors import InputError, UsageError
+
+
+def read_stdin() -> bytes:
+    """Return all bytes of the picture that is piped in.
+
+    Raises:
+        UsageError: stdin is a terminal.
+        InputError: stdin is closed or empty.
+    """
+    if sys.stdin is None:
+        raise InputError("stdin is closed.", hint="Pipe a picture in: upscale - < photo.jpg > large.jpg")
+    if sys.stdin.isatty():
+        raise UsageError(
+            "- reads a picture from stdin, but stdin is a terminal.",
+            hint="Pipe a picture in: upscale - < photo.jpg > large.jpg",
+        )
+    try:
+        data = sys.stdin.buffer.read()
+    except OSError as error:
+        raise InputError(f"Cannot read stdin: {error.strerror or error}.") from error
+    if not data:
+        raise InputError(
+            "Nothing came through stdin.", hint="Does the command before the pipe write a picture?"
+        )
+    return data
+
+
+def stdout_is_terminal() -> bool:
+    """Return whether stdout is a terminal (or closed), so that no picture may go there."""
+    return sys.stdout is None or sys.stdout.isatty()
+
+
+def picture_stdout() -> BinaryIO:
+    """Return stdout as a stream of bytes."""
+    return sys.stdout.buffer
+
+
+def silence_stdout() -> None:
+    """Let what is still buffered for a pipe or disk that takes no more go nowhere.
+
+    Python flushes stdout at its exit, and would complain again and spoil the exit code.
+    """
+    with contextlib.suppress(OSError, ValueError):  # a stdout without a descriptor, as in tests
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

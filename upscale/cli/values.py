@@ -1,0 +1,39 @@
+"""Option values that are more than a number: `--size 1920x1080`, `--tile auto`."""
+
+from __future__ import annotations
+
+import re
+
+from upscale.errors import UsageError
+
+
+def parse_size(text: str | None) -> tuple[int, int] | None:
+    """Return (width, height) in pixels from `WxH`; None stays None.
+
+    Raises:
+        UsageError: It is not written so.
+    """
+    if text is None:
+        return None
+    match = re.fullmatch(r"([0-9]+)[xX×]([0-9]+)", text.strip())
+    if match is None:
+        raise UsageError(
+            f"--size {text} cannot be read.", hint="Write it as WIDTHxHEIGHT, for example 1920x1080."
+        )
+    return int(match[1]), int(match[2])
+
+
+def parse_tile(text: str) -> int | None:
+    """Return the side of a tile in pixels; None for `auto`.
+
+    Raises:
+        UsageError: It is neither a whole number nor `auto`.
+    """
+    if text == "auto":
+        return None
+    try:
+        return int(text)
+    except ValueError:
+        raise UsageError(
+            f"--tile {text} cannot be read.", hint="It is a number of pixels, or auto."
+        ) from None
