@@ -66,7 +66,9 @@ _EXACT = {
     "QOI": ("RGBA",),
     "DDS": ("RGBA",),
 }
+Image.init()
 READABLE = [(format, mode, 0) for format, modes in _EXACT.items() for mode in modes]
+READABLE = [row for row in READABLE if row[0] in Image.SAVE]
 READABLE += [("JPEG", mode, 9) for mode in ("RGB", "L")]
 READABLE += [("WEBP", mode, 12) for mode in ("RGB", "RGBA") if features.check("webp")]
 READABLE += [("JPEG2000", mode, 0) for mode in ("RGB", "RGBA", "L") if features.check("jpg_2000")]
@@ -170,7 +172,7 @@ def test_rgb_colour_key(depth):
     assert picture.alpha.tolist() == [[0, 255]]
 
 
-@pytest.mark.parametrize("bands", [2, 4])
+@pytest.mark.parametrize("bands", [2, 4] if int(Image.__version__.split(".")[0]) >= 12 else [4])
 def test_premultiplied_alpha_is_divided(bands):
     """TIFF's ExtraSamples 1: associated alpha."""
     pixel = [60, 30, 90, 128][4 - bands :] if bands == 4 else [60, 128]
@@ -387,6 +389,8 @@ def test_first_of_several(format):
         pytest.skip("Pillow without WebP")
     frames = [Image.new("RGB", (8, 8), color) for color in ((250, 0, 0), (0, 250, 0), (0, 0, 250))]
     data = saved(frames[0], format, save_all=True, append_images=frames[1:])
+    if format == "MPO" and int(Image.__version__.split(".")[0]) < 12:
+        pytest.skip("old versions of Pillow write broken MPO to memory")
     picture = read(data)
     assert probe(data).frames == 3
     assert picture.notes == ("Only the first of 3 pictures in the file was used.",)

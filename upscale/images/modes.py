@@ -55,8 +55,8 @@ def _gray8(image: Image.Image, storage: Storage, icc_profile: bytes | None) -> P
     gray = arrays.to_array(image.convert("L") if image.mode == "1" else image)
     alpha = None
     if isinstance(key := image.info.get("transparency"), int):
-        if image.mode == "L" and storage.bits < 8:  # PNG's key counts in levels of the file
-            key = key * 255 // (2**storage.bits - 1)
+        if storage.bits < 8:  # PNG's key counts in levels of the file
+            key = min(key * 255 // (2**storage.bits - 1), 255)  # for one bit, Pillow may have scaled it
         alpha = np.where(gray == key, 0, 255).astype(np.uint8)
     return _planes(gray[..., None], alpha, icc_profile)
 
