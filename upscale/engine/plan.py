@@ -86,9 +86,9 @@ def plan_cascade(
     stages = [StagePlan(0, input_size, _times(input_size, model_scale))]
     for index, size in enumerate(needed, start=1):
         box = None
-        if index == 1 and size != stages[0].output_size:
-            pitch = model_scale ** (count - 1)  # output pixels per pixel of this stage's input
-            made = stages[0].output_size
+        pitch = model_scale ** (count - 1)  # output pixels per pixel of the second stage's input
+        made = stages[0].output_size
+        if index == 1 and _times(made, pitch) != output_size:
             box = (size[0] * pitch * made[0] / output_size[0], size[1] * pitch * made[1] / output_size[1])
         stages.append(StagePlan(index, size, _times(size, model_scale), box))
     final_resize = count == 1 and stages[0].output_size != output_size

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 import torch
@@ -102,18 +103,21 @@ class _Stage:
                 self.queue.extendleft(reversed(self.tiling.split(core, self.tile_px)))
                 continue
             evaluated = 0
+            inside = core.within(*self.tiling.size)  # padding is not counted as work
 
-            def on_step(_: int, pixels: int = core.area) -> None:
+            def on_step(_: int, pixels: int = inside.area) -> None:
                 nonlocal evaluated
                 evaluated += pixels
                 self._tell(pixels)
 
             try:
                 tile = _tile(self.restorer, self.lr, self.tiling, core, self.index, self.sampling, on_step)
-                problem = None if np.isfinite(tile).all() else self._more_precision()
             except (RuntimeError, MemoryError) as error:
                 problem = self._smaller_tiles(core, error)
+            else:
+                problem = None if np.isfinite(tile).all() else self._more_precision()
             if problem is not None:
+                free_memory(self.restorer.device)  # only here: the exception held the tile's tensors
                 self.queue.appendleft(core)
                 self._tell(-evaluated, problem)
                 continue
@@ -135,7 +139,6 @@ class _Stage:
     def _smaller_tiles(self, core: Box, error: Exception) -> str:
         if not is_out_of_memory(error):
             raise error
-        free_memory(self.restorer.device)
         self.tile_px = max(core.width, core.height) // 2
         if self.tile_px < MIN_TILE_PX:
             raise DeviceError(
@@ -193,8 +196,7 @@ def _cut(pixels: Pixels, box: Box) -> Pixels:
     beyond = ((0, max(0, box.bottom - height)), (0, max(0, box.right - width)), (0, 0))
     if not any(after for _, after in beyond):
         return part
-    padded: Pixels = np.pad(part, beyond, mode="edge")
-    return padded
+    return cast(Pixels, np.pad(part, beyond, mode="edge"))
 
 
 def _place(tile: np.ndarray, canvas: Pixels, box: Box) -> None:

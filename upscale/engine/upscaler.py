@@ -194,6 +194,7 @@ class _Work:
         self._stages = stages
         self._stage = 0
         self._done = 0
+        self._shown = 0  # the most that was done: what memory or precision undid is not taken back
         self._total = total
         self.notes: list[str] = []
 
@@ -202,10 +203,12 @@ class _Work:
 
         def on_tile(tile: int, tiles: int, pixels: int, message: str | None) -> None:
             self._done += pixels
-            if message is not None:
+            self._shown = max(self._shown, self._done)
+            if message is not None and message not in self.notes:
                 self.notes.append(message)
             if self._progress is not None:
-                done = min(self._done, self._total)
-                self._progress(Progress(self._stage, self._stages, tile, tiles, done, self._total, message))
+                self._progress(
+                    Progress(self._stage, self._stages, tile, tiles, self._shown, self._total, message)
+                )
 
         return on_tile

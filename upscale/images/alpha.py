@@ -13,9 +13,10 @@ from typing import TypeVar
 import numpy as np
 import numpy.typing as npt
 
+from upscale.images.picture import Pixels
 from upscale.images.resize import resize
 
-P = TypeVar("P", npt.NDArray[np.uint8], npt.NDArray[np.uint16])
+P = TypeVar("P", npt.NDArray[np.uint8], npt.NDArray[np.uint16], Pixels)
 Plane = npt.NDArray[np.float32]
 
 

@@ -14,8 +14,9 @@ import numpy.typing as npt
 from PIL import Image
 
 from upscale.images import arrays
+from upscale.images.picture import Pixels
 
-P = TypeVar("P", npt.NDArray[np.uint8], npt.NDArray[np.uint16], npt.NDArray[np.float32])
+P = TypeVar("P", npt.NDArray[np.uint8], npt.NDArray[np.uint16], Pixels, npt.NDArray[np.float32])
 
 RESAMPLERS = {
     "nearest": Image.Resampling.NEAREST,

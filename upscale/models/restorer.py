@@ -54,14 +54,15 @@ class Restorer:
         self, config: ModelConfig, network: nn.Module, dtype: torch.dtype, device: torch.device
     ) -> None:
         self.config = config
+        network.to(device=device, dtype=dtype, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.network: Any = network  # callable as its architecture says
-        self.network.to(device=device, dtype=dtype, memory_format=torch.channels_last)
         self.dtype = dtype
         self.device = device
         self.local = networks.get(config.arch).local
         # Networks on the HR image say their multiple in HR pixels.
         per_lr_pixel = config.scale if config.target == "image" else 1
-        self.multiple_of: int = max(1, -(-int(self.network.multiple_of) // per_lr_pixel))
+        multiple: Any = network.multiple_of
+        self.multiple_of: int = max(1, -(-multiple // per_lr_pixel))
 
     @classmethod
     def load(cls, name: str, dtype: torch.dtype, device: torch.device) -> Restorer:

@@ -19,6 +19,7 @@ from upscale.training import recipe as recipes
 from upscale.training.data import Photos
 from upscale.training.evaluate import Setting, evaluate
 from upscale.training.export import export
+from upscale.training.perceptual import VGGFeatures
 from upscale.training.train import DTYPES, Report, train
 
 app = typer.Typer(no_args_is_help=True, add_completion=False)
@@ -44,6 +45,8 @@ def train_command(
     decay_from: Annotated[
         int | None, typer.Option(help="Step from which the rate decays to 0 at --steps.")
     ] = None,
+    begin_with: Annotated[Path | None, typer.Option(help="A run's state.pt to begin with.")] = None,
+    vgg: Annotated[Path | None, typer.Option(help="Features of VGG-16, safetensors, for tuning.")] = None,
 ) -> None:
     """Train a model, or go on training it."""
     if threads:
@@ -66,6 +69,8 @@ def train_command(
         steps=steps,
         minutes=minutes,
         decay_from=decay_from,
+        begin_with=begin_with,
+        vgg=VGGFeatures(vgg, DTYPES[chosen.dtype]).to(device) if vgg else None,
         on_report=show,
     )
 

@@ -72,8 +72,8 @@ def restore(restorer: Restorer, lr: Pixels, setting: Setting, seed: int = 0) -> 
     if setting.sampler is None:
         return resize(lr, (width * scale, height * scale), resample="bicubic")
     beyond = ((0, -height % multiple), (0, -width % multiple), (0, 0))
-    padded: Pixels = np.pad(lr, beyond, mode="edge")
-    x_lr = torch.from_numpy(to_float(padded)).permute(2, 0, 1)[None].to(restorer.device)
+    padded = np.pad(to_float(lr), beyond, mode="edge")
+    x_lr = torch.from_numpy(padded).permute(2, 0, 1)[None].to(restorer.device)
     conditioned = restorer.condition(x_lr)
     field = NoiseField(seed)
 

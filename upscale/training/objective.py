@@ -37,6 +37,15 @@ class Batch:
     level: Tensor
     noise: Tensor
 
+    def part(self, where: slice) -> Batch:
+        """Return some of the examples."""
+        return Batch(**{name: value[where] for name, value in vars(self).items()})
+
+
+def charbonnier(error: Tensor) -> Tensor:
+    """Return the smooth L1 loss sqrt(error^2 + 1e-6), element by element."""
+    return (error.square() + 1e-6).sqrt()
+
 
 def make_batch(hr: Tensor, recipe: Recipe, generator: torch.Generator) -> Batch:
     """Degrade and noise hr [B, 3, H, W] in [-1, 1]; everything random comes from `generator`."""
@@ -65,4 +74,4 @@ def loss_of(network: ResidualUNet, batch: Batch, dtype: torch.dtype) -> Tensor:
     v = signal * batch.noise - sigma * batch.target
     features = network.encode(batch.lr.to(dtype, memory_format=torch.channels_last), batch.aug_level)
     error = network(x, batch.level, features).float() - v
-    return (error.square() + 1e-6).sqrt().mean((1, 2, 3))
+    return charbonnier(error).mean((1, 2, 3))

@@ -53,6 +53,22 @@ class Optimizer:
 
 
 @dataclass(frozen=True)
+class Tuning:
+    """Few-step tuning: part of each batch is sampled as at use, and its result compared with the photo.
+
+    `share` is that part; `steps` the numbers of steps that are practised, with a grid of the given `power`;
+    the loss is `fidelity` times smooth L1 on the residual plus `perceptual` times the distance in VGG's
+    features.
+    """
+
+    share: float = 0.5
+    steps: tuple[int, ...] = (2, 4, 8)
+    power: float = 2.0
+    fidelity: float = 1.0
+    perceptual: float = 1.0
+
+
+@dataclass(frozen=True)
 class Recipe:
     """A whole run. See the comments in `recipes/*.toml`."""
 
@@ -66,6 +82,7 @@ class Recipe:
     degradation: Degradation = field(default_factory=Degradation)
     noise: Noise = field(default_factory=Noise)
     optimizer: Optimizer = field(default_factory=Optimizer)
+    tuning: Tuning | None = None
 
 
 def load(name: str) -> Recipe:
@@ -84,7 +101,13 @@ def load(name: str) -> Recipe:
         ) from None
     except tomllib.TOMLDecodeError as error:
         raise UsageError(f"Recipe {path} is not valid TOML: {error}.") from None
-    sections = {"data": Data, "degradation": Degradation, "noise": Noise, "optimizer": Optimizer}
+    sections = {
+        "data": Data,
+        "degradation": Degradation,
+        "noise": Noise,
+        "optimizer": Optimizer,
+        "tuning": Tuning,
+    }
     try:
         for key, section in sections.items():
             if key in table:

@@ -18,10 +18,13 @@ import torch
 
 from upscale import networks
 from upscale.errors import DeviceError, UsageError
+from upscale.networks.residual_unet import ResidualUNet
 from upscale.training.data import Photos
-from upscale.training.objective import loss_of, make_batch
+from upscale.training.objective import Batch, loss_of, make_batch
+from upscale.training.perceptual import VGGFeatures
 from upscale.training.recipe import Recipe, as_table
 from upscale.training.state import State
+from upscale.training.tuning import tuning_loss
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 SAVE_EVERY_S = 180.0
@@ -85,6 +88,8 @@ def train(
     steps: int | None = None,
     minutes: float | None = None,
     decay_from: int | None = None,
+    begin_with: Path | None = None,
+    vgg: VGGFeatures | None = None,
     on_report: Callable[[Report], None] | None = None,
 ) -> State:
     """Train until `steps` are done or `minutes` have passed, whichever comes first; Ctrl-C saves and stops.
@@ -97,6 +102,8 @@ def train(
         steps: Total number of steps, those done before included; None for no limit.
         minutes: Wall-clock limit of this call; None for no limit.
         decay_from: Step from which the rate decays to 0 at `steps`; None keeps it constant.
+        begin_with: `state.pt` of another run, whose averaged weights a new run begins with.
+        vgg: The perceptual loss, which a recipe with few-step tuning needs.
         on_report: Called with each line of the log.
 
     Raises:
@@ -104,7 +111,13 @@ def train(
         DeviceError: Training diverged for good.
     """
     run.mkdir(parents=True, exist_ok=True)
+    if recipe.tuning is not None and vgg is None:
+        raise UsageError("This recipe tunes with a perceptual loss.", hint="Give the features with --vgg.")
     state = start(recipe, device)
+    if begin_with is not None:
+        weights = torch.load(begin_with, weights_only=True)["ema"]
+        state.network.load_state_dict(weights)
+        state.ema.load_state_dict(weights)
     path = run / "state.pt"
     if path.exists():
         try:
@@ -130,7 +143,7 @@ def train(
                 break
             for group in state.optimizer.param_groups:
                 group["lr"] = rate_at(recipe, state.step, decay_from, steps)
-            one_step(recipe, photos, state, log)
+            one_step(recipe, photos, state, log, vgg)
             if state.step % LOG_EVERY == 0:
                 log.flush(state, recipe)
             if time.monotonic() - saved > SAVE_EVERY_S:
@@ -143,7 +156,7 @@ def train(
     return state
 
 
-def one_step(recipe: Recipe, photos: Photos, state: State, log: Log) -> None:
+def one_step(recipe: Recipe, photos: Photos, state: State, log: Log, vgg: VGGFeatures | None) -> None:
     """Do one step: batch, gradient, update, average.
 
     Raises:
@@ -156,7 +169,7 @@ def one_step(recipe: Recipe, photos: Photos, state: State, log: Log) -> None:
     batch = make_batch(hr, recipe, generator)
     t1 = time.perf_counter()
 
-    losses = loss_of(state.network, batch, DTYPES[recipe.dtype])  # type: ignore[arg-type]
+    losses = losses_of(recipe, state.network, batch, vgg)  # type: ignore[arg-type]
     losses.mean().backward()
     norm = float(torch.nn.utils.clip_grad_norm_(state.network.parameters(), recipe.optimizer.clip))
     usual = statistics.median(state.norms) if len(state.norms) >= NORMS_KEPT // 4 else math.inf
@@ -175,6 +188,16 @@ def one_step(recipe: Recipe, photos: Photos, state: State, log: Log) -> None:
     state.step += 1
     state.update_ema(recipe.optimizer.ema)
     log.add(losses.detach(), batch.level, norm, t1 - t0, time.perf_counter() - t0, batch.lr.numel() // 3)
+
+
+def losses_of(recipe: Recipe, network: ResidualUNet, batch: Batch, vgg: VGGFeatures | None) -> torch.Tensor:
+    """Return the loss of each example [B]; with tuning, the first ones are those of few-step runs."""
+    dtype = DTYPES[recipe.dtype]
+    if recipe.tuning is None or vgg is None:
+        return loss_of(network, batch, dtype)
+    count = round(recipe.tuning.share * len(batch.lr))
+    practised = tuning_loss(network, batch.part(slice(count)), recipe, recipe.tuning, vgg, dtype)
+    return torch.cat([practised, loss_of(network, batch.part(slice(count, None)), dtype)])
 
 
 class Log:

@@ -1,0 +1,64 @@
+"""How differently two pictures look to the first layers of VGG-16: a loss for few-step tuning, never a score.
+
+As in LPIPS (Zhang et al., arXiv 1801.03924) with uniform weights: features of a classifier, each pixel's
+vector scaled to length 1, squared differences. Train on VGG, score with AlexNet, so that the score stays
+honest.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+MEAN = (0.485, 0.456, 0.406)
+STD = (0.229, 0.224, 0.225)
+CONVOLUTIONS = (0, 2, 5, 7, 10, 12, 14, 17, 19, 21)  # torchvision's numbering
+POOL_BEFORE = (5, 10, 17)
+TAPS = (2, 7, 14, 21)  # relu1_2, relu2_2, relu3_3, relu4_3
+
+
+class VGGFeatures(nn.Module):
+    """Distance of pictures in the features of VGG-16 up to relu4_3; weights from a safetensors file."""
+
+    def __init__(self, path: Path, dtype: torch.dtype = torch.float32) -> None:
+        super().__init__()
+        tensors = load_file(path)
+        self.dtype = dtype
+        for index in CONVOLUTIONS:
+            weight = tensors[f"features.{index}.weight"].to(dtype, memory_format=torch.channels_last)
+            self.register_buffer(f"weight{index}", weight, persistent=False)
+            self.register_buffer(
+                f"bias{index}", tensors[f"features.{index}.bias"].to(dtype), persistent=False
+            )
+        self.register_buffer("mean", torch.tensor(MEAN).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(STD).view(1, 3, 1, 1), persistent=False)
+
+    def _features(self, image: Tensor) -> list[Tensor]:
+        x = ((image + 1) / 2 - self.get_buffer("mean")) / self.get_buffer("std")
+        x = x.to(self.dtype, memory_format=torch.channels_last)
+        taps = []
+        for index in CONVOLUTIONS:
+            if index in POOL_BEFORE:
+                x = F.max_pool2d(x, 2)
+            weight, bias = self.get_buffer(f"weight{index}"), self.get_buffer(f"bias{index}")
+            x = F.relu(F.conv2d(x, weight, bias, padding=1))
+            if index in TAPS:
+                taps.append(x)
+        return taps
+
+    def forward(self, a: Tensor, b: Tensor) -> Tensor:
+        """Return the distance [B] of a and b, [B, 3, H, W] in [-1, 1]; gradients flow to a only."""
+        with torch.no_grad():
+            targets = self._features(b)
+        distance = a.new_zeros(a.shape[0])
+        for x, y in zip(self._features(a), targets, strict=True):
+            distance = distance + (_unit(x) - _unit(y)).float().square().sum(1).mean((1, 2))
+        return distance
+
+
+def _unit(x: Tensor) -> Tensor:
+    return x / (torch.linalg.vector_norm(x, dim=1, keepdim=True) + 1e-3)
