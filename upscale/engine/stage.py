@@ -11,7 +11,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from upscale.diffusion import samplers
 from upscale.diffusion.noise import INITIAL, NoiseField
 from upscale.engine.device import free_memory, is_out_of_memory
 from upscale.engine.tiles import Box, Tiling
@@ -102,6 +101,7 @@ class _Stage:
             if max(core.width, core.height) > self.tile_px:  # planned before memory ran out
                 self.queue.extendleft(reversed(self.tiling.split(core, self.tile_px)))
                 continue
+            problem: str | None
             evaluated = 0
             inside = core.within(*self.tiling.size)  # padding is not counted as work
 
@@ -115,7 +115,8 @@ class _Stage:
             except (RuntimeError, MemoryError) as error:
                 problem = self._smaller_tiles(core, error)
             else:
-                problem = None if np.isfinite(tile).all() else self._more_precision()
+                finite = np.isfinite(tile).all()
+                problem: str | None = None if finite else self._more_precision()
             if problem is not None:
                 free_memory(self.restorer.device)  # only here: the exception held the tile's tensors
                 self.queue.appendleft(core)
@@ -148,7 +149,6 @@ class _Stage:
         return f"out of memory; going on with tiles of {self.tile_px} pixels"
 
 
-@torch.inference_mode()
 def _tile(
     restorer: Restorer,
     lr: Pixels,
@@ -169,16 +169,18 @@ def _tile(
         grain = NoiseField(sampling.seed, AUGMENTATION_STAGE + index)
         noise = grain.window(INITIAL, window.top, window.left, window.height, window.width)
         x_lr = x_lr + sampling.sigma_aug * _to_device(noise, restorer)
-    conditioned = restorer.condition(x_lr, sampling.sigma_aug)
 
     def noise_of(step: int) -> Tensor:
-        noise = field.window(step, fine.top, fine.left, fine.height, fine.width)
-        return conditioned.pack(_to_device(noise, restorer))
+        return _to_device(field.window(step, fine.top, fine.left, fine.height, fine.width), restorer)
 
-    sigmas = restorer.sigmas(sampling.steps)
-    x = noise_of(INITIAL).mul_(sigmas[0])
-    x0 = samplers.sample(sampling.sampler, conditioned, x, sigmas, noise_of, on_step)
-    image = conditioned.image(x0)[0]  # [3, s h, s w]
+    image = restorer.restore(
+        x_lr,
+        noise_of,
+        sampler=sampling.sampler,
+        steps=sampling.steps,
+        sigma_aug=sampling.sigma_aug,
+        on_step=on_step,
+    )[0]  # [3, s h, s w]
     top, left = (core.top - window.top) * scale, (core.left - window.left) * scale
     inside = image[:, top : top + core.height * scale, left : left + core.width * scale]
     result: np.ndarray = inside.permute(1, 2, 0).float().cpu().numpy()

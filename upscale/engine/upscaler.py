@@ -13,6 +13,7 @@ from upscale.engine import device as devices
 from upscale.engine.plan import CascadePlan, plan_cascade
 from upscale.engine.progress import Progress, ProgressCallback
 from upscale.engine.stage import Sampling, run_stage
+from upscale.errors import DeviceError
 from upscale.images.alpha import bleed
 from upscale.images.picture import Picture, Pixels
 from upscale.images.pil import from_pil, to_pil
@@ -79,7 +80,15 @@ class Upscaler:
         torch_dtype = devices.resolve_dtype(options.dtype, torch_device)
         if options.sampler is not None:
             samplers.get(options.sampler)
-        self._restorer = Restorer.load(options.model, torch_dtype, torch_device)
+        try:
+            self._restorer = Restorer.load(options.model, torch_dtype, torch_device)
+        except (RuntimeError, MemoryError) as error:
+            if not devices.is_out_of_memory(error):
+                raise
+            raise DeviceError(
+                f"{torch_device} has not enough memory for the model {options.model}.",
+                hint="Close other programs, or use --device cpu.",
+            ) from error
         config = self._restorer.config
         self.settings = Settings(
             model=config.name,
@@ -124,26 +133,28 @@ class Upscaler:
 
         Colour under fully transparent pixels is filled from its neighbours first, so that no dark fringe
         appears. Alpha goes through the model as well, in one step, which gives sharp edges and adds no
-        texture.
+        texture; a model that predicts the noise knows nothing after one step, there alpha is interpolated.
 
         Raises:
             UsageError: `size` is smaller than the picture.
             DeviceError: Memory ran out for good.
         """
         plan = plan_cascade(picture.size, size, self._restorer.config.scale)
-        with_alpha = picture.alpha is not None and _varies(picture.alpha)
+        with_alpha = (
+            picture.alpha is not None
+            and _varies(picture.alpha)
+            and self._restorer.config.prediction != "epsilon"
+        )
         work = _Work(
             progress, len(plan.stages) * (1 + with_alpha), _cost(plan, self.settings.steps, with_alpha)
         )
         color, alpha = picture.color, None
         if picture.alpha is not None:
             color = bleed(color, picture.alpha)
+            small = picture.alpha[:, :, None]
+            alpha = resize(small, size, resample="bicubic")[:, :, 0]
             if with_alpha:
-                small = picture.alpha[:, :, None]
-                alpha = self._run(small, plan, 1, work)[:, :, 0]
-                alpha = _keep_extremes(alpha, resize(small, size, resample="bicubic")[:, :, 0])
-            else:
-                alpha = np.full((size[1], size[0]), picture.alpha.flat[0], picture.alpha.dtype)
+                alpha = _keep_extremes(self._run(small, plan, 1, work)[:, :, 0], alpha)
         color = self._run(color, plan, self.settings.steps, work)
         return replace(picture, color=color, alpha=alpha, notes=(*picture.notes, *work.notes))
 

@@ -8,6 +8,8 @@ HR image for SR3's own target, and the pixel-unshuffled residual at LR size for 
 from __future__ import annotations
 
 import copy
+import math
+from collections.abc import Callable
 from typing import Any, Protocol
 
 import torch
@@ -15,9 +17,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from upscale import networks
-from upscale.diffusion import schedule
+from upscale.diffusion import samplers, schedule
 from upscale.diffusion.conditioning import augmentation_level, upsample_bicubic
 from upscale.diffusion.denoiser import LEVELS, NetworkDenoiser
+from upscale.diffusion.noise import INITIAL
+from upscale.diffusion.samplers import OnStep
+from upscale.errors import WeightsError
 from upscale.models import catalog, checkpoint
 from upscale.models.config import ModelConfig
 
@@ -60,9 +65,10 @@ class Restorer:
         self.device = device
         self.local = networks.get(config.arch).local
         # Networks on the HR image say their multiple in HR pixels.
-        per_lr_pixel = config.scale if config.target == "image" else 1
         multiple: Any = network.multiple_of
-        self.multiple_of: int = max(1, -(-multiple // per_lr_pixel))
+        self.multiple_of: int = multiple // math.gcd(
+            multiple, config.scale if config.target == "image" else 1
+        )
 
     @classmethod
     def load(cls, name: str, dtype: torch.dtype, device: torch.device) -> Restorer:
@@ -71,7 +77,9 @@ class Restorer:
         Raises:
             WeightsError: It cannot be found, verified or loaded.
         """
-        return cls(*checkpoint.load(catalog.locate(name)), dtype, device)
+        restorer = cls(*checkpoint.load(catalog.locate(name)), dtype, device)
+        restorer._try_out(name)
+        return restorer
 
     def in_float32(self) -> Restorer:
         """Return a copy that computes in float32: the rescue when half precision overflows."""
@@ -91,6 +99,51 @@ class Restorer:
         if self.config.target == "residual":
             return _Residual(self, lr, sigma_aug)
         return _Image(self, lr)
+
+    @torch.inference_mode()
+    def restore(
+        self,
+        lr: Tensor,
+        noise: Callable[[int], Tensor],
+        *,
+        sampler: str,
+        steps: int,
+        sigma_aug: float = 0.0,
+        on_step: OnStep | None = None,
+    ) -> Tensor:
+        """Return HR images [B, 3, s h, s w] float32, nominally in [-1, 1].
+
+        Args:
+            lr: [B, 3, h, w] in [-1, 1] float32, noise of std `sigma_aug` already added.
+            noise: Unit Gaussian over the HR image [B, 3, s h, s w] for each step, and for `noise.INITIAL`.
+            sampler: Name of a sampler.
+            steps: Network evaluations.
+            sigma_aug: Conditioning augmentation that the network is told.
+            on_step: Called after each evaluation; may raise to cancel.
+        """
+        conditioned = self.condition(lr, sigma_aug)
+        sigmas = self.sigmas(steps)
+        x = conditioned.pack(noise(INITIAL)).mul_(sigmas[0])
+        x0 = samplers.sample(sampler, conditioned, x, sigmas, lambda k: conditioned.pack(noise(k)), on_step)
+        return conditioned.image(x0)
+
+    @torch.inference_mode()
+    def _try_out(self, name: str) -> None:
+        """Restore the smallest picture there is: a config may promise what its network does not do."""
+        side = self.multiple_of
+        lr = torch.zeros(1, 3, side, side, device=self.device)
+        noise = torch.zeros(1, 3, side * self.config.scale, side * self.config.scale, device=self.device)
+        try:
+            conditioned = self.condition(lr)
+            fits = conditioned.image(conditioned(conditioned.pack(noise), 1.0)).shape == noise.shape
+        except torch.OutOfMemoryError:
+            raise
+        except (AssertionError, AttributeError, RuntimeError, TypeError):
+            fits = False
+        if not fits:
+            raise WeightsError(
+                f"The config of the model {name} does not fit its network.", hint="Get the model again."
+            )
 
     def narrow(self, x: Tensor) -> Tensor:
         """Return x as the network wants it: its dtype, channels last."""

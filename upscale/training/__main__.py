@@ -17,7 +17,7 @@ from upscale.models.checkpoint import sha256_of
 from upscale.models.restorer import Restorer
 from upscale.training import recipe as recipes
 from upscale.training.data import Photos
-from upscale.training.evaluate import Setting, evaluate
+from upscale.training.evaluate import Setting, evaluate, untiled
 from upscale.training.export import export
 from upscale.training.perceptual import VGGFeatures
 from upscale.training.train import DTYPES, Report, train
@@ -93,7 +93,8 @@ def evaluate_command(
     if power is not None:
         restorer.config = replace(restorer.config, grid={**restorer.config.grid, "power": power})
     chosen = [Setting(None), *(Setting(n, int(k)) for n, k in (s.split(":") for s in settings.split(",")))]
-    scores = evaluate(restorer, photos, chosen, LPIPS.from_file(lpips) if lpips else None, limit)
+    metric = LPIPS.from_file(lpips) if lpips else None
+    scores = evaluate(untiled(restorer), restorer.config.scale, photos, chosen, metric, limit)
     table = Table("setting", "PSNR-Y", "LPIPS", "drift")
     for setting, score in scores.items():
         distance = "-" if score.lpips is None else f"{score.lpips:.4f}"

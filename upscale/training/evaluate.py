@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,8 +10,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from upscale.diffusion import samplers
-from upscale.diffusion.noise import INITIAL, NoiseField
+from upscale.diffusion.noise import NoiseField
 from upscale.errors import InputError
 from upscale.images.picture import Pixels
 from upscale.images.pixels import from_float, to_float
@@ -34,7 +33,7 @@ class Setting:
 
 @dataclass(frozen=True)
 class Score:
-    """Means over the photographs.
+    """Means over the photographs (`drift`: the largest).
 
     Attributes:
         psnr_y: PSNR in dB of the luma, a border of `scale` pixels left out.
@@ -64,31 +63,37 @@ def photographs(folder: Path, scale: int) -> Iterator[tuple[str, Pixels, Pixels]
         yield path.name, resize(hr, (width // scale, height // scale), resample="bicubic"), hr
 
 
-@torch.inference_mode()
-def restore(restorer: Restorer, lr: Pixels, setting: Setting, seed: int = 0) -> Pixels:
-    """Return one picture restored untiled, uint8."""
-    height, width = lr.shape[:2]
-    scale, multiple = restorer.config.scale, restorer.multiple_of
-    if setting.sampler is None:
-        return resize(lr, (width * scale, height * scale), resample="bicubic")
-    beyond = ((0, -height % multiple), (0, -width % multiple), (0, 0))
-    padded = np.pad(to_float(lr), beyond, mode="edge")
-    x_lr = torch.from_numpy(padded).permute(2, 0, 1)[None].to(restorer.device)
-    conditioned = restorer.condition(x_lr)
+Restore = Callable[[Pixels, Setting], Pixels]
+"""(LR uint8 [h, w, 3], how) -> HR uint8, `scale` times as large."""
+
+
+def untiled(restorer: Restorer, seed: int = 0) -> Restore:
+    """Return a function that restores whole pictures at once."""
+    scale = restorer.config.scale
     field = NoiseField(seed)
 
-    def noise(step: int) -> torch.Tensor:
-        window = field.window(step, 0, 0, x_lr.shape[2] * scale, x_lr.shape[3] * scale)
-        return conditioned.pack(torch.from_numpy(window)[None].to(restorer.device))
+    def restore(lr: Pixels, setting: Setting) -> Pixels:
+        height, width = lr.shape[:2]
+        if setting.sampler is None:
+            return resize(lr, (width * scale, height * scale), resample="bicubic")
+        beyond = ((0, -height % restorer.multiple_of), (0, -width % restorer.multiple_of), (0, 0))
+        x_lr = torch.from_numpy(np.pad(to_float(lr), beyond, mode="edge")).permute(2, 0, 1)[None]
 
-    sigmas = restorer.sigmas(setting.steps)
-    x0 = samplers.sample(setting.sampler, conditioned, noise(INITIAL).mul_(sigmas[0]), sigmas, noise)
-    image = conditioned.image(x0)[0, :, : height * scale, : width * scale]
-    return from_float(image.permute(1, 2, 0).float().cpu().numpy(), np.uint8)
+        def noise(step: int) -> torch.Tensor:
+            window = field.window(step, 0, 0, x_lr.shape[2] * scale, x_lr.shape[3] * scale)
+            return torch.from_numpy(window)[None].to(restorer.device)
+
+        x_lr = x_lr.to(restorer.device)
+        image = restorer.restore(x_lr, noise, sampler=setting.sampler, steps=setting.steps)[0]
+        inside = image[:, : height * scale, : width * scale].permute(1, 2, 0)
+        return from_float(inside.float().cpu().numpy(), np.uint8)
+
+    return restore
 
 
 def evaluate(
-    restorer: Restorer,
+    restore: Restore,
+    scale: int,
     folder: Path,
     settings: Sequence[Setting],
     lpips: LPIPS | None = None,
@@ -100,15 +105,15 @@ def evaluate(
         InputError: There are none.
     """
     rows: dict[Setting, list[tuple[float, float, float]]] = {setting: [] for setting in settings}
-    for index, (_, lr, hr) in enumerate(photographs(folder, restorer.config.scale)):
+    for index, (_, lr, hr) in enumerate(photographs(folder, scale)):
         if limit is not None and index >= limit:
             break
-        smooth = restore(restorer, lr, Setting(None)).mean((0, 1))
+        smooth = restore(lr, Setting(None)).mean((0, 1))
         for setting in settings:
-            out = restore(restorer, lr, setting)
+            out = restore(lr, setting)
             distance = float("nan") if lpips is None else _lpips(lpips, out, hr)
             drift = float(np.abs(out.mean((0, 1)) - smooth).max())
-            rows[setting].append((psnr_y(out, hr, border=restorer.config.scale), distance, drift))
+            rows[setting].append((psnr_y(out, hr, border=scale), distance, drift))
     scores = {}
     for setting, row in rows.items():
         psnr, distances, drifts = zip(*row, strict=True)
