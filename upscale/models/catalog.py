@@ -15,6 +15,7 @@ from pathlib import Path
 
 from upscale.errors import WeightsError
 from upscale.models.config import ModelConfig
+from upscale.models.header import config_text
 
 WEIGHTS_FILE = "model.safetensors"
 CONFIG_FILE = "config.json"
@@ -79,7 +80,7 @@ def load() -> Mapping[str, Entry]:
     try:
         table = tomllib.loads(path.read_text(encoding="utf-8"))
         return {name: Entry(name=name, **row) for name, row in table.items()}
-    except (OSError, TypeError, tomllib.TOMLDecodeError) as error:
+    except (OSError, TypeError, ValueError) as error:  # ValueError: neither TOML nor UTF-8
         raise WeightsError(
             f"The model catalogue {path} cannot be read ({error}).", hint="Reinstall upscale."
         ) from None
@@ -95,13 +96,18 @@ def locate(name: str) -> Location:
     if entry is not None:
         return Location(entry.folder / WEIGHTS_FILE, entry.folder / CONFIG_FILE, entry.sha256)
     path = Path(name)
-    if path.is_dir():
-        if not (path / WEIGHTS_FILE).is_file():
-            raise WeightsError(f"The folder {name} holds no {WEIGHTS_FILE}.", hint="Give a model's folder.")
-        config = path / CONFIG_FILE
-        return Location(path / WEIGHTS_FILE, config if config.is_file() else None)
-    if path.is_file():
-        return Location(path, None)
+    try:
+        if path.is_dir():
+            if not (path / WEIGHTS_FILE).is_file():
+                raise WeightsError(
+                    f"The folder {name} holds no {WEIGHTS_FILE}.", hint="Give a model's folder."
+                )
+            config = path / CONFIG_FILE
+            return Location(path / WEIGHTS_FILE, config if config.is_file() else None)
+        if path.is_file():
+            return Location(path, None)
+    except OSError as error:  # a folder that may not be entered, a name longer than the system's
+        raise WeightsError(f"The model {name} cannot be read ({error.strerror}).") from None
     near = difflib.get_close_matches(name, load(), n=3, cutoff=0.3) or list(load())
     raise WeightsError(
         f"There is no model {name!r}.",
@@ -115,12 +121,20 @@ def describe(name: str) -> ModelConfig:
     Raises:
         WeightsError: There is no such model, or its config is damaged.
     """
-    location = locate(name)
-    try:
-        if location.config is not None:
-            return ModelConfig.from_json(location.config.read_text(encoding="utf-8"), str(location.config))
-        from upscale.models.header import config_text
+    return read_config(locate(name))
 
-        return ModelConfig.from_json(config_text(location.weights), str(location.weights))
+
+def read_config(location: Location) -> ModelConfig:
+    """Return the config at a location: from `config.json`, or else from the weights' own header.
+
+    Raises:
+        WeightsError: It is missing or damaged.
+    """
+    source = location.config or location.weights
+    try:
+        text = config_text(source) if location.config is None else source.read_text(encoding="utf-8")
     except OSError as error:
-        raise WeightsError(f"The model {name} cannot be read ({error}).") from None
+        raise WeightsError(f"The model's file {source} cannot be read ({error.strerror}).") from None
+    except UnicodeDecodeError:
+        raise WeightsError(f"{source} is not a text file.", hint="Get the model again.") from None
+    return ModelConfig.from_json(text, str(source))

@@ -16,9 +16,9 @@ from torch import nn
 
 from upscale import networks
 from upscale.errors import WeightsError
-from upscale.models.catalog import CONFIG_FILE, WEIGHTS_FILE, Location
+from upscale.models.catalog import CONFIG_FILE, WEIGHTS_FILE, Location, read_config
 from upscale.models.config import ModelConfig
-from upscale.models.header import CONFIG_KEY, config_text
+from upscale.models.header import CONFIG_KEY
 
 
 def sha256_of(path: Path) -> str:
@@ -39,10 +39,9 @@ def load(location: Location) -> tuple[ModelConfig, nn.Module]:
             raise WeightsError(
                 f"The weights {path} are damaged: their SHA-256 is wrong.", hint="Reinstall upscale."
             )
-        text = config_text(path) if location.config is None else location.config.read_text(encoding="utf-8")
     except OSError as error:
         raise WeightsError(f"The weights {path} cannot be read ({error.strerror}).") from None
-    config = ModelConfig.from_json(text, str(location.config or path))
+    config = read_config(location)
     return config, _fill(build(config, str(path)), path)
 
 
@@ -71,6 +70,8 @@ def _fill(network: nn.Module, path: Path) -> nn.Module:
                     f"The weights {path} do not fit their config: {_difference(expected, found)}."
                 )
             tensors = {name: file.get_tensor(name).float() for name in found}
+    except OSError as error:
+        raise WeightsError(f"The weights {path} cannot be read ({error}).") from None
     except SafetensorError as error:
         raise WeightsError(
             f"{path} is not a whole safetensors file ({error}).", hint="Get the model again."

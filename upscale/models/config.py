@@ -12,7 +12,9 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
-from upscale.errors import WeightsError
+from upscale.diffusion.samplers import SAMPLERS
+from upscale.diffusion.schedule import make_grid
+from upscale.errors import UsageError, WeightsError
 
 TARGETS = ("residual", "image")
 PREDICTIONS = ("epsilon", "v", "x0")  # as in `diffusion.denoiser`, which imports torch
@@ -75,7 +77,7 @@ class ModelConfig:
         """
         try:
             table = json.loads(text)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise WeightsError(f"{where} is not valid JSON ({error}).", hint="Get the model again.") from None
         if not isinstance(table, dict):
             raise WeightsError(f"{where} is not a model config.", hint="Get the model again.")
@@ -108,9 +110,21 @@ class ModelConfig:
             and isinstance(self.halo_px, int)
             and 0 <= self.halo_px <= 512
             and _within(self.stage_noise, 0, 1)
+            and self.sampler in SAMPLERS
+            and self._grid_falls()
         )
         if not sound:
             raise WeightsError(f"{where} has values out of range.", hint="Get the model again.")
+
+    def _grid_falls(self) -> bool:
+        parameters = dict(self.grid)
+        try:
+            sigmas = make_grid(str(parameters.pop("name")), self.steps, **parameters)
+        except (UsageError, TypeError, ValueError, ArithmeticError):
+            return False
+        return all(_within(sigma, 1e-9, 1e9) for sigma in sigmas) and sigmas == sorted(
+            set(sigmas), reverse=True
+        )
 
 
 def _within(value: Any, low: float, high: float) -> bool:

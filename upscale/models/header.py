@@ -29,7 +29,7 @@ def read_metadata(path: Path) -> dict[str, str]:
         header = json.loads(raw)
         metadata = header.get("__metadata__", {})
         return {str(key): str(value) for key, value in metadata.items()}
-    except (ValueError, AttributeError):
+    except (ValueError, AttributeError, RecursionError):
         raise WeightsError(f"{path} is not a safetensors file.", hint="Get the model again.") from None
 
 
