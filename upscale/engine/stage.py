@@ -101,7 +101,7 @@ class _Stage:
             if max(core.width, core.height) > self.tile_px:  # planned before memory ran out
                 self.queue.extendleft(reversed(self.tiling.split(core, self.tile_px)))
                 continue
-            problem: str | None
+            problem: str | None = None
             evaluated = 0
             inside = core.within(*self.tiling.size)  # padding is not counted as work
 
@@ -115,8 +115,8 @@ class _Stage:
             except (RuntimeError, MemoryError) as error:
                 problem = self._smaller_tiles(core, error)
             else:
-                finite = np.isfinite(tile).all()
-                problem: str | None = None if finite else self._more_precision()
+                if not np.isfinite(tile).all():
+                    problem = self._more_precision()
             if problem is not None:
                 free_memory(self.restorer.device)  # only here: the exception held the tile's tensors
                 self.queue.appendleft(core)
