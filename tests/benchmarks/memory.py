@@ -1,0 +1,50 @@
+"""Peak memory of the command line on a large photo: 12 megapixels at 4x. More steps do not change the peak.
+
+python tests/benchmarks/memory.py [--width 4000] [--height 3000] [--steps 1]
+"""
+
+from __future__ import annotations
+
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from PIL import Image
+from table import show
+
+PHOTO = Path(__file__).parents[2] / "examples" / "astronaut.jpg"
+
+
+def main(
+    width: Annotated[int, typer.Option()] = 4000,
+    height: Annotated[int, typer.Option()] = 3000,
+    scale: Annotated[int, typer.Option()] = 4,
+    steps: Annotated[int, typer.Option()] = 1,
+) -> None:
+    """Run the command in a process of its own and ask the system what it took."""
+    with tempfile.TemporaryDirectory() as folder:
+        source = Path(folder) / "large.jpg"
+        with Image.open(PHOTO) as image:
+            image.convert("RGB").resize((width, height), Image.Resampling.BICUBIC).save(source, quality=90)
+        start = time.perf_counter()
+        command = [sys.executable, "-m", "upscale", str(source), "--scale", str(scale), "--steps", str(steps)]
+        subprocess.run(command, check=True)
+        seconds = time.perf_counter() - start
+        peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
+    row = {
+        "input Mpx": width * height / 1e6,
+        "scale": scale,
+        "steps": steps,
+        "seconds": seconds,
+        "peak MiB": peak,
+    }
+    show("memory of a large photo", [row])
+
+
+if __name__ == "__main__":
+    typer.run(main)
