@@ -1,0 +1,77 @@
+"""Tiny models with random weights, shared by the rooms that run one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+RESIDUAL_UNET = {
+    "scale": 4,
+    "width": 16,
+    "inner_width": 16,
+    "encoder_blocks": 1,
+    "encoder_inner_blocks": 1,
+    "outer_blocks": 1,
+    "inner_blocks": 1,
+    "embedding": 16,
+}
+SR3_UNET = {
+    "inner_channel": 8,
+    "norm_groups": 4,
+    "channel_multipliers": [1, 2],
+    "attn_res": [],
+    "res_blocks": 1,
+}
+CONFIGS: dict[str, dict[str, Any]] = {
+    "residual_unet": {
+        "network": RESIDUAL_UNET,
+        "scale": 4,
+        "residual_std": 0.1,
+        "steps": 2,
+        "halo_px": 32,  # the receptive field of two steps: 19 pixels for the last, 13 for each before it
+    },
+    "sr3_unet": {
+        "network": SR3_UNET,
+        "scale": 4,
+        "target": "image",
+        "prediction": "epsilon",
+        "level": "sqrt_gamma",
+        "grid": {"name": "discrete", "betas": "linear", "length": 20, "start": 1e-3, "end": 0.3},
+        "steps": 3,
+        "sampler": "ddpm",
+    },
+}
+
+
+@pytest.fixture(scope="session")
+def make_model(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """`make_model(arch, seed=0, silent=False, **config)` -> a model folder.
+
+    Every weight is random, also those that training would start at zero; `silent` ones predict exactly 0.
+    """
+
+    def make(arch: str = "residual_unet", *, seed: int = 0, silent: bool = False, **changes: Any) -> Path:
+        import torch
+
+        from upscale import networks
+        from upscale.models.checkpoint import save
+        from upscale.models.config import ModelConfig
+
+        config = ModelConfig(name="tiny", arch=arch, **{**CONFIGS[arch], **changes})
+        with torch.random.fork_rng(devices=[]), torch.no_grad():
+            torch.manual_seed(seed)
+            network = networks.get(arch).build(config.network)
+            for parameter in network.parameters():
+                if not parameter.any():
+                    parameter.normal_(std=0.1)
+            if silent:
+                for parameter in list(network.parameters())[-2:]:
+                    parameter.zero_()
+        folder = tmp_path_factory.mktemp("model") / "tiny"
+        save(config, network, folder)
+        return folder
+
+    return make
