@@ -23,6 +23,8 @@ from upscale.training.objective import Batch, charbonnier
 from upscale.training.perceptual import VGGFeatures
 from upscale.training.recipe import Recipe, Tuning
 
+MARGIN_PX = 16  # of a crop's border, which the perceptual loss does not see: it is the dearest part of a step
+
 
 def tuning_loss(
     network: ResidualUNet, batch: Batch, recipe: Recipe, tuning: Tuning, vgg: VGGFeatures, dtype: torch.dtype
@@ -52,7 +54,8 @@ def tuning_loss(
     base = upsample_bicubic(batch.lr, recipe.scale)
 
     def image(residual: Tensor) -> Tensor:
-        return base + recipe.residual_std * F.pixel_shuffle(residual, recipe.scale)
+        whole = base + recipe.residual_std * F.pixel_shuffle(residual, recipe.scale)
+        return whole[:, :, MARGIN_PX:-MARGIN_PX, MARGIN_PX:-MARGIN_PX]
 
     pixels = charbonnier(x0 - batch.target).mean((1, 2, 3))
     return tuning.fidelity * pixels + tuning.perceptual * vgg(image(x0), image(batch.target))
