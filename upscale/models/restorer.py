@@ -138,7 +138,7 @@ class Restorer:
             fits = conditioned.image(conditioned(conditioned.pack(noise), 1.0)).shape == noise.shape
         except torch.OutOfMemoryError:
             raise
-        except (AssertionError, AttributeError, RuntimeError, TypeError):
+        except (AssertionError, AttributeError, RuntimeError, TypeError, ValueError):
             fits = False
         if not fits:
             raise WeightsError(

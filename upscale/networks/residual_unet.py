@@ -52,6 +52,11 @@ class ResidualUNetConfig:
     inner_blocks: int = 4
     embedding: int = 128
 
+    def __post_init__(self) -> None:
+        """Raise `ValueError` on sizes that make no network."""
+        if min(self.scale, self.width, self.inner_width, self.embedding) < 1:
+            raise ValueError("scale, widths and embedding must be at least 1")
+
 
 class Features(NamedTuple):
     """What the encoder says about an LR image: [B, width, H, W] and [B, inner_width, H/2, W/2]."""

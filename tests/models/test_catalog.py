@@ -1,0 +1,108 @@
+"""From a name to files, without torch."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from upscale.errors import ExitCode, WeightsError
+from upscale.models import catalog
+from upscale.options import DEFAULT_MODEL
+
+MakeModel = Callable[..., Path]
+
+
+@pytest.fixture
+def shelf(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A folder of weights in place of the embedded one."""
+    monkeypatch.setattr(catalog, "weights_folder", lambda: tmp_path)
+    catalog.load.cache_clear()
+    yield tmp_path
+    catalog.load.cache_clear()
+
+
+def test_the_default_model_is_in_the_catalogue() -> None:
+    entry = catalog.load()[DEFAULT_MODEL]
+    assert entry.name == DEFAULT_MODEL and entry.folder == catalog.weights_folder() / DEFAULT_MODEL
+    assert catalog.describe(DEFAULT_MODEL).name == DEFAULT_MODEL
+
+
+def test_rows_become_entries(shelf: Path) -> None:
+    (shelf / "catalog.toml").write_text(
+        '[a-2x]\nsummary = "A."\nlicence = "CC0-1.0"\nsha256 = "00"\nsize = 3\nfigures = {psnr_y = 27.5}\n'
+        '[b-4x]\nsummary = "B."\nlicence = "CC0-1.0"\nsha256 = "11"\nsize = 4\n'
+    )
+    entries = catalog.load()
+    assert list(entries) == ["a-2x", "b-4x"]
+    assert entries["a-2x"].figures == {"psnr_y": 27.5} and entries["b-4x"].figures == {}
+    assert catalog.locate("b-4x") == catalog.Location(
+        shelf / "b-4x" / "model.safetensors", shelf / "b-4x" / "config.json", "11"
+    )
+
+
+@pytest.mark.parametrize(
+    "content",
+    [None, b"= 3", b"[a]\nsize = 3\n", b"[a]\nunknown = 1\n", b"a = 3", b"\xff\xfe"],
+    ids=["missing", "no TOML", "incomplete", "surplus", "no table", "no UTF-8"],
+)
+def test_a_damaged_catalogue(content: bytes | None, shelf: Path) -> None:
+    if content is not None:
+        (shelf / "catalog.toml").write_bytes(content)
+    with pytest.raises(WeightsError, match=r"catalog\.toml cannot be read") as caught:
+        catalog.load()
+    assert caught.value.exit_code is ExitCode.WEIGHTS and "Reinstall" in (caught.value.hint or "")
+
+
+@pytest.mark.parametrize(
+    "name", [DEFAULT_MODEL[:-1], DEFAULT_MODEL.upper().lower()[1:], "photo-4x", "zzz", "a/b"]
+)
+def test_unknown_names_are_told_the_nearest(name: str) -> None:
+    with pytest.raises(WeightsError, match="no model") as caught:
+        catalog.locate(name)
+    assert DEFAULT_MODEL in (caught.value.hint or "")
+
+
+@pytest.mark.parametrize("name", ["x" * 5000, "a\0b"], ids=["too long", "null byte"])
+def test_names_that_no_file_can_have(name: str) -> None:
+    with pytest.raises(WeightsError):
+        catalog.locate(name)
+
+
+def test_a_folder_and_a_file(make_model: MakeModel, tmp_path: Path) -> None:
+    folder = make_model()
+    weights, config = folder / "model.safetensors", folder / "config.json"
+    assert catalog.locate(str(folder)) == catalog.Location(weights, config)
+    assert catalog.locate(str(weights)) == catalog.Location(weights, None)
+    assert catalog.describe(str(folder)) == catalog.describe(str(weights))  # either file suffices
+    (tmp_path / "model.safetensors").write_bytes(weights.read_bytes())
+    assert catalog.locate(str(tmp_path)).config is None
+    assert catalog.describe(str(tmp_path)).name == "tiny"
+
+
+def test_a_folder_without_weights(tmp_path: Path) -> None:
+    with pytest.raises(WeightsError, match=r"holds no model\.safetensors"):
+        catalog.describe(str(tmp_path))
+
+
+@pytest.mark.parametrize("content", [b"\xff\xfe", b"not json"])
+def test_a_damaged_config(content: bytes, make_model: MakeModel) -> None:
+    folder = make_model()
+    (folder / "config.json").write_bytes(content)
+    with pytest.raises(WeightsError, match=r"config\.json is not"):
+        catalog.describe(str(folder))
+
+
+@pytest.mark.parametrize("which", ["folder", "file", "name"])
+def test_describing_needs_no_torch(which: str, make_model: MakeModel) -> None:
+    folder = make_model()
+    name = {"folder": str(folder), "file": str(folder / "model.safetensors"), "name": DEFAULT_MODEL}[which]
+    code = (
+        "import sys; from upscale.models import catalog\n"
+        f"assert catalog.describe({name!r}).scale == 4\n"
+        "sys.exit('torch' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

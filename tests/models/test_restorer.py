@@ -1,0 +1,144 @@
+"""The adapter between networks and samplers, for either target."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch.nn import functional as F
+
+from upscale import networks
+from upscale.diffusion.conditioning import upsample_bicubic
+from upscale.diffusion.noise import INITIAL
+from upscale.errors import UsageError, WeightsError
+from upscale.models.restorer import Restorer
+
+MakeModel = Callable[..., Path]
+CPU = torch.device("cpu")
+
+
+def load(folder: Path, dtype: torch.dtype = torch.float32) -> Restorer:
+    return Restorer.load(str(folder), dtype, CPU)
+
+
+def noise(scale: int, seed: int = 0) -> Callable[[int], torch.Tensor]:
+    def of(step: int) -> torch.Tensor:
+        generator = torch.Generator().manual_seed(seed + step - INITIAL)
+        return torch.randn(1, 3, 8 * scale, 6 * scale, generator=generator)
+
+    return of
+
+
+@pytest.fixture
+def lr() -> torch.Tensor:
+    return torch.rand(1, 3, 8, 6, generator=torch.Generator().manual_seed(0)) * 2 - 1
+
+
+@pytest.mark.parametrize("arch", networks.names())
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
+def test_every_architecture_restores(
+    arch: str, dtype: torch.dtype, make_model: MakeModel, lr: torch.Tensor
+) -> None:
+    restorer = load(make_model(arch), dtype)
+    steps = []
+    hr = restorer.restore(lr, noise(4), sampler="ddpm", steps=3, on_step=steps.append)
+    assert hr.shape == (1, 3, 32, 24) and hr.dtype == torch.float32 and hr.isfinite().all()
+    assert steps == [0, 1, 2]
+    assert torch.equal(hr, restorer.restore(lr, noise(4), sampler="ddpm", steps=3))
+    assert not torch.equal(hr, restorer.restore(lr, noise(4, seed=9), sampler="ddpm", steps=3))
+    assert not torch.equal(hr, restorer.restore(lr.flip(2), noise(4), sampler="ddpm", steps=3))
+
+
+def test_the_residual_is_added_to_bicubic(make_model: MakeModel, lr: torch.Tensor) -> None:
+    conditioned = load(make_model(residual_std=0.5)).condition(lr)
+    hr = torch.randn(1, 3, 32, 24)
+    packed = conditioned.pack(hr)
+    assert packed.shape == (1, 48, 8, 6)
+    assert torch.allclose(conditioned.image(packed), upsample_bicubic(lr, 4) + 0.5 * hr, atol=1e-6)
+    assert torch.equal(F.pixel_shuffle(packed, 4), hr)
+
+
+def test_a_silent_v_network_leaves_gamma_x(make_model: MakeModel, lr: torch.Tensor) -> None:
+    conditioned = load(make_model(silent=True)).condition(lr)
+    x = conditioned.pack(torch.randn(1, 3, 32, 24))
+    assert torch.allclose(conditioned(x, 2.0), x / 5)
+
+
+def test_images_stay_in_range(make_model: MakeModel, lr: torch.Tensor) -> None:
+    """SR3's own target has bounds, which its estimates are held to."""
+    conditioned = load(make_model("sr3_unet")).condition(lr)
+    x = torch.randn(1, 3, 32, 24)
+    assert torch.equal(conditioned.image(conditioned.pack(x)), x)
+    assert conditioned(x * 50, 50.0).abs().max() == 1
+
+
+def test_the_augmentation_level_is_told(make_model: MakeModel, lr: torch.Tensor) -> None:
+    restorer = load(make_model())
+    x = restorer.condition(lr).pack(torch.randn(1, 3, 32, 24))
+    plain, told = (restorer.condition(lr, sigma)(x, 1.0) for sigma in (0.0, 0.1))
+    assert not torch.allclose(plain, told)
+
+
+@pytest.mark.parametrize(("scale", "levels", "multiple_of"), [(4, 2, 1), (8, 5, 2), (2, 5, 8), (3, 2, 2)])
+def test_sides_that_networks_on_the_image_can_take(
+    scale: int, levels: int, multiple_of: int, make_model: MakeModel
+) -> None:
+    """They halve the HR image `levels` - 1 times; 3 LR pixels at 3x are 9, which nothing halves."""
+    network = {
+        "inner_channel": 8,
+        "norm_groups": 4,
+        "channel_multipliers": [1] * levels,
+        "attn_res": [],
+        "res_blocks": 1,
+    }
+    restorer = load(make_model("sr3_unet", network=network, scale=scale))
+    assert restorer.multiple_of == multiple_of
+
+
+def test_the_embedded_architecture_is_local_and_sr3_is_not(make_model: MakeModel) -> None:
+    assert load(make_model()).local and not load(make_model("sr3_unet")).local
+    assert load(make_model()).multiple_of == 2
+
+
+def test_a_copy_in_float32(make_model: MakeModel, lr: torch.Tensor) -> None:
+    folder = make_model()
+    narrow = load(folder, torch.bfloat16)
+    wide = narrow.in_float32()
+    assert {p.dtype for p in wide.network.parameters()} == {torch.float32}
+    assert {p.dtype for p in narrow.network.parameters()} == {torch.bfloat16}
+    one, other = (r.restore(lr, noise(4), sampler="ddim", steps=2) for r in (wide, load(folder)))
+    assert (one - other).abs().max() < 0.05  # its weights have passed through bfloat16
+
+
+def test_more_steps_than_the_chain_has(make_model: MakeModel) -> None:
+    restorer = load(make_model("sr3_unet"))
+    assert len(restorer.sigmas(20)) == 20
+    with pytest.raises(UsageError, match="21 steps"):
+        restorer.sigmas(21)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"scale": 2}, {"target": "image"}, {"target": "image", "scale": 2}],
+    ids=str,
+)
+def test_configs_that_promise_what_the_network_does_not(
+    changes: dict[str, Any], make_model: MakeModel
+) -> None:
+    folder = make_model()
+    config = {**json.loads((folder / "config.json").read_text()), **changes}
+    (folder / "config.json").write_text(json.dumps(config))
+    with pytest.raises(WeightsError, match="does not fit its network"):
+        load(folder)
+
+
+def test_sr3_has_no_residual_target(make_model: MakeModel) -> None:
+    with pytest.raises(WeightsError, match="does not fit its network"):
+        load(make_model("sr3_unet", target="residual"))
+    with pytest.raises(WeightsError, match="does not fit its network"):  # an unconditional network
+        network = {"inner_channel": 4, "norm_groups": 4, "channel_multipliers": [1, 1], "in_channel": 3}
+        load(make_model("sr3_unet", network=network))

@@ -1,0 +1,194 @@
+"""The embedded network: shapes, what it is told, how far it looks, and that half precision is near."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from upscale.networks.residual_unet import (
+    Block,
+    Conv2d,
+    Features,
+    LevelEmbedding,
+    ResidualUNet,
+    ResidualUNetConfig,
+    build,
+    rms_norm,
+)
+
+TINY = ResidualUNetConfig(
+    scale=4,
+    width=8,
+    inner_width=12,
+    encoder_blocks=1,
+    encoder_inner_blocks=1,
+    outer_blocks=1,
+    inner_blocks=1,
+    embedding=8,
+)
+REACH = 19  # LR pixels that one step of TINY looks around itself, at most
+
+
+def shaken(config: ResidualUNetConfig = TINY) -> ResidualUNet:
+    """A network whose every weight is random, also those that training starts at zero."""
+    with torch.random.fork_rng(devices=[]), torch.no_grad():
+        torch.manual_seed(0)
+        network = ResidualUNet(config).eval()
+        for parameter in network.parameters():
+            if not parameter.any():
+                parameter.normal_(std=0.1)
+    return network
+
+
+@pytest.fixture(scope="module")
+def network() -> ResidualUNet:
+    return shaken()
+
+
+def draw(*shape: int, seed: int = 0) -> Tensor:
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("scale", [2, 3, 4, 8])
+@pytest.mark.parametrize("batch", [1, 3])
+def test_shapes(scale: int, batch: int) -> None:
+    network = ResidualUNet(replace(TINY, scale=scale))
+    features = network.encode(draw(batch, 3, 10, 6), torch.zeros(1))
+    assert features.outer.shape == (batch, 8, 10, 6) and features.inner.shape == (batch, 12, 5, 3)
+    x = draw(batch, 3 * scale**2, 10, 6)
+    assert network(x, torch.full((1,), 0.5), features).shape == x.shape
+
+
+@torch.no_grad()
+def test_it_starts_by_predicting_nothing() -> None:
+    network = ResidualUNet(TINY)
+    out = network(draw(1, 48, 4, 4), torch.full((1,), 0.5), network.encode(draw(1, 3, 4, 4), torch.zeros(1)))
+    assert torch.allclose(out, network.head.bias[None, :, None, None].expand_as(out))  # whatever it is given
+
+
+@torch.no_grad()
+def test_examples_with_their_own_levels_are_as_alone(network: ResidualUNet) -> None:
+    """In training every example has its level; in use one level is folded into the convolutions."""
+    lr, x = draw(3, 3, 8, 8), draw(3, 48, 8, 8, seed=1)
+    levels, aug = torch.tensor([0.1, 0.5, 0.9]), torch.tensor([0.0, 0.3, 0.6])
+    together = network(x, levels, network.encode(lr, aug))
+    for i in range(3):
+        alone = network(x[i : i + 1], levels[i : i + 1], network.encode(lr[i : i + 1], aug[i : i + 1]))
+        assert torch.allclose(together[i : i + 1], alone, atol=1e-5)
+    shared = network(x, levels[:1], network.encode(lr, aug[:1]))
+    same = network(x, levels[:1].expand(3), network.encode(lr, aug[:1].expand(3)))
+    assert torch.allclose(shared, same, atol=1e-5)
+
+
+@torch.no_grad()
+def test_everything_that_it_is_given_matters(network: ResidualUNet) -> None:
+    lr, x, level, aug = draw(1, 3, 8, 8), draw(1, 48, 8, 8), torch.tensor([0.5]), torch.zeros(1)
+    out = network(x, level, network.encode(lr, aug))
+    features = network.encode(lr, aug)
+    for other in (
+        network(x + 0.1, level, features),
+        network(x, level + 0.01, features),
+        network(x, level, network.encode(lr + 0.1, aug)),
+        network(x, level, network.encode(lr, aug + 0.01)),
+        network(x, level, Features(features.outer + 0.1, features.inner)),
+        network(x, level, Features(features.outer, features.inner + 0.1)),
+    ):
+        assert not torch.allclose(out, other, atol=1e-6)
+
+
+@pytest.mark.parametrize("of", ["x", "lr"])
+def test_a_pixel_depends_on_its_neighbourhood_only(of: str, network: ResidualUNet) -> None:
+    """No statistics over pixels: the reason why tiles do not show."""
+    side = 2 * REACH + 12
+    inputs = {"x": draw(1, 48, side, side), "lr": draw(1, 3, side, side)}
+    inputs[of].requires_grad_()
+    out = network(inputs["x"], torch.tensor([0.5]), network.encode(inputs["lr"], torch.zeros(1)))
+    middle = side // 2
+    out[..., middle, middle].sum().backward()
+    gradient = inputs[of].grad
+    assert gradient is not None
+    seen = gradient.abs().amax(dim=(0, 1)).nonzero()
+    assert (seen - middle).abs().max() <= REACH
+    assert (seen - middle).abs().max() >= 5  # and it does look around
+
+
+@torch.no_grad()
+def test_bfloat16_is_near(network: ResidualUNet) -> None:
+    lr, x, level = draw(1, 3, 16, 16).clamp(-1, 1), draw(1, 48, 16, 16), torch.tensor([0.5])
+    exact = network(x, level, network.encode(lr, torch.zeros(1)))
+    half: Any = copy.deepcopy(network).bfloat16()
+    out = half(x.bfloat16(), level, half.encode(lr.bfloat16(), torch.zeros(1)))
+    assert out.dtype == torch.bfloat16
+    assert (out - exact).abs().mean() < 0.02 * exact.abs().mean() + 0.01
+
+
+@torch.no_grad()
+def test_weights_in_float32_compute_in_the_dtype_of_their_input(network: ResidualUNet) -> None:
+    """How training does without autocast."""
+    features = network.encode(draw(1, 3, 8, 8).bfloat16(), torch.zeros(1))
+    assert features.outer.dtype == torch.bfloat16
+    assert network(draw(1, 48, 8, 8).bfloat16(), torch.tensor([0.5]), features).dtype == torch.bfloat16
+
+
+def test_every_parameter_is_trained(network: ResidualUNet) -> None:
+    network = copy.deepcopy(network).train()
+    out = network(
+        draw(2, 48, 8, 8), torch.tensor([0.2, 0.7]), network.encode(draw(2, 3, 8, 8), torch.zeros(2))
+    )
+    out.square().mean().backward()
+    idle = [name for name, p in network.named_parameters() if p.grad is None or not p.grad.any()]
+    assert idle == []
+
+
+def test_rms_norm_has_unit_length_and_no_spatial_statistics() -> None:
+    x = draw(2, 16, 5, 7) * 30
+    normed = rms_norm(x)
+    assert torch.allclose(normed.square().mean(1), torch.ones(2, 5, 7), atol=1e-3)
+    assert torch.equal(rms_norm(x[:, :, :2, :3]), normed[:, :, :2, :3])
+    assert rms_norm(torch.zeros(1, 16, 2, 2)).abs().max() == 0  # no division by 0
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("batch", [1, 2])
+def test_modulation_scales_and_shifts_what_the_convolution_gives(batch: int) -> None:
+    conv = Conv2d(4, 6)
+    x, scale, shift = draw(2, 4, 5, 5), draw(batch, 6, seed=1), draw(batch, 6, seed=2)
+    expected = conv(x) * (1 + scale[:, :, None, None]) + shift[:, :, None, None]
+    assert torch.allclose(conv.modulated(x, scale, shift), expected, atol=1e-5)
+
+
+@torch.no_grad()
+def test_blocks_start_near_the_identity() -> None:
+    x = draw(1, 16, 8, 8)
+    change = Block(16, 8)(x, torch.zeros(1, 8)) - x
+    assert 0 < change.std() < 0.2 * x.std()
+
+
+@torch.no_grad()
+def test_close_levels_are_told_apart() -> None:
+    """Also in half precision, whose numbers are 1/256 apart near 1."""
+    embed: Any = LevelEmbedding(8).bfloat16()
+    one, other = embed(torch.tensor([0.990])), embed(torch.tensor([0.991]))
+    assert one.shape == (1, 8) and not torch.equal(one, other)
+
+
+@pytest.mark.parametrize(
+    "table", [{"width": 0}, {"scale": -1}, {"embedding": 0}, {"inner_width": -5}], ids=str
+)
+def test_sizes_that_make_no_network(table: dict[str, int]) -> None:
+    with pytest.raises(ValueError, match="at least 1"):
+        build(table)
+
+
+def test_the_names_of_parameters_stay() -> None:
+    """Weights out in the world use them."""
+    tops = {name.split(".")[0] for name in ResidualUNet(TINY).state_dict()}
+    assert tops == {"encoder", "embed", "stem", "before", "down", "inner", "up", "after", "head"}
+    assert "encoder.outer.0.film.weight" in ResidualUNet(TINY).state_dict()
+    assert len(ResidualUNet(ResidualUNetConfig()).state_dict()) == 150
