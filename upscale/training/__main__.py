@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import functools
 import json
+from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, ParamSpec
 
 import torch
 import typer
 from rich.console import Console
 from rich.table import Table
 
+from upscale.diffusion import samplers
+from upscale.errors import UpscaleError, UsageError
 from upscale.metrics.lpips import LPIPS
 from upscale.models.checkpoint import sha256_of
 from upscale.models.restorer import Restorer
@@ -24,6 +28,37 @@ from upscale.training.train import DTYPES, Report, train
 
 app = typer.Typer(no_args_is_help=True, add_completion=False)
 console = Console(stderr=True)
+P = ParamSpec("P")
+
+
+def explained(command: Callable[P, None]) -> Callable[P, None]:
+    """Make a command say in a sentence what its user can mend, and end with that error's exit code."""
+
+    @functools.wraps(command)
+    def wrapper(*args: P.args, **kwargs: P.kwargs) -> None:
+        try:
+            command(*args, **kwargs)
+        except UpscaleError as error:
+            console.print(f"Error: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
+            raise typer.Exit(int(error.exit_code)) from None
+
+    return wrapper
+
+
+def parse_settings(text: str) -> list[Setting]:
+    """Return bicubic and the settings of a list such as `ddim:1,dpmpp_2m:4`.
+
+    Raises:
+        UsageError: It is no such list, or names an unknown sampler.
+    """
+    chosen = [Setting(None)]
+    for part in text.split(","):
+        name, _, steps = part.partition(":")
+        samplers.get(name)
+        if not steps.isdecimal() or int(steps) < 1:
+            raise UsageError(f"--settings {part!r} says no number of steps.", hint="Write ddim:4.")
+        chosen.append(Setting(name, int(steps)))
+    return chosen
 
 
 @app.callback()
@@ -32,6 +67,7 @@ def main() -> None:
 
 
 @app.command("train")
+@explained
 def train_command(
     recipe: Annotated[str, typer.Argument(help="Name of a committed recipe, or a .toml file.")],
     photos: Annotated[
@@ -76,23 +112,26 @@ def train_command(
 
 
 @app.command("evaluate")
+@explained
 def evaluate_command(
     model: Annotated[str, typer.Argument(help="A model by name or path.")],
     photos: Annotated[Path, typer.Argument(help="Folder of photographs.", exists=True, file_okay=False)],
     settings: Annotated[str, typer.Option(help="Samplers and steps.")] = "ddim:1,ddim:2,ddim:4,ddim:8",
     lpips: Annotated[Path | None, typer.Option(help="Weights of LPIPS (AlexNet), safetensors.")] = None,
     power: Annotated[float | None, typer.Option(help="Another power of the noise grid.")] = None,
-    limit: Annotated[int | None, typer.Option(help="Only so many photographs.")] = None,
+    limit: Annotated[int | None, typer.Option(help="Only so many photographs.", min=1)] = None,
     dtype: Annotated[str, typer.Option(help="fp32 or bf16.")] = "bf16",
     threads: Annotated[int, typer.Option(help="CPU threads; 0 takes all.")] = 0,
 ) -> None:
     """Print a model's scores beside bicubic's, and the same as one JSON line."""
     if threads:
         torch.set_num_threads(threads)
+    chosen = parse_settings(settings)
+    if dtype not in DTYPES:
+        raise UsageError(f"--dtype {dtype} is unknown.", hint=f"Choose from {', '.join(DTYPES)}.")
     restorer = Restorer.load(model, DTYPES[dtype], torch.device("cpu"))
     if power is not None:
         restorer.config = replace(restorer.config, grid={**restorer.config.grid, "power": power})
-    chosen = [Setting(None), *(Setting(n, int(k)) for n, k in (s.split(":") for s in settings.split(",")))]
     metric = LPIPS.from_file(lpips) if lpips else None
     scores = evaluate(untiled(restorer), restorer.config.scale, photos, chosen, metric, limit)
     table = Table("setting", "PSNR-Y", "LPIPS", "drift")
@@ -104,6 +143,7 @@ def evaluate_command(
 
 
 @app.command("export")
+@explained
 def export_command(
     recipe: Annotated[str, typer.Argument(help="The run's recipe.")],
     run: Annotated[Path, typer.Argument(help="Folder of the run.", exists=True, file_okay=False)],

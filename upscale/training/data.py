@@ -35,7 +35,7 @@ class Photos:
         """Decode every picture below `folders` whose sides are at least `min_side` pixels, in sorted order.
 
         Raises:
-            InputError: A folder holds no such picture.
+            InputError: A folder holds no such picture, or a damaged one.
         """
         images = []
         for folder in folders:
@@ -45,7 +45,11 @@ class Photos:
                     with Image.open(path) as image:
                         pixels = np.asarray(image.convert("RGB"))
                 except UnidentifiedImageError:
-                    continue
+                    continue  # lists of sources and licences lie beside photos
+                except OSError as error:
+                    raise InputError(
+                        f"{path} cannot be decoded ({error}).", hint="Get it again, or take it away."
+                    ) from None
                 if min(pixels.shape[:2]) >= min_side:
                     images.append(torch.from_numpy(pixels.copy()).permute(2, 0, 1).contiguous().to(device))
                     found += 1

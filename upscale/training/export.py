@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import torch
-
 from upscale import networks
-from upscale.errors import InputError
+from upscale.errors import UsageError
 from upscale.models import checkpoint
 from upscale.models.config import ModelConfig
+from upscale.training import state
 from upscale.training.recipe import Recipe
 
 
@@ -38,12 +37,13 @@ def export(
 
     Raises:
         InputError: There is no state in that folder.
+        UsageError: It was made with another recipe's network.
     """
-    path = run / "state.pt"
-    if not path.is_file():
-        raise InputError(f"There is no state.pt in {run}.", hint="Train first.")
     network = networks.get(recipe.arch).build(recipe.network)
-    network.load_state_dict(torch.load(path, weights_only=True)["ema"])
+    try:
+        network.load_state_dict(state.read(run / "state.pt")["ema"])
+    except (KeyError, RuntimeError) as error:
+        raise UsageError(f"The run in {run} does not fit the recipe: {error}") from None
     config = ModelConfig(
         name=folder.name,
         arch=recipe.arch,

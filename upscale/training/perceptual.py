@@ -10,9 +10,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from upscale.errors import WeightsError
 
 MEAN = (0.485, 0.456, 0.406)
 STD = (0.229, 0.224, 0.225)
@@ -22,18 +25,29 @@ TAPS = (2, 7, 14, 21)  # relu1_2, relu2_2, relu3_3, relu4_3
 
 
 class VGGFeatures(nn.Module):
-    """Distance of pictures in the features of VGG-16 up to relu4_3; weights from a safetensors file."""
+    """Distance of pictures in the features of VGG-16 up to relu4_3; weights from a safetensors file.
+
+    Raises:
+        WeightsError: The file is missing, damaged, or holds other weights.
+    """
 
     def __init__(self, path: Path, dtype: torch.dtype = torch.float32) -> None:
         super().__init__()
-        tensors = load_file(path)
+        try:
+            tensors = load_file(path)
+            pairs = {
+                i: (tensors[f"features.{i}.weight"], tensors[f"features.{i}.bias"]) for i in CONVOLUTIONS
+            }
+        except (OSError, SafetensorError, KeyError) as error:
+            raise WeightsError(
+                f"{path} cannot be used as VGG weights: {error}.",
+                hint="Give a safetensors file with features.N.weight and features.N.bias.",
+            ) from None
         self.dtype = dtype
-        for index in CONVOLUTIONS:
-            weight = tensors[f"features.{index}.weight"].to(dtype, memory_format=torch.channels_last)
+        for index, (weight, bias) in pairs.items():
+            weight = weight.to(dtype, memory_format=torch.channels_last)
             self.register_buffer(f"weight{index}", weight, persistent=False)
-            self.register_buffer(
-                f"bias{index}", tensors[f"features.{index}.bias"].to(dtype), persistent=False
-            )
+            self.register_buffer(f"bias{index}", bias.to(dtype), persistent=False)
         self.register_buffer("mean", torch.tensor(MEAN).view(1, 3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(STD).view(1, 3, 1, 1), persistent=False)
 

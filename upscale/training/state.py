@@ -5,12 +5,30 @@ Random draws depend on (seed, step) alone, so the step number is all of the data
 
 from __future__ import annotations
 
+import pickle
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
+
+from upscale.errors import InputError
+
+
+def read(path: Path) -> dict[str, Any]:
+    """Return what `State.save` stored, on the CPU whatever it was trained on.
+
+    Raises:
+        InputError: It is missing or damaged.
+    """
+    try:
+        content: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    except (OSError, EOFError, RuntimeError, pickle.UnpicklingError) as error:
+        raise InputError(
+            f"The training state {path} cannot be read ({error}).", hint="Give the folder of a run."
+        ) from None
+    return content
 
 
 @dataclass
@@ -48,8 +66,13 @@ class State:
         temporary.replace(path)
 
     def load(self, path: Path) -> None:
-        """Take over the state stored at `path`."""
-        content: dict[str, Any] = torch.load(path, weights_only=True)
+        """Take over the state stored at `path`.
+
+        Raises:
+            InputError: It is missing or damaged.
+            RuntimeError: It is that of another network.
+        """
+        content = read(path)
         self.step, self.skipped, self.norms = content["step"], content["skipped"], content["norms"]
         self.network.load_state_dict(content["network"])
         self.ema.load_state_dict(content["ema"])

@@ -23,7 +23,7 @@ from upscale.training.data import Photos
 from upscale.training.objective import Batch, loss_of, make_batch
 from upscale.training.perceptual import VGGFeatures
 from upscale.training.recipe import Recipe, as_table
-from upscale.training.state import State
+from upscale.training.state import State, read
 from upscale.training.tuning import tuning_loss
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
@@ -63,7 +63,7 @@ class Report:
 
 def rate_at(recipe: Recipe, step: int, decay_from: int | None, steps: int | None) -> float:
     """Return the rate of a step: warm-up, constant, then a cosine to 0 from `decay_from` to `steps`."""
-    lr = recipe.optimizer.lr * min(1.0, (step + 1) / recipe.optimizer.warmup)
+    lr = recipe.optimizer.lr * min(1.0, (step + 1) / max(1, recipe.optimizer.warmup))
     if decay_from is not None and steps is not None and step > decay_from:
         lr *= 0.5 * (1 + math.cos(math.pi * min(1.0, (step - decay_from) / (steps - decay_from))))
     return lr
@@ -71,8 +71,9 @@ def rate_at(recipe: Recipe, step: int, decay_from: int | None, steps: int | None
 
 def start(recipe: Recipe, device: str) -> State:
     """Return the state before the first step."""
-    torch.manual_seed(recipe.seed)
-    network: Any = networks.get(recipe.arch).build(recipe.network)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(recipe.seed)
+        network: Any = networks.get(recipe.arch).build(recipe.network)
     network = network.to(device, memory_format=torch.channels_last)
     o = recipe.optimizer
     optimizer = torch.optim.AdamW(network.parameters(), o.lr, betas=o.betas, weight_decay=o.weight_decay)
@@ -107,7 +108,8 @@ def train(
         on_report: Called with each line of the log.
 
     Raises:
-        UsageError: The run in that folder was made with another network.
+        UsageError: The run in that folder, or the one to begin with, was made with another network.
+        InputError: A state is damaged.
         DeviceError: Training diverged for good.
     """
     run.mkdir(parents=True, exist_ok=True)
@@ -115,14 +117,17 @@ def train(
         raise UsageError("This recipe tunes with a perceptual loss.", hint="Give the features with --vgg.")
     state = start(recipe, device)
     if begin_with is not None:
-        weights = torch.load(begin_with, weights_only=True)["ema"]
-        state.network.load_state_dict(weights)
-        state.ema.load_state_dict(weights)
+        try:
+            weights = read(begin_with)["ema"]
+            state.network.load_state_dict(weights)
+            state.ema.load_state_dict(weights)
+        except (KeyError, RuntimeError) as error:
+            raise UsageError(f"The state {begin_with} does not fit the recipe: {error}") from None
     path = run / "state.pt"
     if path.exists():
         try:
             state.load(path)
-        except (KeyError, RuntimeError) as error:
+        except (KeyError, RuntimeError, ValueError) as error:
             raise UsageError(
                 f"The run in {run} does not fit the recipe: {error}", hint="Choose another --run."
             ) from None

@@ -1,0 +1,59 @@
+"""Every model of the catalogue: whole, described, and better than bicubic on a piece of a real photo."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from upscale.engine.upscaler import Upscaler
+from upscale.images.picture import Picture
+from upscale.images.resize import resize
+from upscale.metrics.psnr import psnr_y
+from upscale.models import catalog
+from upscale.models.checkpoint import sha256_of
+from upscale.models.header import config_text
+
+PHOTO = Path(__file__).parents[1] / "examples" / "astronaut.jpg"
+MARGIN_DB = 0.1  # at least so much above bicubic, on a face with soft edges; the cards tell of whole suites
+models = pytest.mark.parametrize("entry", catalog.load().values(), ids=lambda entry: entry.name)
+
+
+@models
+def test_the_file_is_the_one_that_was_recorded(entry: catalog.Entry) -> None:
+    weights = entry.folder / catalog.WEIGHTS_FILE
+    assert weights.stat().st_size == entry.size
+    assert sha256_of(weights) == entry.sha256
+    assert entry.summary and entry.licence
+
+
+@models
+def test_both_configs_agree(entry: catalog.Entry) -> None:
+    inside = config_text(entry.folder / catalog.WEIGHTS_FILE)
+    assert json.loads(inside) == json.loads((entry.folder / catalog.CONFIG_FILE).read_text())
+    assert catalog.describe(entry.name).name == entry.name
+
+
+@models
+def test_there_is_a_card(entry: catalog.Entry) -> None:
+    card = (entry.folder / "README.md").read_text(encoding="utf-8")
+    assert entry.licence.lower() in card.lower() and len(card) > 500
+
+
+@models
+def test_one_step_beats_bicubic(entry: catalog.Entry) -> None:
+    torch.set_num_threads(1)
+    scale = catalog.describe(entry.name).scale
+    with Image.open(PHOTO) as image:
+        hr = np.asarray(image.convert("RGB").crop((128, 16, 320, 208)))
+    lr = resize(hr, (192 // scale, 192 // scale), resample="bicubic")
+    smooth = resize(lr, (192, 192), resample="bicubic")
+    upscaler = Upscaler(entry.name, device="cpu", dtype="fp32", steps=1)
+    sharp = upscaler.upscale(Picture(lr), (192, 192)).color
+    gain = psnr_y(sharp, hr, border=scale) - psnr_y(smooth, hr, border=scale)
+    assert gain > MARGIN_DB
+    assert np.abs(sharp.mean((0, 1)) - smooth.mean((0, 1))).max() < 0.5  # colours stay

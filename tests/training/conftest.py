@@ -1,0 +1,90 @@
+"""A recipe and photographs small enough to train on in a moment."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import save_file
+
+from upscale.training.perceptual import CONVOLUTIONS
+
+RECIPE = """
+arch = "residual_unet"
+scale = 4
+residual_std = 0.12
+seed = 3
+dtype = "{dtype}"
+
+[network]
+scale = 4
+width = 8
+inner_width = 8
+encoder_blocks = 1
+encoder_inner_blocks = 1
+outer_blocks = 1
+inner_blocks = 1
+embedding = 8
+
+[data]
+patch = 12
+batch = 4
+
+[degradation]
+share = 0.5
+noise_share = 0.5
+
+[optimizer]
+warmup = 3
+{more}
+"""
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture
+def recipe_file(tmp_path: Path) -> Callable[..., Path]:
+    """`recipe_file(dtype="fp32", more="")` -> a .toml file."""
+
+    def write(dtype: str = "fp32", more: str = "") -> Path:
+        path = tmp_path / "tiny.toml"
+        path.write_text(RECIPE.format(dtype=dtype, more=more))
+        return path
+
+    return write
+
+
+@pytest.fixture(scope="session")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three pictures that can be told from noise, and a list of where they are from."""
+    folder = tmp_path_factory.mktemp("photos")
+    rng = np.random.default_rng(0)
+    for index, (width, height) in enumerate([(96, 80), (70, 120), (100, 64)]):
+        coarse = Image.fromarray(rng.integers(0, 256, (9, 12, 3), dtype=np.uint8))
+        coarse.resize((width, height), Image.Resampling.BICUBIC).save(folder / f"{index}.png")
+    (folder / "SOURCES.tsv").write_text("0.png\tdrawn")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def vgg(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Features of VGG-16's shape, but 4 channels wide and random."""
+    generator = torch.Generator().manual_seed(0)
+    tensors, inputs = {}, 3
+    for index in CONVOLUTIONS:
+        tensors[f"features.{index}.weight"] = torch.randn(4, inputs, 3, 3, generator=generator) * 0.3
+        tensors[f"features.{index}.bias"] = torch.randn(4, generator=generator) * 0.1
+        inputs = 4
+    path = tmp_path_factory.mktemp("vgg") / "vgg.safetensors"
+    save_file(tensors, path)
+    return path

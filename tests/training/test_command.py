@@ -1,0 +1,102 @@
+"""`python -m upscale.training`: train, export and evaluate one after the other, and their refusals."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from typer.testing import CliRunner
+
+from upscale.models.checkpoint import sha256_of
+from upscale.models.restorer import Restorer
+from upscale.training.__main__ import app
+from upscale.training.evaluate import Setting, evaluate, untiled
+
+
+def call(*args: str | Path) -> Any:
+    return CliRunner().invoke(app, [str(a) for a in args])
+
+
+def test_from_photos_to_scores(recipe_file: Callable[..., Path], photos: Path, tmp_path: Path) -> None:
+    recipe, run, model = recipe_file(), tmp_path / "run", tmp_path / "tiny-4x"
+    trained = call("train", recipe, photos, "--run", run, "--steps", "2", "--threads", "1")
+    assert trained.exit_code == 0, trained.output
+    assert "3 photos" in trained.stderr and trained.stdout == ""
+    assert call("train", recipe, photos, "--run", run, "--steps", "50").exit_code == 0
+
+    exported = call("export", recipe, run, model, "--steps", "2")
+    assert exported.exit_code == 0, exported.output
+    row = tomllib.loads(exported.stdout)["tiny-4x"]
+    weights = model / "model.safetensors"
+    assert row == {"sha256": sha256_of(weights), "size": weights.stat().st_size}
+
+    scored = call("evaluate", model, photos, "--settings", "ddim:1,ddpm:2", "--dtype", "fp32", "--limit", "2")
+    assert scored.exit_code == 0, scored.output
+    scores = json.loads(scored.stdout)
+    assert list(scores) == ["bicubic", "ddim 1", "ddpm 2"]
+    assert all(score["psnr_y"] > 10 and score["lpips"] is None for score in scores.values())
+    assert scores["bicubic"]["drift"] == 0
+
+
+def test_scores_are_those_of_the_pictures(make_model: Callable[..., Path], photos: Path) -> None:
+    """A network that predicts nothing scores as bicubic does, and drifts nowhere."""
+    folder = make_model(silent=True, residual_std=0.01)
+    restorer = Restorer.load(str(folder), torch.float32, torch.device("cpu"))
+    settings = [Setting(None), Setting("ddim", 1)]
+    scores = evaluate(untiled(restorer), 4, photos, settings)
+    smooth, same = (scores[setting] for setting in settings)
+    assert smooth.psnr_y > 20
+    assert same.psnr_y == pytest.approx(smooth.psnr_y, abs=0.1) and same.drift < 0.3
+    first = evaluate(untiled(restorer), 4, photos, settings[:1], limit=1)
+    assert first[settings[0]].psnr_y != smooth.psnr_y
+
+
+@pytest.mark.parametrize(
+    ("args", "code", "says"),
+    [
+        (["train", "nonsense", "PHOTOS", "--run", "RUN"], 2, "no recipe 'nonsense'"),
+        (["train", "RECIPE", "EMPTY", "--run", "RUN"], 3, "No picture of at least 48 pixels"),
+        (
+            ["train", "RECIPE", "PHOTOS", "--run", "RUN", "--begin-with", "none.pt"],
+            3,
+            "none.pt cannot be read",
+        ),
+        (["train", "RECIPE", "PHOTOS", "--run", "RUN", "--vgg", "none"], 5, "none cannot be used as VGG"),
+        (["export", "RECIPE", "EMPTY", "MODEL"], 3, "state.pt cannot be read"),
+        (["evaluate", "nonsense", "PHOTOS"], 5, "no model 'nonsense'"),
+        (["evaluate", "sr3-photo-4x", "PHOTOS", "--settings", "dimm:1"], 2, "no sampler 'dimm'"),
+        (["evaluate", "sr3-photo-4x", "PHOTOS", "--settings", "ddim"], 2, "no number of steps"),
+        (["evaluate", "sr3-photo-4x", "PHOTOS", "--settings", "ddim:0"], 2, "no number of steps"),
+        (["evaluate", "sr3-photo-4x", "PHOTOS", "--dtype", "int8"], 2, "--dtype int8 is unknown"),
+        (["evaluate", "TINY", "EMPTY"], 3, "No photographs in"),
+    ],
+    ids=lambda value: " ".join(value[:2]) if isinstance(value, list) else str(value)[:20],
+)
+def test_mistakes_are_sentences(
+    args: list[str],
+    code: int,
+    says: str,
+    recipe_file: Callable[..., Path],
+    make_model: Callable[..., Path],
+    photos: Path,
+    tmp_path: Path,
+) -> None:
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    names = {
+        "RECIPE": recipe_file(),
+        "PHOTOS": photos,
+        "EMPTY": empty,
+        "RUN": tmp_path / "run",
+        "MODEL": tmp_path / "model",
+        "TINY": make_model(),
+    }
+    result = call(*(names.get(arg, arg) for arg in args))
+    assert result.exit_code == code, result.output
+    assert says in result.stderr and "Traceback" not in result.output
+    assert result.stdout == ""

@@ -1,0 +1,80 @@
+"""Crops are pieces of the photos, decided by the generator alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from upscale.errors import InputError
+from upscale.training.data import Photos
+
+
+def generator(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def test_everything_that_is_a_picture_is_loaded(photos: Path) -> None:
+    loaded = Photos.load([photos], min_side=48)
+    assert [tuple(image.shape) for image in loaded.images] == [(3, 80, 96), (3, 120, 70), (3, 64, 100)]
+    assert all(image.dtype == torch.uint8 for image in loaded.images)
+    with Image.open(photos / "1.png") as image:
+        assert np.array_equal(loaded.images[1].permute(1, 2, 0).numpy(), np.asarray(image))
+    assert len(Photos.load([photos, photos], min_side=48).images) == 6
+
+
+def test_small_ones_are_left_out(photos: Path) -> None:
+    assert len(Photos.load([photos], min_side=70).images) == 2
+    with pytest.raises(InputError, match="No picture of at least 500 pixels"):
+        Photos.load([photos], min_side=500)
+
+
+def test_damaged_ones_are_named(photos: Path, tmp_path: Path) -> None:
+    content = (photos / "0.png").read_bytes()
+    (tmp_path / "half.png").write_bytes(content[: len(content) // 2])
+    with pytest.raises(InputError, match=r"half\.png cannot be decoded") as caught:
+        Photos.load([tmp_path], min_side=8)
+    assert caught.value.hint
+
+
+@pytest.mark.parametrize("shrink", [0.0, 0.5, 1.0])
+def test_crops(shrink: float, photos: Path) -> None:
+    loaded = Photos.load([photos], min_side=48)
+    one, again, other = (loaded.crops(6, 48, shrink, generator(seed)) for seed in (1, 1, 2))
+    assert one.shape == (6, 3, 48, 48) and one.dtype == torch.float32
+    assert -1 <= one.min() < one.max() <= 1
+    assert torch.equal(one, again) and not torch.equal(one, other)
+
+
+def test_crops_are_windows_turned_and_mirrored() -> None:
+    """In a picture whose red is the column and whose green is the row every pixel tells where it is from."""
+    y, x = torch.meshgrid(torch.arange(60), torch.arange(90), indexing="ij")
+    photo = torch.stack([x, y, torch.zeros_like(x)]).byte()
+    crops = ((Photos([photo]).crops(200, 20, 0.0, generator()) + 1) * 127.5).round().int()
+    ways, places = set(), set()
+    for crop in crops:
+        for channel in range(2):
+            found = crop[channel].unique()
+            assert torch.equal(found, torch.arange(found[0], found[0] + 20, dtype=torch.int32))
+        places.add((int(crop[0].min()), int(crop[1].min())))
+        along = crop[0, 0, 1] - crop[0, 0, 0]  # of red, along a row: 0 where the crop is turned
+        ways.add((int(along), int(crop[0, 1, 0] - crop[0, 0, 0]), int(crop[1, 1, 0] - crop[1, 0, 0])))
+    assert len(ways) >= 6 and len(places) > 150
+    assert min(p[0] for p in places) <= 5 and max(p[0] for p in places) >= 65  # up to both borders
+    assert min(p[1] for p in places) <= 5 and max(p[1] for p in places) >= 35
+
+
+def test_large_photos_are_chosen_more_often() -> None:
+    small, large = torch.zeros(3, 20, 20, dtype=torch.uint8), torch.full((3, 20, 60), 255, dtype=torch.uint8)
+    crops = Photos([small, large]).crops(400, 20, 0.0, generator())
+    assert 0.68 < (crops > 0).float().mean() < 0.82  # three quarters of the area
+
+
+def test_shrunk_crops_show_up_to_twice_as_much() -> None:
+    ramp = torch.arange(120, dtype=torch.uint8).expand(3, 120, 120).contiguous()
+    crops = (Photos([ramp]).crops(100, 30, 1.0, generator()) + 1) * 127.5
+    spans = (crops.amax((1, 2, 3)) - crops.amin((1, 2, 3))) / 29
+    assert spans.min() >= 0.95 and 1.7 < spans.max() < 2.1

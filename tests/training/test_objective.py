@@ -1,0 +1,184 @@
+"""What a step compares: v of a noised residual, at every noise level."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+from torch.nn import functional as F
+
+from upscale import networks
+from upscale.diffusion.conditioning import upsample_bicubic
+from upscale.diffusion.denoiser import NetworkDenoiser, trigonometric_level
+from upscale.training import recipe as recipes
+from upscale.training.data import Photos
+from upscale.training.objective import Batch, charbonnier, loss_of, make_batch
+from upscale.training.perceptual import VGGFeatures
+from upscale.training.recipe import Recipe, Tuning
+from upscale.training.tuning import tuning_loss
+
+
+@pytest.fixture
+def recipe(recipe_file: Callable[..., Path]) -> Recipe:
+    return recipes.load(str(recipe_file()))
+
+
+@pytest.fixture
+def hr(photos: Path) -> torch.Tensor:
+    return Photos.load([photos], min_side=48).crops(6, 48, 0.0, torch.Generator().manual_seed(0))
+
+
+@pytest.fixture
+def batch(hr: torch.Tensor, recipe: Recipe) -> Batch:
+    return make_batch(hr, recipe, torch.Generator().manual_seed(1))
+
+
+def network(recipe: Recipe) -> Any:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        return networks.get(recipe.arch).build(recipe.network)
+
+
+def perfect(batch: Batch) -> Any:
+    """A network that knows the answer."""
+    angle = (math.pi / 2 * batch.level)[:, None, None, None]
+
+    def predict(x: torch.Tensor, level: torch.Tensor, features: Any) -> torch.Tensor:
+        v: torch.Tensor = angle.cos() * batch.noise - angle.sin() * batch.target
+        return v
+
+    class Perfect:
+        encode = staticmethod(lambda lr, level: None)
+        __call__ = staticmethod(predict)
+
+    return Perfect()
+
+
+def test_a_batch_is_what_a_photo_and_its_reduction_differ_by(
+    hr: torch.Tensor, recipe: Recipe, batch: Batch
+) -> None:
+    assert batch.lr.shape == (6, 3, 12, 12)
+    assert batch.target.shape == batch.noise.shape == (6, 48, 12, 12)
+    assert batch.level.shape == batch.aug_level.shape == (6,)
+    again = upsample_bicubic(batch.lr, 4) + recipe.residual_std * F.pixel_shuffle(batch.target, 4)
+    assert torch.allclose(again, hr, atol=1e-5)
+    t_max = 2 / math.pi * math.atan(recipe.noise.sigma_max)
+    assert (batch.level >= 0).all() and (batch.level <= t_max + 1e-6).all()
+    same = make_batch(hr, recipe, torch.Generator().manual_seed(1))
+    assert all(torch.equal(a, b) for a, b in zip(vars(batch).values(), vars(same).values(), strict=True))
+
+
+def test_augmentation_is_told(hr: torch.Tensor, recipe: Recipe) -> None:
+    clean = replace(recipe, degradation=replace(recipe.degradation, share=0.0, noise_share=0.0))
+    noisy = replace(recipe, degradation=replace(recipe.degradation, share=0.0, noise_share=1.0))
+    one, other = (make_batch(hr, r, torch.Generator().manual_seed(1)) for r in (clean, noisy))
+    assert (one.aug_level == 0).all() and (other.aug_level > 0).all()
+    sigma = (other.lr - one.lr).std((1, 2, 3))
+    told = torch.tan(other.aug_level * math.pi / 2) / 10
+    assert torch.allclose(sigma, told, rtol=0.15)
+
+
+def test_high_noise_is_trained_more(hr: torch.Tensor, recipe: Recipe) -> None:
+    levels = make_batch(hr[:1].expand(500, -1, -1, -1), recipe, torch.Generator().manual_seed(0)).level
+    assert (levels > 0.75).float().mean() == pytest.approx(0.5, abs=0.07)  # t = 1 - u^2
+
+
+def test_a_perfect_network_has_no_loss(batch: Batch) -> None:
+    assert loss_of(perfect(batch), batch, torch.float32).tolist() == pytest.approx([1e-3] * 6, rel=1e-3)
+
+
+def test_the_target_is_what_the_denoiser_makes_x0_of(batch: Batch) -> None:
+    """Training and sampling mean the same v: with the right one, one step gives the residual."""
+    for i, level in enumerate(batch.level.tolist()):
+        one = batch.part(slice(i, i + 1))
+        told = []
+
+        def net(
+            x: torch.Tensor, level: torch.Tensor, one: Batch = one, told: list[float] = told
+        ) -> torch.Tensor:
+            told.append(float(level))
+            out: torch.Tensor = perfect(one)(x, level, None)
+            return out
+
+        sigma = math.tan(math.pi / 2 * level)
+        denoise = NetworkDenoiser(net, prediction="v", level=trigonometric_level)
+        x0 = denoise(one.target + sigma * one.noise, sigma)
+        assert torch.allclose(x0, one.target, atol=1e-3)
+        assert told == pytest.approx([level], abs=1e-6)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
+def test_a_fresh_network_has_a_finite_loss(dtype: torch.dtype, batch: Batch, recipe: Recipe) -> None:
+    loss = loss_of(network(recipe), batch, dtype)
+    assert loss.shape == (6,) and loss.dtype == torch.float32
+    assert loss.isfinite().all() and (loss > 0.1).all()
+
+
+def test_the_loss_is_smooth_and_nearly_absolute() -> None:
+    error = torch.tensor([0.0, 1.0, -2.0])
+    assert torch.allclose(charbonnier(error), torch.tensor([1e-3, 1.0, 2.0]), atol=1e-5)
+
+
+def test_parts_of_a_batch(batch: Batch) -> None:
+    part = batch.part(slice(2, 4))
+    assert torch.equal(part.lr, batch.lr[2:4]) and torch.equal(part.level, batch.level[2:4])
+
+
+# --- few-step tuning ------------------------------------------------------------------------------------
+
+
+def test_the_perceptual_distance(vgg: Path, hr: torch.Tensor) -> None:
+    distance = VGGFeatures(vgg)
+    a, b = hr[:3].clone().requires_grad_(), hr[3:].clone().requires_grad_()
+    assert torch.equal(distance(a, a), torch.zeros(3))
+    apart = distance(a, b)
+    assert apart.shape == (3,) and (apart > 0).all()
+    assert (distance(a, a.detach() + 0.01) < apart).all()
+    apart.sum().backward()
+    assert a.grad is not None and a.grad.any() and b.grad is None
+
+
+def test_weights_that_are_not_vgg(tmp_path: Path, make_model: Callable[..., Path]) -> None:
+    from upscale.errors import WeightsError
+
+    (tmp_path / "x.safetensors").write_bytes(b"nothing")
+    other = make_model() / "model.safetensors"
+    for path in (tmp_path / "none.safetensors", tmp_path / "x.safetensors", other):
+        with pytest.raises(WeightsError, match="cannot be used as VGG weights"):
+            VGGFeatures(path)
+
+
+@pytest.mark.parametrize("steps", [1, 2, 4])
+def test_tuning_practises_a_whole_run(steps: int, batch: Batch, recipe: Recipe, vgg: Path) -> None:
+    net, features = network(recipe), VGGFeatures(vgg)
+    evaluated: list[bool] = []
+    net.register_forward_hook(lambda *_: evaluated.append(torch.is_grad_enabled()))
+    loss = tuning_loss(net, batch, recipe, Tuning(steps=(steps,)), features, torch.float32)
+    assert loss.shape == (6,) and loss.isfinite().all()
+    assert evaluated == [False] * (steps - 1) + [True]  # only the last step is learned from
+    loss.mean().backward()
+    for part in (net.head.weight, net.stem.weight, net.encoder.stem.weight):
+        assert part.grad is not None
+    assert net.head.weight.grad.any()
+
+
+def test_a_run_that_ends_at_the_photo_has_no_loss(batch: Batch, recipe: Recipe, vgg: Path) -> None:
+    def predict(x: torch.Tensor, level: torch.Tensor, features: Any) -> torch.Tensor:
+        # v such that x0 is the target, whatever x: v = (cos x - x0) / sin
+        angle = math.pi / 2 * level
+        return (angle.cos() * x - batch.target) / angle.sin()
+
+    known = SimpleNamespace(encode=lambda lr, level: (lr, lr))
+
+    class Known:
+        encode = staticmethod(known.encode)
+        __call__ = staticmethod(predict)
+
+    loss = tuning_loss(Known(), batch, recipe, Tuning(steps=(3,)), VGGFeatures(vgg), torch.float32)  # type: ignore[arg-type]
+    assert loss.max() < 0.005

@@ -1,0 +1,251 @@
+"""The loop: exact resume, the average that is shipped, outliers, and what can go wrong."""
+
+from __future__ import annotations
+
+import copy
+import csv
+import json
+import math
+import os
+import signal
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from upscale.errors import DeviceError, InputError, UsageError
+from upscale.models.restorer import Restorer
+from upscale.training import recipe as recipes
+from upscale.training import train as training
+from upscale.training.data import Photos
+from upscale.training.export import export
+from upscale.training.perceptual import VGGFeatures
+from upscale.training.recipe import Recipe
+from upscale.training.state import State, read
+from upscale.training.train import Log, one_step, rate_at, start, train
+
+
+@pytest.fixture
+def recipe(recipe_file: Callable[..., Path]) -> Recipe:
+    return recipes.load(str(recipe_file()))
+
+
+@pytest.fixture(scope="module")
+def images(photos: Path) -> Photos:
+    return Photos.load([photos], min_side=48)
+
+
+def flat(value: Any, name: str = "") -> dict[str, Any]:
+    """Every number and tensor of a nested state, by its path."""
+    if isinstance(value, dict):
+        return {k: v for key, inner in value.items() for k, v in flat(inner, f"{name}.{key}").items()}
+    if isinstance(value, list | tuple):
+        return flat(dict(enumerate(value)), name)
+    return {name: value}
+
+
+def assert_equal_states(one: Path, other: Path) -> None:
+    a, b = flat(read(one / "state.pt")), flat(read(other / "state.pt"))
+    assert a.keys() == b.keys() and len(a) > 100
+    for name, value in a.items():
+        same = torch.equal(value, b[name]) if isinstance(value, torch.Tensor) else value == b[name]
+        assert same, name
+
+
+@pytest.mark.parametrize("dtype", ["fp32", "bf16"])
+def test_six_steps_are_three_and_three(dtype: str, recipe: Recipe, images: Photos, tmp_path: Path) -> None:
+    recipe = replace(recipe, dtype=dtype)
+    train(recipe, images, tmp_path / "whole", steps=6)
+    train(recipe, images, tmp_path / "parts", steps=3)
+    torch.rand(5)  # whatever else draws from the global generator
+    state = train(recipe, images, tmp_path / "parts", steps=6)
+    assert state.step == 6
+    assert_equal_states(tmp_path / "whole", tmp_path / "parts")
+    assert train(recipe, images, tmp_path / "parts", steps=6).step == 6  # nothing left to do
+
+
+def test_training_learns(recipe: Recipe, images: Photos, tmp_path: Path) -> None:
+    reports: list[training.Report] = []
+    fast = replace(
+        recipe,
+        optimizer=replace(recipe.optimizer, lr=5e-3),
+        noise=replace(recipe.noise, power=0.3),  # low noise is learned sooner
+    )
+    train(fast, images, tmp_path, steps=150, on_report=reports.append)
+    assert [r.step for r in reports] == [50, 100, 150]
+    assert reports[-1].loss < 0.95 * reports[0].loss
+    with (tmp_path / "log.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [int(row["step"]) for row in rows] == [50, 100, 150] and float(rows[0]["norm"]) > 0
+    assert json.loads((tmp_path / "recipe.json").read_text()) == json.loads(
+        json.dumps(recipes.as_table(fast))
+    )
+    assert sorted(p.name for p in tmp_path.iterdir() if p.suffix != ".toml") == [
+        "log.csv",
+        "recipe.json",
+        "state.pt",
+    ]
+
+
+def test_the_same_recipe_starts_alike_and_leaves_the_global_generator_alone(recipe: Recipe) -> None:
+    torch.manual_seed(5)
+    expected = torch.rand(1)
+    torch.manual_seed(5)
+    one, other = start(recipe, "cpu"), start(recipe, "cpu")
+    assert torch.equal(torch.rand(1), expected)
+    for a, b, c in zip(
+        one.network.parameters(), other.network.parameters(), one.ema.parameters(), strict=True
+    ):
+        assert torch.equal(a, b) and torch.equal(a, c) and not c.requires_grad
+
+
+def test_ctrl_c_saves_and_stops(
+    recipe: Recipe, images: Photos, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*args: Any) -> None:
+        one_step(*args)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    monkeypatch.setattr(training, "one_step", interrupted)
+    before = signal.getsignal(signal.SIGINT)
+    assert train(recipe, images, tmp_path, steps=100).step == 1
+    assert read(tmp_path / "state.pt")["step"] == 1
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_minutes_are_a_limit(recipe: Recipe, images: Photos, tmp_path: Path) -> None:
+    assert train(recipe, images, tmp_path, minutes=0).step <= 1
+
+
+def test_rates() -> None:
+    recipe = Recipe("residual_unet", 4, 0.1, {}, optimizer=recipes.Optimizer(lr=2.0, warmup=4))
+    assert [rate_at(recipe, step, None, None) for step in range(5)] == [0.5, 1.0, 1.5, 2.0, 2.0]
+    assert rate_at(recipe, 100, None, 200) == 2.0
+    assert rate_at(recipe, 100, 100, 200) == 2.0
+    assert rate_at(recipe, 150, 100, 200) == pytest.approx(1.0)
+    assert rate_at(recipe, 200, 100, 200) == pytest.approx(0.0)
+    assert rate_at(replace(recipe, optimizer=recipes.Optimizer(lr=2.0, warmup=0)), 0, None, None) == 2.0
+
+
+def test_the_average_follows_the_weights(recipe: Recipe) -> None:
+    state = start(recipe, "cpu")
+    for parameter in state.network.parameters():
+        parameter.data.fill_(1.0)
+    for parameter in state.ema.parameters():
+        parameter.data.fill_(0.0)
+    state.step = 10**6
+    state.update_ema(0.9)
+    assert all(torch.allclose(p, torch.tensor(0.1)) for p in state.ema.parameters())
+    state.step = 0  # early on it follows faster: (1 + 0) / (10 + 0) is kept
+    state.update_ema(0.9)
+    assert all(torch.allclose(p, torch.tensor(0.1 + 0.9 * 0.9)) for p in state.ema.parameters())
+    assert all(torch.equal(p, torch.ones_like(p)) for p in state.network.parameters())
+
+
+def weights_of(state: State) -> list[torch.Tensor]:
+    return [p.detach().clone() for p in state.network.parameters()]
+
+
+@pytest.mark.parametrize("what", ["large", "nan"])
+def test_outliers_are_skipped(what: str, recipe: Recipe, images: Photos, tmp_path: Path) -> None:
+    state = start(recipe, "cpu")
+    log = Log(tmp_path / "log.csv", None)
+    if what == "large":
+        state.norms = [1e-6] * 60  # what has been usual
+    else:
+        next(state.network.parameters()).data.fill_(math.nan)
+    before, norms = weights_of(state), list(state.norms)
+    one_step(recipe, images, state, log, None)
+    assert all(
+        torch.equal(
+            a,
+            b,
+        )
+        or a.isnan().any()
+        for a, b in zip(before, weights_of(state), strict=True)
+    )
+    assert (state.skipped, state.step, state.norms) == (1, 1, norms)
+    assert all(p.grad is None for p in state.network.parameters())
+
+
+def test_a_usual_batch_is_not(recipe: Recipe, images: Photos, tmp_path: Path) -> None:
+    state = start(recipe, "cpu")
+    before = weights_of(state)
+    one_step(recipe, images, state, Log(tmp_path / "log.csv", None), None)
+    assert state.skipped == 0 and len(state.norms) == 1
+    assert not all(torch.equal(a, b) for a, b in zip(before, weights_of(state), strict=True))
+
+
+def test_nothing_but_outliers_is_an_error(recipe: Recipe, images: Photos, tmp_path: Path) -> None:
+    state, log = start(recipe, "cpu"), Log(tmp_path / "log.csv", None)
+    state.norms, log.outliers = [1e-6] * 60, 100
+    with pytest.raises(DeviceError, match="100 batches in a row"):
+        one_step(recipe, images, state, log, None)
+
+
+def test_a_state_of_another_network(recipe: Recipe, images: Photos, tmp_path: Path) -> None:
+    train(recipe, images, tmp_path / "run", steps=1)
+    other = replace(recipe, network={**recipe.network, "width": 16})
+    with pytest.raises(UsageError, match="does not fit the recipe"):
+        train(other, images, tmp_path / "run", steps=2)
+    with pytest.raises(UsageError, match="does not fit the recipe"):
+        train(other, images, tmp_path / "new", steps=2, begin_with=tmp_path / "run" / "state.pt")
+    with pytest.raises(UsageError, match="does not fit the recipe"):
+        export(other, tmp_path / "run", tmp_path / "model")
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"nothing", b"PK\x03\x04" + bytes(50)], ids=["empty", "text", "zip"]
+)
+def test_a_damaged_state(content: bytes, recipe: Recipe, images: Photos, tmp_path: Path) -> None:
+    (tmp_path / "state.pt").write_bytes(content)
+    with pytest.raises(InputError, match=r"state\.pt cannot be read"):
+        train(recipe, images, tmp_path, steps=1)
+    assert (tmp_path / "state.pt").read_bytes() == content
+    with pytest.raises(InputError, match=r"state\.pt cannot be read"):
+        export(recipe, tmp_path, tmp_path / "model")
+
+
+def test_beginning_with_another_run(recipe: Recipe, images: Photos, tmp_path: Path) -> None:
+    first = train(recipe, images, tmp_path / "one", steps=3)
+    second = train(recipe, images, tmp_path / "two", steps=0, begin_with=tmp_path / "one" / "state.pt")
+    assert second.step == 0
+    for average, weight in zip(first.ema.parameters(), second.network.parameters(), strict=True):
+        assert torch.equal(average, weight)
+
+
+def test_tuning_needs_a_perceptual_loss(
+    recipe_file: Callable[..., Path], images: Photos, vgg: Path, tmp_path: Path
+) -> None:
+    tuned = recipes.load(str(recipe_file(more="[tuning]\nsteps = [1, 2]")))
+    with pytest.raises(UsageError, match="perceptual loss"):
+        train(tuned, images, tmp_path / "run", steps=1)
+    state = train(tuned, images, tmp_path / "run", steps=3, vgg=VGGFeatures(vgg))
+    assert (state.step, state.skipped) == (3, 0) and all(math.isfinite(norm) for norm in state.norms)
+
+
+def test_what_is_exported_is_the_average(recipe: Recipe, images: Photos, tmp_path: Path) -> None:
+    state = train(recipe, images, tmp_path / "run", steps=3)
+    export(recipe, tmp_path / "run", tmp_path / "mine-4x", steps=2, power=1.5, halo_px=7, stage_noise=0.01)
+    restorer = Restorer.load(str(tmp_path / "mine-4x"), torch.float32, torch.device("cpu"))
+    config = restorer.config
+    assert (config.name, config.arch, config.scale, config.residual_std) == (
+        "mine-4x",
+        "residual_unet",
+        4,
+        0.12,
+    )
+    assert (config.steps, config.halo_px, config.stage_noise, config.grid["power"]) == (2, 7, 0.01, 1.5)
+    for name, weight in restorer.network.state_dict().items():
+        assert torch.equal(weight, state.ema.state_dict()[name].half().float()), name
+
+
+def test_copies_are_independent(recipe: Recipe) -> None:
+    """The average is no view of the weights."""
+    state = start(recipe, "cpu")
+    before = copy.deepcopy(state.ema.state_dict())
+    next(state.network.parameters()).data.add_(1)
+    assert all(torch.equal(before[name], value) for name, value in state.ema.state_dict().items())
