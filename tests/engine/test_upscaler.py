@@ -132,6 +132,15 @@ def test_the_original_sr3_works_too(make_model: Callable[..., Path], load: Load,
     assert (upscaler.settings.sampler, upscaler.settings.steps) == ("ddpm", 3)
     result = upscaler.upscale(draw(9, 7), (36, 28))
     assert result.color.shape == (28, 36, 3) and result.color.std() > 1
+    assert result.notes == ()
+
+
+def test_tiles_of_models_that_look_at_everything_are_told(
+    make_model: Callable[..., Path], tiny: str, load: Load, draw: Draw
+) -> None:
+    sr3, local = load(str(make_model("sr3_unet")), tile_px=32), load(tiny, tile_px=32)
+    assert any("tiles may show" in note for note in sr3.upscale(draw(40, 7), (160, 28)).notes)
+    assert local.upscale(draw(40, 7), (160, 28)).notes == ()
 
 
 @pytest.mark.parametrize("sampler", SAMPLERS)

@@ -22,6 +22,11 @@ from upscale.models.restorer import Restorer
 from upscale.options import DEFAULT_MODEL, EngineOptions, TargetSize
 
 
+TILES_MAY_SHOW = (
+    "This model looks at the whole picture at once, so its tiles may show; a larger --tile helps."
+)
+
+
 @dataclass(frozen=True)
 class Settings:
     """What an `Upscaler` settled on; `auto` and None resolved.
@@ -49,7 +54,8 @@ class Upscaler:
     """A model, ready to upscale pictures of any size.
 
     Not for use from several threads at once. Same settings, same picture: the result does not depend on tile
-    size, on memory, or on what was upscaled before, beyond 1/255.
+    size, on memory, or on what was upscaled before, beyond 1/255. Models that look at the whole picture at
+    once, as SR3's own U-Net does, are the exception; the result's notes say so where they were tiled.
 
     Attributes:
         settings: What it settled on.
@@ -148,6 +154,10 @@ class Upscaler:
         work = _Work(
             progress, len(plan.stages) * (1 + with_alpha), _cost(plan, self.settings.steps, with_alpha)
         )
+        if not self._restorer.local and any(
+            max(stage.input_size) > self.settings.tile_px for stage in plan.stages
+        ):
+            work.notes.append(TILES_MAY_SHOW)
         color, alpha = picture.color, None
         if picture.alpha is not None:
             color = bleed(color, picture.alpha)
