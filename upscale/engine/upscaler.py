@@ -21,7 +21,6 @@ from upscale.images.resize import resize
 from upscale.models.restorer import Restorer
 from upscale.options import DEFAULT_MODEL, EngineOptions, TargetSize
 
-
 TILES_MAY_SHOW = (
     "This model looks at the whole picture at once, so its tiles may show; a larger --tile helps."
 )
