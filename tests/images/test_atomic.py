@@ -314,3 +314,71 @@ def test_ctrl_c_in_a_real_process(tmp_path):
     assert process.returncode != 0 and "KeyboardInterrupt" in errors
     assert names(tmp_path) == ["out.png"]
     assert path.read_bytes() == KEPT
+
+
+# --- what killed processes left -----------------------------------------------------------------------------
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="locks of POSIX systems")
+class TestSweep:
+    def test_leftovers_go_and_nothing_else(self, tmp_path):
+        kept = ["a.png", ".a.png.upscale-part", ".a.png.0123456g.upscale-part", "a.png.01234567.upscale-part"]
+        for name in [*kept, ".a.png.01234567.upscale-part", ".\n.89abcdef.upscale-part"]:
+            (tmp_path / name).write_bytes(KEPT)
+        (tmp_path / ".dir.01234567.upscale-part").mkdir()
+        (tmp_path / ".link.01234567.upscale-part").symlink_to("a.png")
+        assert atomic.sweep(tmp_path) == 2
+        assert names(tmp_path) == sorted([*kept, ".dir.01234567.upscale-part", ".link.01234567.upscale-part"])
+
+    def test_file_that_is_being_written_stays(self, tmp_path):
+        with atomic.new_file(tmp_path / "a.png", overwrite=False) as file:
+            assert atomic.sweep(tmp_path) == 0
+            file.write(KEPT)
+        assert names(tmp_path) == ["a.png"] and (tmp_path / "a.png").read_bytes() == KEPT
+
+    def test_long_names_are_known_too(self, tmp_path):
+        with atomic.new_file(tmp_path / ("ü" * 120 + ".png"), overwrite=False):
+            (name,) = names(tmp_path)
+        (tmp_path / name).touch()
+        assert atomic.sweep(tmp_path) == 1
+
+    def test_folder_that_is_not_there(self, tmp_path):
+        assert atomic.sweep(tmp_path / "none") == 0
+
+    def test_without_locks_nothing_is_removed_and_writing_works(self, tmp_path, monkeypatch):
+        def flock(*args):
+            raise OSError(errno.ENOLCK, "No locks available")
+
+        monkeypatch.setattr(atomic.fcntl, "flock", flock)
+        (tmp_path / ".a.png.01234567.upscale-part").touch()
+        assert atomic.sweep(tmp_path) == 0
+        write(PICTURE, tmp_path / "a.png")
+        assert names(tmp_path) == [".a.png.01234567.upscale-part", "a.png"]
+
+    def test_sweep_between_creating_and_locking(self, tmp_path, monkeypatch):
+        """The file is gone when the lock is got: another one is made."""
+        flock, swept = atomic.fcntl.flock, []
+
+        def meddling(file, how):
+            if not swept:
+                swept.append(1)
+                Path(file.name).unlink()
+            flock(file, how)
+
+        monkeypatch.setattr(atomic.fcntl, "flock", meddling)
+        write(PICTURE, tmp_path / "a.png")
+        assert swept and names(tmp_path) == ["a.png"]
+
+
+@pytest.mark.parametrize("code", [errno.EINVAL, errno.EIO])
+def test_disk_that_cannot_or_will_not_sync(code, tmp_path, monkeypatch):
+    def fsync(descriptor):
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    if code == errno.EINVAL:  # a file system without it
+        write(PICTURE, tmp_path / "a.png")
+        assert names(tmp_path) == ["a.png"]
+    else:
+        refused(tmp_path / "a.png")
+        assert names(tmp_path) == []

@@ -1,13 +1,15 @@
 """Files that appear whole or not at all.
 
 Bytes go to a hidden temporary file in the target's folder, which takes the target's name only when it is
-complete. Whatever stops that, Ctrl-C included, removes the temporary file and leaves what was there before.
+complete. Whatever stops that, Ctrl-C included, removes the temporary file and leaves what was there before;
+after a kill that leaves no time to clean up, the next run removes it (`sweep`).
 """
 
 from __future__ import annotations
 
 import errno
 import os
+import re
 import secrets
 import stat
 from collections.abc import Iterator
@@ -17,7 +19,13 @@ from typing import IO
 
 from upscale.errors import OutputError
 
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
+
 TEMPORARY_SUFFIX = ".upscale-part"
+_TEMPORARY = re.compile(rf"\..*\.[0-9a-f]{{8}}{re.escape(TEMPORARY_SUFFIX)}", re.DOTALL)
 _MAX_NAME_BYTES = 255  # of nearly all file systems
 _BUFFER_BYTES = 1 << 20
 
@@ -31,6 +39,8 @@ _NO_LINKS = {
     errno.EMLINK,
     errno.EXDEV,
 }
+
+_NO_SYNC = {errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EROFS}  # of file systems that cannot
 
 _REASONS = {
     errno.ENOSPC: ("the disk is full", "Make room, or choose another folder with -o."),
@@ -95,14 +105,17 @@ def new_file(path: Path, *, overwrite: bool) -> Iterator[IO[bytes]]:
     check_target(path, overwrite=overwrite)
     try:
         target = path.resolve() if path.is_symlink() else path
-        temporary = target.with_name(_temporary_name(target.name))
+        temporary, file = _create(target)
         try:
-            with _create(temporary) as file:
+            with file:
                 yield file
-            if overwrite:
-                temporary.replace(target)
-            else:
-                _move_without_clobbering(temporary, target)
+                _to_disk(file)
+                if os.name == "nt":  # where an open file cannot be renamed
+                    file.close()
+                if overwrite:
+                    temporary.replace(target)
+                else:
+                    _move_without_clobbering(temporary, target)
         finally:
             with suppress(OSError):
                 temporary.unlink(missing_ok=True)
@@ -112,11 +125,63 @@ def new_file(path: Path, *, overwrite: bool) -> Iterator[IO[bytes]]:
         raise output_error(path, error) from error
 
 
-def _create(path: Path) -> IO[bytes]:
+def sweep(folder: Path) -> int:
+    """Remove the temporary files that killed processes left in a folder; return how many.
+
+    Those of living processes are locked, and where locks do not work nothing is removed.
+    """
+    removed = 0
+    try:
+        with os.scandir(folder) as entries:
+            left = [Path(entry) for entry in entries if _TEMPORARY.fullmatch(entry.name)]
+    except OSError:  # no such folder yet, or one that may not be looked through
+        return 0
+    for path in left:
+        with suppress(OSError):
+            if not stat.S_ISREG(path.lstat().st_mode):
+                continue
+            if fcntl is None:  # Windows: only a file that nobody has open can be removed
+                path.unlink()
+                removed += 1
+                continue
+            with path.open("r+b") as file:  # NFS locks only what may be written
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # raises while its writer lives
+                path.unlink()
+                removed += 1
+    return removed
+
+
+def _create(target: Path) -> tuple[Path, IO[bytes]]:
+    """Open a new, locked temporary file beside a target."""
+
     def opener(name: str, flags: int) -> int:
         return os.open(name, flags | os.O_EXCL, 0o666)  # less the umask, unlike tempfile's 0600
 
-    return open(path, "xb", buffering=_BUFFER_BYTES, opener=opener)  # noqa: PTH123, SIM115 - Path.open has no opener
+    while True:
+        path = target.with_name(_temporary_name(target.name))
+        file = open(path, "xb", buffering=_BUFFER_BYTES, opener=opener)  # noqa: PTH123, SIM115 - Path.open has no opener
+        if fcntl is None:
+            return path, file
+        try:
+            with suppress(OSError):  # file systems without locks: `sweep` cannot lock either
+                fcntl.flock(file, fcntl.LOCK_EX)
+            if os.fstat(file.fileno()).st_nlink:
+                return path, file
+        except BaseException:
+            file.close()
+            path.unlink(missing_ok=True)
+            raise
+        file.close()  # a sweep came between creating and locking it
+
+
+def _to_disk(file: IO[bytes]) -> None:
+    """Wait until the content is on the disk, so that no power cut leaves a name without it."""
+    file.flush()
+    try:
+        os.fsync(file.fileno())
+    except OSError as error:
+        if error.errno not in _NO_SYNC:
+            raise
 
 
 def _move_without_clobbering(source: Path, target: Path) -> None:
@@ -141,7 +206,7 @@ def _move_without_clobbering(source: Path, target: Path) -> None:
 
 
 def _temporary_name(name: str) -> str:
-    ending = f".{secrets.token_hex(4)}{TEMPORARY_SUFFIX}"
+    ending = f".{secrets.token_hex(4)}{TEMPORARY_SUFFIX}"  # as `_TEMPORARY` knows it
     room = _MAX_NAME_BYTES - len(ending) - 1
     return "." + os.fsdecode(os.fsencode(name)[:room]) + ending
 

@@ -12,6 +12,7 @@ import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import IO
 
@@ -80,6 +81,15 @@ def read(source: Path | bytes, *, max_mpix: float = DEFAULT_MAX_INPUT_MPIX) -> P
         return picture
     return replace(
         picture, notes=(*picture.notes, f"Only the first of {frames} pictures in the file was used.")
+    )
+
+
+@cache
+def readable_suffixes() -> frozenset[str]:
+    """Return the endings of file names, small and with their dot, that promise a picture we can read."""
+    suffixes = Image.registered_extensions()  # loads all of Pillow's plug-ins
+    return frozenset(
+        suffix for suffix, name in suffixes.items() if name in Image.OPEN and name not in _REFUSED
     )
 
 

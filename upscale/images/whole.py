@@ -1,0 +1,99 @@
+"""Whether a file holds its picture to the end, found out without decoding it.
+
+Looks at what the container says of its own length, so it finds files cut short, not ones with damaged bytes.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import IO
+
+from PIL import Image
+
+from upscale.errors import InputError
+from upscale.images import guard
+
+_STRIP_OFFSETS, _STRIP_BYTES, _TILE_OFFSETS, _TILE_BYTES = 273, 279, 324, 325  # TIFF 6.0
+_PNG_END = b"\0\0\0\0IEND\xaeB`\x82"
+
+
+def is_whole(path: Path, format: str) -> bool:
+    """Return whether a file of this format (Pillow's name) is as long as its content says.
+
+    Formats that we do not write count as whole.
+
+    Raises:
+        InputError: It cannot be read.
+    """
+    check = _CHECKS.get(format)
+    try:
+        with path.open("rb") as file:
+            length = file.seek(0, io.SEEK_END)
+            file.seek(0)
+            return check is None or check(file, length)
+    except Exception as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise InputError(f"{path} cannot be read: {error.strerror}.") from error
+        return False  # a header that leads nowhere
+
+
+def _tail(file: IO[bytes], count: int) -> bytes:
+    file.seek(-min(count, file.seek(0, io.SEEK_END)), io.SEEK_END)
+    return file.read()
+
+
+def _jpeg(file: IO[bytes], length: int) -> bool:
+    return _tail(file, 2) == b"\xff\xd9"  # EOI
+
+
+def _png(file: IO[bytes], length: int) -> bool:
+    return _tail(file, len(_PNG_END)) == _PNG_END
+
+
+def _webp(file: IO[bytes], length: int) -> bool:
+    return length > 8 and int.from_bytes(file.read(8)[4:], "little") + 8 <= length
+
+
+def _bmp(file: IO[bytes], length: int) -> bool:
+    return length > 6 and int.from_bytes(file.read(6)[2:], "little") <= length
+
+
+def _avif(file: IO[bytes], length: int) -> bool:
+    position, has_pixels = 0, False
+    while position < length:  # boxes: length in 4 bytes, kind in 4; ISO 14496-12, 4.2
+        file.seek(position)
+        head = file.read(16)
+        size = int.from_bytes(head[:4], "big")
+        has_pixels |= head[4:8] == b"mdat"
+        if size == 0 and len(head) >= 8:  # to the end of the file
+            return has_pixels
+        if size == 1:  # a length in 8 bytes follows
+            size = int.from_bytes(head[8:16], "big")
+        if size < 8:
+            return False
+        position += size
+    return position == length and has_pixels
+
+
+def _tiff(file: IO[bytes], length: int) -> bool:
+    with guard.quiet(), Image.open(file) as image:
+        tags = image.tag_v2  # type: ignore[attr-defined]
+        offsets = tags.get(_STRIP_OFFSETS) or tags.get(_TILE_OFFSETS)
+        counts = tags.get(_STRIP_BYTES) or tags.get(_TILE_BYTES)
+    return bool(offsets) and max(a + b for a, b in zip(offsets, counts, strict=True)) <= length
+
+
+def _ppm(file: IO[bytes], length: int) -> bool:
+    with guard.quiet(), Image.open(file) as image:
+        _, _, start, _ = image.tile[0]
+        channels = len(image.getbands())
+        bytes_each = 2 if image.mode.startswith("I") else 1
+        return length >= start + image.width * image.height * channels * bytes_each
+
+
+_CHECKS: Mapping[str, Callable[[IO[bytes], int], bool]] = MappingProxyType(
+    {"JPEG": _jpeg, "PNG": _png, "WEBP": _webp, "BMP": _bmp, "AVIF": _avif, "TIFF": _tiff, "PPM": _ppm}
+)
