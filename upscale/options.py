@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import dataclass
+from string import Formatter
 
 from upscale.errors import UsageError
 
@@ -21,6 +22,8 @@ MIN_TILE_PX = 32
 MAX_SEED = 2**63 - 1
 DEFAULT_MAX_INPUT_MPIX = 250.0
 DTYPES = ("auto", "fp32", "bf16", "fp16")
+CONFLICTS = ("fail", "skip", "overwrite", "rename")
+TEMPLATE_FIELDS = ("parent", "stem", "suffix", "scale", "size", "width", "height", "model", "seed")
 DEVICES = ("auto", "cpu", "cuda", "cuda:N", "mps")
 
 
@@ -144,13 +147,18 @@ class FileOptions:
     Attributes:
         format: Output format by name (`jpg`, `png`, …); None takes it from the target's suffix or the input.
         quality: Encoder quality 1 to 100 for lossy formats; None takes the format's default.
-        overwrite: Whether an existing output may be replaced.
+        on_conflict: What becomes of an input whose output exists already, one of `CONFLICTS`; None fails for
+            files that were named and skips for those of folders and lists.
+        suffix: What is added to an input's name for its output's, instead of `_4x` and the like.
+        output_template: The output's whole path with fields such as `{stem}`; it ends with `{suffix}`.
         max_input_mpix: Refuse inputs with more megapixels than this (decompression bombs).
     """
 
     format: str | None = None
     quality: int | None = None
-    overwrite: bool = False
+    on_conflict: str | None = None
+    suffix: str | None = None
+    output_template: str | None = None
     max_input_mpix: float = DEFAULT_MAX_INPUT_MPIX
 
     def __post_init__(self) -> None:
@@ -161,3 +169,55 @@ class FileOptions:
             raise UsageError(
                 f"--max-input-mpix {self.max_input_mpix:g} is out of range.", hint="It is above 0."
             )
+        if self.on_conflict is not None and self.on_conflict not in CONFLICTS:
+            raise UsageError(
+                f"--on-conflict {self.on_conflict} is unknown.", hint=f"Choose from {', '.join(CONFLICTS)}."
+            )
+        if self.suffix is not None and self.output_template is not None:
+            raise UsageError(
+                "--suffix and --output-template exclude each other.", hint="Put the suffix in the template."
+            )
+        if self.suffix is not None and not {"/", "\\", "\0"}.isdisjoint(self.suffix):
+            raise UsageError(
+                f"--suffix {self.suffix!r} cannot be part of a name.", hint="It is a few letters, as in _big."
+            )
+        if self.output_template is not None:
+            _check_template(self.output_template)
+
+
+@dataclass(frozen=True)
+class FolderOptions:
+    """Which files of a folder are inputs.
+
+    Attributes:
+        recursive: Whether its folders are looked into as well.
+        include: Patterns such as `*.jpg`; files that fit none are left alone. Empty takes all pictures.
+        exclude: Patterns of files and folders that are left alone.
+    """
+
+    recursive: bool = False
+    include: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+
+
+def _check_template(template: str) -> None:
+    """Raise `UsageError` unless it is text with plain `{fields}` that we know, `{suffix}` at the end."""
+    fields = ", ".join(f"{{{name}}}" for name in TEMPLATE_FIELDS)
+    try:
+        parts = list(Formatter().parse(template))
+    except ValueError as error:
+        raise UsageError(
+            f"--output-template {template} cannot be read ({error}).", hint=f"Its fields are {fields}."
+        ) from None
+    for _, name, spec, conversion in parts:
+        if name is not None and (name not in TEMPLATE_FIELDS or spec or conversion):
+            odd = name + (f"!{conversion}" if conversion else "") + (f":{spec}" if spec else "")
+            raise UsageError(
+                f"--output-template has no field {{{odd}}}.",
+                hint=f"Its fields are {fields}; braces are written {{{{ and }}}}.",
+            )
+    if not parts or parts[-1][1] != "suffix":
+        raise UsageError(
+            f"--output-template {template} does not end with {{suffix}}.",
+            hint="The suffix follows from the format: choose it with --format.",
+        )

@@ -61,7 +61,7 @@ BAD_FILES: dict[str, tuple[Callable[[Path, Photo], Path], str]] = {
     "truncated jpeg": (lambda folder, photo: truncated(folder / "a.jpg", photo), "is damaged or incomplete"),
     "truncated png": (lambda folder, photo: truncated(folder / "a.png", photo), "is damaged or incomplete"),
     "zero bytes": (lambda folder, photo: written(folder / "a.jpg", b""), "is empty (0 bytes)"),
-    "folder": (lambda folder, photo: folder, "is a folder"),
+    "folder": (lambda folder, photo: folder, "There is no picture in the folder"),
     "missing": (lambda folder, photo: folder / "a.jpg", "does not exist"),
     "bomb": (lambda folder, photo: bomb(folder / "a.png"), "the limit is 250 megapixels"),
     "pattern without a match": (lambda folder, photo: folder / "*.jpg", "does not exist"),

@@ -88,7 +88,7 @@ def photo(tmp_path: Path) -> Callable[..., Path]:
 
 @pytest.fixture
 def request_for(model: str) -> Callable[..., Request]:
-    """Ask for some files: `request_for(a, b, output="big/", scale=8, overwrite=True)`."""
+    """Ask for some files: `request_for(a, b, output="big/", scale=8, on_conflict="skip")`."""
 
     def ask(*sources: Path | bytes, output: str | None = None, **options: object) -> Request:
         def pick(kind: type) -> dict[str, object]:

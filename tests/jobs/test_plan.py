@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from upscale.errors import ExitCode, InputError, OutputError, UsageError, WeightsError
-from upscale.jobs.plan import Job, plan
+from upscale.jobs.items import Job
+from upscale.jobs.plan import plan
 from upscale.jobs.request import Request
 from upscale.jobs.source import Source
 from upscale.options import MAX_SCALE
@@ -104,14 +105,14 @@ def test_existing_output_fails_this_file_only(photo: Photo, request_for: Ask, li
 def test_existing_output_with_overwrite(photo: Photo, request_for: Ask) -> None:
     path = photo("a.png")
     photo("a_4x.png")
-    assert plan(request_for(path, overwrite=True)).jobs
+    assert plan(request_for(path, on_conflict="overwrite")).jobs
 
 
 def test_output_onto_its_input_needs_overwrite(photo: Photo, request_for: Ask) -> None:
     path = photo("a.png")
     (failure,) = plan(request_for(path, output=str(path))).failures
     assert isinstance(failure.error, OutputError) and "is the input itself" in failure.error.message
-    assert plan(request_for(path, output=str(path), overwrite=True)).jobs
+    assert plan(request_for(path, output=str(path), on_conflict="overwrite")).jobs
 
 
 def test_output_onto_its_input_is_seen_through_links(photo: Photo, request_for: Ask, tmp_path: Path) -> None:
@@ -148,12 +149,12 @@ def test_clash_through_two_spellings_of_a_folder(photo: Photo, request_for: Ask,
 
 def test_result_onto_another_input_is_refused_even_with_overwrite(photo: Photo, request_for: Ask) -> None:
     with pytest.raises(UsageError, match="would replace the input"):
-        plan(request_for(photo("a.png"), photo("a_4x.png"), overwrite=True))
+        plan(request_for(photo("a.png"), photo("a_4x.png"), on_conflict="overwrite"))
 
 
 def test_output_that_is_a_folder(photo: Photo, request_for: Ask, tmp_path: Path) -> None:
     (tmp_path / "photo_4x.jpg").mkdir()
-    (failure,) = plan(request_for(photo(), overwrite=True)).failures
+    (failure,) = plan(request_for(photo(), on_conflict="overwrite")).failures
     assert isinstance(failure.error, OutputError) and "is a folder" in failure.error.message
 
 

@@ -12,7 +12,8 @@ from PIL import Image
 
 from upscale.errors import DeviceError, ExitCode, InputError, OutputError, WeightsError
 from upscale.images.picture import Picture
-from upscale.jobs.plan import Job, plan
+from upscale.jobs.items import Job
+from upscale.jobs.plan import plan
 from upscale.jobs.report import Outcome
 from upscale.jobs.request import Request
 from upscale.jobs.run import Listener, run
@@ -142,10 +143,11 @@ def test_overwrite_replaces_output_and_input(
 ) -> None:
     path = photo("a.png")
     path.with_name("a_4x.png").write_bytes(b"old")
-    assert run(plan(request_for(path, overwrite=True)), load=engine).exit_code == ExitCode.OK
+    assert run(plan(request_for(path, on_conflict="overwrite")), load=engine).exit_code == ExitCode.OK
     assert size_of(path.with_name("a_4x.png")) == (48, 32)
     assert (
-        run(plan(request_for(path, output=str(path), overwrite=True)), load=engine).exit_code == ExitCode.OK
+        run(plan(request_for(path, output=str(path), on_conflict="overwrite")), load=engine).exit_code
+        == ExitCode.OK
     )
     assert size_of(path) == (48, 32)
     assert set(listing()) == {"a.png", "a_4x.png"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
@@ -17,7 +18,8 @@ from rich.table import Column
 
 from upscale.cli.console import STDERR, printable, say
 from upscale.cli.guard import explain
-from upscale.jobs.plan import Job, Plan
+from upscale.jobs.items import Job
+from upscale.jobs.plan import Plan
 from upscale.jobs.report import Outcome, Report
 from upscale.jobs.run import Engine, Listener
 
@@ -44,6 +46,11 @@ class Lines(Listener):
     ) -> None:
         """Nothing to clear away."""
 
+    def swept(self, files: int) -> None:
+        """Say that something was removed."""
+        if not self.quiet:
+            say(f"Removed {counted(files, 'unfinished file')} of an earlier run.", style="dim")
+
     def loaded(self, engine: Engine) -> None:
         """Say what is used, where asked for."""
         settings = getattr(engine, "settings", None)
@@ -62,7 +69,7 @@ class Lines(Listener):
             explain(outcome.error, verbose=self.verbose, about=about(outcome) if several else "")
         elif not self.quiet:
             assert outcome.job is not None
-            say(finished_line(outcome.job, outcome.seconds))
+            say(skipped_line(outcome.job) if outcome.skipped else finished_line(outcome.job, outcome.seconds))
         for note in outcome.notes:
             self._note(outcome.source.name, note)
         self.told.clear()
@@ -127,7 +134,7 @@ class Bars(Lines):
 
     def finished(self, outcome: Outcome) -> None:
         """Take the file's bar away and leave its line."""
-        if outcome.job is not None:
+        if outcome.job is not None and not outcome.skipped:
             self.done_files += 1
             self.done_mpix += outcome.job.cascade.model_mpix
             self.progress.update(self.file, visible=False)
@@ -156,18 +163,35 @@ def finished_line(job: Job, seconds: float) -> str:
     return f"{job.source.name} -> {job.target_name} ({sizes}, {seconds:.1f} s)"
 
 
+def skipped_line(job: Job) -> str:
+    """Return the line for a file that has its result already."""
+    return f"{job.source.name}: {job.target_name} exists already; skipped."
+
+
 def describe_settings(settings: object) -> str:
     """Return the engine's resolved settings in one line."""
     return "Using " + ", ".join(f"{name} {value}" for name, value in vars(settings).items())
 
 
-def summarize(report: Report) -> None:
-    """Say at the end how many of several files failed, and why each."""
+def summarize(report: Report, left_alone: Mapping[str, int], *, quiet: bool) -> None:
+    """Say at the end what became of several files, what was left alone, and why each failure failed."""
     failed = report.failed
-    if len(report.outcomes) == 1 or not failed:
+    if left_alone and not quiet:
+        kinds = ", ".join(f"{number} {kind}" for kind, number in sorted(left_alone.items()))
+        say(f"Left alone: {kinds}.", style="dim")
+    if len(report.outcomes) == 1:
         return
-    say(f"{len(failed)} of {len(report.outcomes)} files failed:", style="bold")
+    if report.skipped and not quiet:
+        made = len(report.outcomes) - len(report.skipped) - len(failed)
+        say(f"{counted(made, 'file')} made, {len(report.skipped)} skipped: their results exist already.")
+    if failed:
+        say(f"{len(failed)} of {len(report.outcomes)} files failed:", style="bold")
     for outcome in failed:
         reason = getattr(outcome.error, "message", None) or f"{type(outcome.error).__name__}: {outcome.error}"
         name = about(outcome)
         say(f"  {name}: {reason}" if name else f"  {reason}")
+
+
+def counted(number: int, thing: str) -> str:
+    """Return `1 file`, `2 files`."""
+    return f"{number} {thing}" + ("" if number == 1 else "s")

@@ -10,6 +10,7 @@ from rich.text import Text
 
 from upscale.cli.console import printable
 from upscale.engine.plan import CascadePlan
+from upscale.jobs.items import Job, Skipped
 from upscale.jobs.plan import Plan
 
 
@@ -24,17 +25,24 @@ def show(plan: Plan) -> None:
             job.source.name,
             pixels(job.info.size),
             stages(job.cascade),
-            pixels(job.output_size),
-            job.target_name,
+            *_result(job),
         )
         table.add_row(*(Text(printable(cell)) for cell in cells))
+    for item in plan.items:
+        if isinstance(item, Skipped):
+            cells = (item.source.name, pixels(item.job.info.size), "none: it exists", *_result(item.job))
+            table.add_row(*(Text(printable(cell)) for cell in cells))
     if not console.is_terminal:  # a file or a pipe has no width that names would have to be folded to
         console.width = max(
             console.width, Measurement.get(console, console.options.update(width=10_000), table).maximum
         )
-    if plan.jobs:
+    if len(table.rows):
         console.print(table)
         console.print(Text(printable(settings(plan))), soft_wrap=True)
+
+
+def _result(job: Job) -> tuple[str, str]:
+    return pixels(job.output_size), job.target_name
 
 
 def settings(plan: Plan) -> str:

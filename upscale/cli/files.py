@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from functools import partial
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from upscale.cli.guard import guarded
-from upscale.cli.streams import read_stdin, stdout_is_terminal
-from upscale.cli.values import parse_size, parse_tile
-from upscale.errors import UsageError
+from upscale.cli.values import parse_conflict, parse_size, parse_tile
+from upscale.cli.wanted import Wanted
 from upscale.options import (
+    CONFLICTS,
     DEFAULT_SCALE,
     DTYPES,
     MAX_SCALE,
@@ -21,15 +20,15 @@ from upscale.options import (
     MIN_TILE_PX,
     EngineOptions,
     FileOptions,
+    FolderOptions,
     TargetSize,
 )
 from upscale.version import __version__
 
-STDIN = STDOUT = "-"
-
 # The panels of --help, in this order.
 Size = partial(typer.Option, rich_help_panel="How large (one of these)", show_default=False)
 Result = partial(typer.Option, rich_help_panel="Where the result goes", show_default=False)
+Folders = partial(typer.Option, rich_help_panel="Folders and lists", show_default=False)
 Look = partial(typer.Option, rich_help_panel="How it looks")
 Computer = partial(typer.Option, rich_help_panel="How this computer works on it")
 Talk = partial(typer.Option, rich_help_panel="What is shown", metavar="")  # flags have no value to name
@@ -87,11 +86,56 @@ def upscale_files(
         int | None,
         Result(metavar="1-100", help="For jpg, webp and the like: higher keeps more, in larger files."),
     ] = FileOptions.quality,
+    suffix: Annotated[
+        str | None,
+        Result(metavar="TEXT", help="Added to the photo's name instead of _4x, as in --suffix _big."),
+    ] = FileOptions.suffix,
+    output_template: Annotated[
+        str | None,
+        Result(
+            metavar="TEXT",
+            help="The whole name, as in '{parent}/{stem}_{scale}x{suffix}'; also {size}, {width}, {height}, "
+            "{model}, {seed}.",
+        ),
+    ] = FileOptions.output_template,
     overwrite: Annotated[
         bool, Result("--overwrite", metavar="", help="Replace files that exist already.")
-    ] = FileOptions.overwrite,
+    ] = False,
+    skip_existing: Annotated[
+        bool,
+        Result(
+            "--skip-existing",
+            metavar="",
+            help="Leave out photos whose result exists already; so it is with folders and lists anyway.",
+        ),
+    ] = False,
+    on_conflict: Annotated[
+        str | None,
+        Result(
+            metavar="|".join(CONFLICTS),
+            help="What to do where a result exists; rename adds -1, -2, … to its name.",
+        ),
+    ] = FileOptions.on_conflict,
     dry_run: Annotated[
         bool, Result("--dry-run", metavar="", help="Only show what would be done; nothing is written.")
+    ] = False,
+    recursive: Annotated[
+        bool, Folders("--recursive", "-r", metavar="", help="Folders in the folders too; -o keeps the tree.")
+    ] = FolderOptions.recursive,
+    include: Annotated[
+        list[str] | None,
+        Folders(metavar="PATTERN", help="Only files like this, as in '*.jpg'. May be repeated."),
+    ] = None,
+    exclude: Annotated[
+        list[str] | None,
+        Folders(metavar="PATTERN", help="No files or folders like this, as in 'raw' or '2019/*'."),
+    ] = None,
+    files_from: Annotated[
+        str | None, Folders(metavar="FILE|-", help="Take the photos' names from a list, one a line.")
+    ] = None,
+    null: Annotated[
+        bool,
+        Folders("--null", "-0", metavar="", help="In the list a zero byte ends each name (find -print0)."),
     ] = False,
     steps: Annotated[
         int | None,
@@ -152,7 +196,8 @@ def upscale_files(
 
     [bold cyan]upscale photo.jpg --scale 8[/]  writes photo_8x.jpg beside it.
 
-    Give one FILE or many; - reads one from a pipe. It works offline: photos never leave this computer.
+    Give one FILE or many, or folders; - reads one from a pipe. It works offline: photos never leave this
+    computer.
     """
     size_options = TargetSize(
         scale=scale,
@@ -172,45 +217,23 @@ def upscale_files(
         tile_px=parse_tile(tile),
     )
     file_options = FileOptions(
-        format=format, quality=quality, overwrite=overwrite, max_input_mpix=max_input_mpix
+        format=format,
+        quality=quality,
+        on_conflict=parse_conflict(on_conflict, overwrite=overwrite, skip_existing=skip_existing),
+        suffix=suffix,
+        output_template=output_template,
+        max_input_mpix=max_input_mpix,
     )
-    names = files or []
-    output = _where(names, output, dry_run=dry_run)
+    folder_options = FolderOptions(recursive, tuple(include or ()), tuple(exclude or ()))
+    wanted = Wanted(tuple(files or ()), files_from, null, output).settled(dry_run=dry_run)
 
     from upscale.cli import session  # Pillow and rich, which --help and wrong options need not wait for
     from upscale.jobs.request import Request
-    from upscale.jobs.source import Source
 
-    sources = tuple(Source(data=read_stdin()) if name == STDIN else Source(Path(name)) for name in names)
-    request = Request(sources, output, size_options, engine_options, file_options)
+    inputs = wanted.gather(folder_options)
+    request = Request(
+        inputs.sources, wanted.output, size_options, engine_options, file_options, inputs.left_alone
+    )
     if dry_run:
         return session.show(request, quiet=quiet, verbose=verbose)
     return session.work(request, quiet=quiet, verbose=verbose)
-
-
-def _where(names: list[str], output: str | None, *, dry_run: bool) -> str | None:
-    """Return `-o`, which for a picture from a pipe is the next pipe if there is one.
-
-    Raises:
-        UsageError: stdin is asked for twice, has no place to go, or a picture would go to a terminal.
-    """
-    if names.count(STDIN) > 1:
-        raise UsageError("stdin was given twice.", hint="A pipe carries one picture: give - once.")
-    if output is None and STDIN in names:
-        if len(names) > 1:
-            raise UsageError(
-                "The picture from stdin has no folder for its result.",
-                hint="Give -o FOLDER/ for the results, or upscale it alone.",
-            )
-        output = STDOUT
-        if stdout_is_terminal() and not dry_run:
-            raise UsageError(
-                "The picture from stdin has no file for its result.",
-                hint="Name one with -o FILE, or send it on: upscale - < photo.jpg > large.jpg",
-            )
-    elif output == STDOUT and stdout_is_terminal() and not dry_run:
-        raise UsageError(
-            "A picture would go to the terminal.",
-            hint="Name a file with -o FILE, or send it on with > or |.",
-        )
-    return output

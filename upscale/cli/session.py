@@ -20,7 +20,7 @@ def work(request: Request, *, quiet: bool, verbose: bool) -> ExitCode:
         report = run(plan, listener=listener, stdout=picture_stdout() if writes_to_stdout else None)
     if writes_to_stdout and report.failed:
         silence_stdout()
-    summarize(report)
+    summarize(report, plan.left_alone, quiet=quiet)
     return report.exit_code
 
 

@@ -10,19 +10,25 @@ from typing import BinaryIO
 from upscale.errors import InputError, UsageError
 
 
-def read_stdin() -> bytes:
-    """Return all bytes of the picture that is piped in.
+def read_stdin(
+    what: str = "a picture", *, hint: str = "Pipe a picture in: upscale - < photo.jpg > large.jpg"
+) -> bytes:
+    """Return all bytes that are piped in.
+
+    Args:
+        what: What they are, for messages.
+        hint: How to pipe it in.
 
     Raises:
         UsageError: stdin is a terminal.
         InputError: stdin is closed or empty.
     """
     if sys.stdin is None:
-        raise InputError("stdin is closed.", hint="Pipe a picture in: upscale - < photo.jpg > large.jpg")
+        raise InputError("stdin is closed.", hint=hint)
     if sys.stdin.isatty():
         raise UsageError(
-            "- reads a picture from stdin, but stdin is a terminal.",
-            hint="Pipe a picture in: upscale - < photo.jpg > large.jpg",
+            f"- reads {what} from stdin, but stdin is a terminal.",
+            hint=hint,
         )
     try:
         data = sys.stdin.buffer.read()
@@ -30,7 +36,7 @@ def read_stdin() -> bytes:
         raise InputError(f"Cannot read stdin: {error.strerror or error}.") from error
     if not data:
         raise InputError(
-            "Nothing came through stdin.", hint="Does the command before the pipe write a picture?"
+            "Nothing came through stdin.", hint=f"Does the command before the pipe write {what}?"
         )
     return data
 

@@ -37,3 +37,20 @@ def parse_tile(text: str) -> int | None:
         raise UsageError(
             f"--tile {text} cannot be read.", hint="It is a number of pixels, or auto."
         ) from None
+
+
+def parse_conflict(on_conflict: str | None, *, overwrite: bool, skip_existing: bool) -> str | None:
+    """Return what `--on-conflict` or one of its two short forms says; None where none is given.
+
+    Raises:
+        UsageError: Two of them are given and differ.
+    """
+    given = {
+        "--overwrite": "overwrite" if overwrite else None,
+        "--skip-existing": "skip" if skip_existing else None,
+        f"--on-conflict {on_conflict}": on_conflict,
+    }
+    wishes = {flag: wish for flag, wish in given.items() if wish is not None}
+    if len(set(wishes.values())) > 1:
+        raise UsageError(f"{' and '.join(wishes)} exclude each other.", hint="Give one of them.")
+    return next(iter(wishes.values()), None)

@@ -29,16 +29,25 @@ class Destination:
     path: Path | None = None
 
 
-def settle(output: str | None, *, inputs: int) -> Destination:
+def settle(output: str | None, *, inputs: int, tree: bool = False) -> Destination:
     """Return what `output` means for this number of inputs.
 
+    Args:
+        output: What `-o` was given; None without it.
+        inputs: How many there are.
+        tree: Whether they come from folders or a list, so that results can only go to a folder.
+
     Raises:
-        UsageError: Several inputs cannot go to one file or to stdout.
+        UsageError: Several inputs cannot go to one file or to stdout, a folder not even with one picture.
         OutputError: The place cannot be looked at.
     """
     if output is None:
         return Destination(Kind.BESIDE)
     if output == STDOUT:
+        if tree:
+            raise UsageError(
+                "The pictures of a folder or list cannot all go to stdout.", hint="Give -o FOLDER/."
+            )
         if inputs > 1:
             raise UsageError(
                 f"{inputs} inputs cannot all go to stdout.",
@@ -50,7 +59,12 @@ def settle(output: str | None, *, inputs: int) -> Destination:
     path = Path(output)
     separators = tuple(separator for separator in (os.sep, os.altsep) if separator)
     try:
-        is_folder = output.endswith(separators) or path.is_dir()
+        if tree and path.exists() and not path.is_dir():
+            raise UsageError(
+                f"{output} is a file; what comes from a folder or list goes to a folder.",
+                hint="Choose another name with -o.",
+            )
+        is_folder = tree or output.endswith(separators) or path.is_dir()
     except OSError as error:
         raise OutputError(f"Cannot write to {output}: {error.strerror}.") from error
     if is_folder:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from upscale.errors import UsageError
@@ -52,19 +53,51 @@ def format_of(source: Source, info: ImageInfo) -> OutputFormat:
     return _writable(info.format) or _writable(suffix) or format_for(FALLBACK_FORMAT)
 
 
-def target_of(source: Source, destination: Destination, fmt: OutputFormat, label: str) -> Path | None:
-    """Return the file that the result of an input is written to; None is stdout."""
+def template_of(destination: Destination, files: FileOptions) -> str:
+    """Return how results are named, as a template for `target_of`.
+
+    Raises:
+        UsageError: The name is given twice, by `-o` and by an option.
+    """
+    flag = "--suffix" if files.suffix is not None else "--output-template"
+    asked = files.suffix is not None or files.output_template is not None
+    if asked and destination.kind in (Kind.FILE, Kind.STDOUT):
+        raise UsageError(
+            f"{flag} has no use: -o says already where the result goes.",
+            hint="Leave one of them out, or give -o FOLDER/.",
+        )
+    if files.output_template is None:
+        ending = "_{size}" if files.suffix is None else files.suffix.replace("{", "{{").replace("}", "}}")
+        return f"{{parent}}/{{stem}}{ending}{{suffix}}"
+    if destination.kind is Kind.FOLDER and Path(files.output_template).is_absolute():
+        raise UsageError(
+            f"-o {destination.path} and --output-template {files.output_template} contradict each other.",
+            hint="Leave out -o, or let the template begin with {parent}/.",
+        )
+    return files.output_template
+
+
+def target_of(
+    source: Source, destination: Destination, fmt: OutputFormat, template: str, fields: Mapping[str, object]
+) -> Path | None:
+    """Return the file that the result of an input is written to; None is stdout.
+
+    Args:
+        source: The input.
+        destination: What `-o` means; below a folder, `{parent}` is the input's place in its tree.
+        fmt: Format of the result.
+        template: From `template_of`.
+        fields: The fields of the template that do not follow from the others.
+    """
     if destination.kind is Kind.STDOUT:
         return None
     if destination.kind is Kind.FILE:
         return destination.path
-    suffix = "" if source.path is None else source.path.suffix
-    if _writable(suffix) is not fmt:  # else `photo.JPG` keeps its capitals
-        suffix = fmt.suffix
-    name = f"{source.stem}_{label}{suffix}"
-    if destination.path is not None:
-        return destination.path / name
-    return Path(name) if source.path is None else source.path.with_name(name)
+    # `photo.JPG` keeps its capitals.
+    suffix = source.suffix if _writable(source.suffix) is fmt else fmt.suffix
+    folder = destination.path or Path()
+    parent = source.folder if destination.path is None else source.place
+    return folder / template.format(**{"parent": parent, "stem": source.stem, "suffix": suffix, **fields})
 
 
 def _writable(name_or_suffix: str) -> OutputFormat | None:

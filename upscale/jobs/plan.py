@@ -6,56 +6,27 @@ request itself raise; what is wrong with one input is kept as its `Failure`, so 
 
 from __future__ import annotations
 
-import os
-from dataclasses import dataclass
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from upscale.diffusion import samplers
-from upscale.engine.plan import CascadePlan, plan_cascade
+from upscale.engine.plan import plan_cascade
 from upscale.errors import OutputError, UpscaleError, UsageError
-from upscale.images.atomic import check_target, output_error
-from upscale.images.formats import OutputFormat, check_size
-from upscale.images.read import ImageInfo, probe
+from upscale.images.formats import OutputFormat, check_size, format_for
+from upscale.images.read import probe
 from upscale.jobs import naming
+from upscale.jobs.conflict import settle_targets
 from upscale.jobs.destination import Destination, settle
+from upscale.jobs.identity import identity
+from upscale.jobs.items import Failure, Item, Job
+from upscale.jobs.own import results_among
 from upscale.jobs.request import Request
 from upscale.jobs.source import Source
 from upscale.models.catalog import describe
 from upscale.models.config import ModelConfig
-
-
-@dataclass(frozen=True)
-class Job:
-    """One input that can be carried out.
-
-    Attributes:
-        source: The input.
-        info: What its header says.
-        output_size: (width, height) of the result in pixels.
-        target: The file to write; None is stdout.
-        format: Name of the format to write, as in `images.formats`.
-        cascade: The passes through the model.
-    """
-
-    source: Source
-    info: ImageInfo
-    output_size: tuple[int, int]
-    target: Path | None
-    format: str
-    cascade: CascadePlan
-
-    @property
-    def target_name(self) -> str:
-        """What messages call the result."""
-        return "stdout" if self.target is None else str(self.target)
-
-
-@dataclass(frozen=True)
-class Failure:
-    """One input that cannot be carried out, and why."""
-
-    source: Source
-    error: UpscaleError
+from upscale.options import TargetSize
 
 
 @dataclass(frozen=True)
@@ -65,12 +36,14 @@ class Plan:
     Attributes:
         request: What was asked.
         model: What the model says of itself.
-        items: For each input, in order, its job or its failure.
+        items: For each input, in order, its job, its result from an earlier run, or its failure.
+        left_alone: How many files of the folders are no inputs, by what they are.
     """
 
     request: Request
     model: ModelConfig
-    items: tuple[Job | Failure, ...]
+    items: tuple[Item, ...]
+    left_alone: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def jobs(self) -> tuple[Job, ...]:
@@ -92,41 +65,119 @@ def plan(request: Request) -> Plan:
     """
     if not request.sources:
         raise UsageError("Nothing to do: no file was given.", hint="Try: upscale photo.jpg")
-    destination = settle(request.output, inputs=len(request.sources))
-    asked = naming.requested_format(destination, request.files)
-    model = describe(request.engine.model)
+    tree = any(source.root is not None for source in request.sources)
+    destination = settle(request.output, inputs=len(request.sources), tree=tree)
+    draft = _Draft(
+        request,
+        destination,
+        naming.requested_format(destination, request.files),
+        naming.template_of(destination, request.files),
+        describe(request.engine.model),
+    )
     if request.engine.sampler is not None:
         samplers.get(request.engine.sampler)  # raises if there is none
-    drafts = [_draft(source, request, destination, asked, model) for source in request.sources]
-    _refuse_clashes([item for item in drafts if isinstance(item, Job)])
-    return Plan(request, model, tuple(_with_free_target(item, request.files.overwrite) for item in drafts))
+    drafts, results = _without_results([draft.item(source) for source in request.sources])
+    drafts = _refuse_clashes(draft.told_apart(drafts))
+    items = settle_targets(drafts, request.files.on_conflict or ("skip" if tree else "fail"))
+    left_alone = {**request.left_alone, "results of upscale": results}
+    return Plan(request, draft.model, tuple(items), {kind: n for kind, n in left_alone.items() if n})
 
 
-def _draft(
-    source: Source, request: Request, destination: Destination, asked: OutputFormat | None, model: ModelConfig
-) -> Job | Failure:
-    """Return the job for one input, its target not yet looked at."""
-    try:
-        info = probe(source.content, max_mpix=request.files.max_input_mpix)
-        output_size = request.size.resolve(*info.size)
-        fmt = asked or naming.format_of(source, info)
-        check_size(fmt, output_size, name=f"The result of {source.name}")
-        cascade = plan_cascade(info.size, output_size, model.scale)
-        target = naming.target_of(source, destination, fmt, naming.size_label(request.size, output_size))
-    except UpscaleError as error:
-        return Failure(source, error)
-    return Job(source, info, output_size, target, fmt.name, cascade)
+@dataclass(frozen=True)
+class _Draft:
+    """What is the same for all inputs."""
+
+    request: Request
+    destination: Destination
+    format: OutputFormat | None
+    template: str
+    model: ModelConfig
+
+    def item(self, source: Source) -> Job | Failure:
+        """Return the job for one input, its target not yet looked at."""
+        if source.error is not None:
+            return Failure(source, source.error)
+        try:
+            info = probe(source.content, max_mpix=self.request.files.max_input_mpix)
+            output_size = self.request.size.resolve(*info.size)
+            fmt = self.format or naming.format_of(source, info)
+            check_size(fmt, output_size, name=f"The result of {source.name}")
+            cascade = plan_cascade(info.size, output_size, self.model.scale)
+        except UpscaleError as error:
+            return Failure(source, error)
+        job = Job(source, info, output_size, None, fmt.name, cascade)
+        return replace(job, target=self._target(job, source.stem))
+
+    def told_apart(self, items: list[Job | Failure]) -> list[Job | Failure]:
+        """Where `a.jpg` and `a.png` of a folder would have one name, make it `a_jpg` and `a_png`.
+
+        Each of them, so that a name never changes its meaning when a file is added.
+        """
+        same: dict[Path, list[Job]] = defaultdict(list)
+        for item in items:
+            if isinstance(item, Job) and item.target is not None:
+                same[identity(item.target)].append(item)
+        clashing = {
+            id(job)
+            for jobs in same.values()
+            for job in jobs
+            if len(jobs) > 1 and job.source.root is not None and job.source.suffix
+        }
+        return [
+            replace(item, target=self._target(item, f"{item.source.stem}_{item.source.suffix[1:]}"))
+            if isinstance(item, Job) and id(item) in clashing
+            else item
+            for item in items
+        ]
+
+    def _target(self, job: Job, stem: str) -> Path | None:
+        fields = {
+            "stem": stem,
+            "scale": f"{job.output_size[0] / job.info.size[0]:.3g}",
+            "size": naming.size_label(self.request.size, job.output_size),
+            "width": job.output_size[0],
+            "height": job.output_size[1],
+            "model": self.model.name,
+            "seed": self.request.engine.seed,
+        }
+        if self.request.size.scale is not None or self.request.size == TargetSize():
+            fields["scale"] = naming.size_label(self.request.size, job.output_size)[:-1]
+        fmt = format_for(job.format)
+        return naming.target_of(job.source, self.destination, fmt, self.template, fields)
 
 
-def _refuse_clashes(jobs: list[Job]) -> None:
-    """Raise `UsageError` where two results share a file, or one would replace another's input."""
-    inputs = {_identity(job.source.path): job for job in jobs if job.source.path is not None}
+def _without_results(items: list[Job | Failure]) -> tuple[list[Job | Failure], int]:
+    """Leave out what was found in a folder and is a result of an earlier run; return how many that are."""
+    found = [item for item in items if isinstance(item, Job) and item.source.found]
+    sizes = {job.source.path: job.info.size for job in found if job.source.path is not None}
+    named = results_among(sizes)
+    made = {
+        (identity(job.target), job.output_size)
+        for job in items
+        if isinstance(job, Job) and job.target is not None and job.source.path != job.target
+    }
+    results = {
+        id(job)
+        for job in found
+        if job.source.path in named or (identity(_path(job.source)), job.info.size) in made
+    }
+    return [item for item in items if id(item) not in results], len(results)
+
+
+def _refuse_clashes(items: list[Job | Failure]) -> list[Job | Failure]:
+    """Raise `UsageError` where two results share a file, or one would replace another's input.
+
+    A result that would replace what was found beside its input fails alone.
+    """
+    jobs = [item for item in items if isinstance(item, Job)]
+    inputs = {identity(job.source.path): job for job in jobs if job.source.path is not None}
     taken: dict[Path, Job] = {}
+    failed: dict[int, Failure] = {}
     for job in jobs:
         if job.target is None:
             continue
-        identity = _identity(job.target)
-        other = taken.setdefault(identity, job)
+        place = identity(job.target)
+        other = taken.setdefault(place, job)
         if other is not job:
             same = _same_file(job.source, other.source)
             raise UsageError(
@@ -137,53 +188,21 @@ def _refuse_clashes(jobs: list[Job]) -> None:
                 if same
                 else "Rename one of them, or upscale them one at a time with -o.",
             )
-        victim = inputs.get(identity)
-        if victim is not None and victim is not job:
-            raise UsageError(
-                f"The result of {job.source.name} would replace the input {victim.source.name}.",
-                hint="Put the results elsewhere with -o FOLDER/",
-            )
+        victim = inputs.get(place)
+        if victim is None or victim is job:
+            continue
+        message = f"The result of {job.source.name} would replace the input {victim.source.name}."
+        hint = "Put the results elsewhere with -o FOLDER/"
+        if job.source.root is None:
+            raise UsageError(message, hint=hint)
+        failed[id(job)] = Failure(job.source, OutputError(message, hint=hint))
+    return [failed.get(id(item), item) for item in items]
 
 
-def _identity(path: Path) -> Path:
-    """Return the place of a directory entry: folder resolved, its own name as it is (it may be a link)."""
-    try:
-        return path.parent.resolve() / path.name
-    except (OSError, RuntimeError):  # RuntimeError: a loop of links, before Python 3.13
-        return path.absolute()
+def _path(source: Source) -> Path:
+    assert source.path is not None
+    return source.path
 
 
 def _same_file(one: Source, other: Source) -> bool:
-    return one.path is not None and other.path is not None and _identity(one.path) == _identity(other.path)
-
-
-def _with_free_target(item: Job | Failure, overwrite: bool) -> Job | Failure:
-    """Return the job if its target can be written, else its failure."""
-    if isinstance(item, Failure) or item.target is None:
-        return item
-    try:
-        _check_target(item, item.target, overwrite)
-    except UpscaleError as error:
-        return Failure(item.source, error)
-    except OSError as error:
-        return Failure(item.source, output_error(item.target, error))
-    return item
-
-
-def _check_target(job: Job, target: Path, overwrite: bool) -> None:
-    """Raise where the target cannot be written, as far as looking can tell."""
-    source = job.source.path
-    if source is not None and not overwrite and target.exists() and target.samefile(source):
-        raise OutputError(
-            f"{target} is the input itself.",
-            hint="Choose another name with -o, or replace the input with --overwrite.",
-        )
-    folder = target.parent
-    if folder.is_dir():
-        check_target(target, overwrite=overwrite)
-    while not folder.exists() and folder != folder.parent:  # what is missing will be made
-        folder = folder.parent
-    if not folder.is_dir():
-        raise OutputError(f"{folder} is not a folder.", hint="Choose another place with -o.")
-    if not os.access(folder, os.W_OK | os.X_OK):
-        raise OutputError(f"The folder {folder} may not be written to.", hint="Choose another one with -o.")
+    return one.path is not None and other.path is not None and identity(one.path) == identity(other.path)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from upscale.errors import ExitCode, UpscaleError
-from upscale.jobs.plan import Job
+from upscale.jobs.items import Job
 from upscale.jobs.source import Source
 
 
@@ -24,6 +24,7 @@ class Outcome:
         error: Why there is no result; None where there is one.
         seconds: Wall-clock time from reading to writing.
         notes: Sentences on what could not be kept.
+        skipped: Whether nothing was done because the result is there already.
     """
 
     source: Source
@@ -31,6 +32,7 @@ class Outcome:
     error: Exception | None = None
     seconds: float = 0.0
     notes: tuple[str, ...] = ()
+    skipped: bool = False
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,11 @@ class Report:
     def failed(self) -> tuple[Outcome, ...]:
         """Inputs without a result."""
         return tuple(outcome for outcome in self.outcomes if outcome.error is not None)
+
+    @property
+    def skipped(self) -> tuple[Outcome, ...]:
+        """Inputs whose result was there already."""
+        return tuple(outcome for outcome in self.outcomes if outcome.skipped)
 
     @property
     def exit_code(self) -> ExitCode:

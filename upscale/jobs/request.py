@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from upscale.jobs.source import Source
@@ -19,6 +20,7 @@ class Request:
         size: How large the results shall be.
         engine: How the pixels are made.
         files: How files are read and written.
+        left_alone: How many files of the folders are no inputs, by what they are.
     """
 
     sources: tuple[Source, ...]
@@ -26,3 +28,4 @@ class Request:
     size: TargetSize = field(default_factory=TargetSize)
     engine: EngineOptions = field(default_factory=EngineOptions)
     files: FileOptions = field(default_factory=FileOptions)
+    left_alone: Mapping[str, int] = field(default_factory=dict)

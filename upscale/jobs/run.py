@@ -16,11 +16,13 @@ from functools import cache
 from typing import TYPE_CHECKING, BinaryIO, Protocol
 
 from upscale.errors import DeviceError, UpscaleError
-from upscale.images.atomic import output_error
+from upscale.images.atomic import output_error, sweep
 from upscale.images.picture import Picture
 from upscale.images.read import read
 from upscale.images.write import encode, write
-from upscale.jobs.plan import Failure, Job, Plan
+from upscale.jobs.conflict import finished_before
+from upscale.jobs.items import Failure, Job, Skipped
+from upscale.jobs.plan import Plan
 from upscale.jobs.report import Outcome, Report
 from upscale.options import EngineOptions, FileOptions
 
@@ -39,6 +41,9 @@ class Engine(Protocol):
 
 class Listener:
     """Hears what happens; this one keeps quiet. Subclasses override what they show."""
+
+    def swept(self, files: int) -> None:
+        """Temporary files that killed runs had left are removed."""
 
     def loaded(self, engine: Engine) -> None:
         """The weights are there."""
@@ -93,17 +98,41 @@ def run(
         listener.loaded(made)
         return made
 
+    if removed := _sweep(plan):
+        listener.swept(removed)
     outcomes: dict[int, Outcome] = {}
     for index, item in enumerate(plan.items):
         if isinstance(item, Failure):
             outcomes[index] = Outcome(item.source, error=item.error)
             listener.finished(outcomes[index])
     for index, item in enumerate(plan.items):
-        if isinstance(item, Job):
+        if isinstance(item, Skipped) or (isinstance(item, Job) and _made_meanwhile(item)):
+            job = item.job if isinstance(item, Skipped) else item
+            outcomes[index] = Outcome(item.source, job, skipped=True)
+            listener.finished(outcomes[index])
+        elif isinstance(item, Job):
             listener.started(item)
             outcomes[index] = _carry_out(item, request.files, engine, listener, stdout)
             listener.finished(outcomes[index])
     return Report(tuple(outcomes[index] for index in range(len(plan.items))))
+
+
+def _sweep(plan: Plan) -> int:
+    """Remove what killed runs left in the folders of the results; return how many files that were."""
+    jobs = [
+        item.job if isinstance(item, Skipped) else item
+        for item in plan.items
+        if not isinstance(item, Failure)
+    ]
+    return sum(sweep(folder) for folder in {job.target.parent for job in jobs if job.target is not None})
+
+
+def _made_meanwhile(job: Job) -> bool:
+    """Return whether another process has made the result since it was planned to be made if missing."""
+    try:
+        return job.if_missing and job.target is not None and finished_before(job, job.target)
+    except (UpscaleError, OSError):  # writing will say what is there
+        return False
 
 
 def _carry_out(
@@ -142,7 +171,7 @@ def _deliver(job: Job, picture: Picture, files: FileOptions, stdout: BinaryIO | 
         if job.target is not None:
             job.target.parent.mkdir(parents=True, exist_ok=True)
             return write(
-                picture, job.target, format=job.format, quality=files.quality, overwrite=files.overwrite
+                picture, job.target, format=job.format, quality=files.quality, overwrite=job.overwrite
             )
         assert stdout is not None, "a plan that writes to stdout needs one"
         whole = io.BytesIO()  # so that an encoder's failure leaves nothing half-written in the pipe

@@ -1,0 +1,102 @@
+"""What becomes of inputs whose result may not simply be written: it exists, or its place is no place."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import replace
+from itertools import count
+from pathlib import Path
+
+from upscale.errors import OutputError, UpscaleError
+from upscale.images.atomic import check_target, output_error
+from upscale.images.formats import FORMATS
+from upscale.images.read import probe
+from upscale.images.whole import is_whole
+from upscale.jobs.identity import identity
+from upscale.jobs.items import Failure, Item, Job, Skipped
+
+
+def settle_targets(items: Sequence[Job | Failure], on_conflict: str) -> list[Item]:
+    """Look at the target of each job.
+
+    Args:
+        items: With targets that differ.
+        on_conflict: One of `options.CONFLICTS`.
+    """
+    taken = {identity(item.target) for item in items if isinstance(item, Job) and item.target is not None}
+    settled: list[Item] = []
+    for item in items:
+        if isinstance(item, Failure) or item.target is None:
+            settled.append(item)
+            continue
+        try:
+            settled.append(_settle(item, item.target, on_conflict, taken))
+        except UpscaleError as error:
+            settled.append(Failure(item.source, error))
+        except OSError as error:
+            settled.append(Failure(item.source, output_error(item.target, error)))
+    return settled
+
+
+def finished_before(job: Job, target: Path) -> bool:
+    """Return whether a job's result is there: a picture in the right format and size, not cut short.
+
+    An empty file is no result; it is what a power cut leaves, and may be replaced.
+
+    Raises:
+        OutputError: There is something else.
+    """
+    if not target.is_file() or target.stat().st_size == 0:
+        return False
+    hint = "Give --overwrite to replace it, or another name with -o."
+    try:
+        info = probe(target, max_mpix=float("inf"))
+        whole = is_whole(target, info.format)
+    except UpscaleError as error:
+        raise OutputError(f"{target} exists already and is no result: {error.message}", hint=hint) from error
+    if info.format != FORMATS[job.format].pillow_name:
+        raise OutputError(f"{target} exists already, as {info.format}.", hint=hint)
+    if info.size != job.output_size:
+        is_, should = (f"{width}x{height}" for width, height in (info.size, job.output_size))
+        raise OutputError(f"{target} exists already, but with {is_} pixels, not {should}.", hint=hint)
+    if not whole:
+        raise OutputError(f"{target} exists already, but is incomplete.", hint=hint)
+    return True
+
+
+def _settle(job: Job, target: Path, on_conflict: str, taken: set[Path]) -> Job | Skipped:
+    """Return the job with its final target; raise where looking can tell that it cannot be written."""
+    source = job.source.path
+    overwrite = on_conflict == "overwrite"
+    if on_conflict == "rename" and os.path.lexists(target):
+        target = _free_name(target, taken)
+    elif source is not None and not overwrite and target.exists() and target.samefile(source):
+        raise OutputError(
+            f"{target} is the input itself.",
+            hint="Choose another name with -o, or replace the input with --overwrite.",
+        )
+    elif on_conflict == "skip":
+        if finished_before(job, target):
+            return Skipped(job)
+        overwrite = target.is_file()  # an empty one
+    folder = target.parent
+    if folder.is_dir():
+        check_target(target, overwrite=overwrite)
+    while not folder.exists() and folder != folder.parent:  # what is missing will be made
+        folder = folder.parent
+    if not folder.is_dir():
+        raise OutputError(f"{folder} is not a folder.", hint="Choose another place with -o.")
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise OutputError(f"The folder {folder} may not be written to.", hint="Choose another one with -o.")
+    return replace(job, target=target, overwrite=overwrite, if_missing=on_conflict == "skip")
+
+
+def _free_name(target: Path, taken: set[Path]) -> Path:
+    """Return the first of `photo_4x-1.jpg`, `photo_4x-2.jpg`, … that nobody has, and take it."""
+    for number in count(1):
+        path = target.with_name(f"{target.stem}-{number}{target.suffix}")
+        if not os.path.lexists(path) and identity(path) not in taken:
+            taken.add(identity(path))
+            return path
+    raise AssertionError("numbers do not end")
