@@ -23,7 +23,7 @@ from upscale.training.objective import Batch, charbonnier
 from upscale.training.perceptual import VGGFeatures
 from upscale.training.recipe import Recipe, Tuning
 
-MARGIN_PX = 16  # of a crop's border, which the perceptual loss does not see: it is the dearest part of a step
+UNSEEN_PX = 32  # of a crop's sides, which the perceptual loss does not see: it is the dearest part of a step
 
 
 def tuning_loss(
@@ -52,10 +52,14 @@ def tuning_loss(
 
     x0 = samplers.sample("ddim", step, batch.noise * sigmas[0], sigmas, lambda _: batch.noise)
     base = upsample_bicubic(batch.lr, recipe.scale)
+    # VGG pools by 8, the residual is folded by `scale`: without a random offset between the two grids the
+    # network learns patterns of that period, which VGG does not see and people do.
+    seen = base.shape[2] - UNSEEN_PX
+    top, left = draw.randrange(UNSEEN_PX), draw.randrange(UNSEEN_PX)
 
     def image(residual: Tensor) -> Tensor:
         whole = base + recipe.residual_std * F.pixel_shuffle(residual, recipe.scale)
-        return whole[:, :, MARGIN_PX:-MARGIN_PX, MARGIN_PX:-MARGIN_PX]
+        return whole[:, :, top : top + seen, left : left + seen]
 
     pixels = charbonnier(x0 - batch.target).mean((1, 2, 3))
     return tuning.fidelity * pixels + tuning.perceptual * vgg(image(x0), image(batch.target))
