@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
@@ -20,7 +20,7 @@ from upscale.cli.console import STDERR, printable, say
 from upscale.cli.guard import explain
 from upscale.jobs.items import Job
 from upscale.jobs.plan import Plan
-from upscale.jobs.report import Outcome, Report
+from upscale.jobs.report import Outcome, Report, Status
 from upscale.jobs.run import Engine, Listener
 
 if TYPE_CHECKING:
@@ -36,6 +36,7 @@ class Lines(Listener):
         self.plan = plan
         self.quiet = quiet
         self.verbose = verbose
+        self.also: Callable[[Outcome], None] | None = None  # who else hears of the ends
         self.told: set[str] = set()  # engines also leave their messages in the picture's notes
 
     def __enter__(self) -> Self:
@@ -64,12 +65,16 @@ class Lines(Listener):
 
     def finished(self, outcome: Outcome) -> None:
         """Say what became of an input."""
+        if self.also is not None:
+            self.also(outcome)
         if outcome.error is not None:
             several = len(self.plan.items) > 1
             explain(outcome.error, verbose=self.verbose, about=about(outcome) if several else "")
-        elif not self.quiet:
-            assert outcome.job is not None
-            say(skipped_line(outcome.job) if outcome.skipped else finished_line(outcome.job, outcome.seconds))
+        elif not self.quiet and outcome.job is not None:
+            if outcome.status is Status.SKIPPED:
+                say(f"{outcome.source.name}: {outcome.job.target_name} exists already; skipped.")
+            elif outcome.status is Status.DONE:
+                say(finished_line(outcome.job, outcome.seconds))
         for note in outcome.notes:
             self._note(outcome.source.name, note)
         self.told.clear()
@@ -134,7 +139,7 @@ class Bars(Lines):
 
     def finished(self, outcome: Outcome) -> None:
         """Take the file's bar away and leave its line."""
-        if outcome.job is not None and not outcome.skipped:
+        if outcome.job is not None and outcome.status in (Status.DONE, Status.FAILED):
             self.done_files += 1
             self.done_mpix += outcome.job.cascade.model_mpix
             self.progress.update(self.file, visible=False)
@@ -163,11 +168,6 @@ def finished_line(job: Job, seconds: float) -> str:
     return f"{job.source.name} -> {job.target_name} ({sizes}, {seconds:.1f} s)"
 
 
-def skipped_line(job: Job) -> str:
-    """Return the line for a file that has its result already."""
-    return f"{job.source.name}: {job.target_name} exists already; skipped."
-
-
 def describe_settings(settings: object) -> str:
     """Return the engine's resolved settings in one line."""
     return "Using " + ", ".join(f"{name} {value}" for name, value in vars(settings).items())
@@ -181,9 +181,11 @@ def summarize(report: Report, left_alone: Mapping[str, int], *, quiet: bool) -> 
         say(f"Left alone: {kinds}.", style="dim")
     if len(report.outcomes) == 1:
         return
-    if report.skipped and not quiet:
-        made = len(report.outcomes) - len(report.skipped) - len(failed)
-        say(f"{counted(made, 'file')} made, {len(report.skipped)} skipped: their results exist already.")
+    if (skipped := report.count(Status.SKIPPED)) and not quiet:
+        made = counted(report.count(Status.DONE), "file")
+        say(f"{made} made, {skipped} skipped: their results exist already.")
+    if cancelled := report.count(Status.CANCELLED):
+        say(f"{counted(cancelled, 'file')} not begun, because of --fail-fast.")
     if failed:
         say(f"{len(failed)} of {len(report.outcomes)} files failed:", style="bold")
     for outcome in failed:

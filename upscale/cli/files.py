@@ -186,6 +186,12 @@ def upscale_files(
             help="Refuse photos of more million pixels (some files are made to fill your memory).",
         ),
     ] = FileOptions.max_input_mpix,
+    fail_fast: Annotated[
+        bool, Result("--fail-fast", metavar="", help="Begin nothing more after the first failure.")
+    ] = False,
+    json: Annotated[
+        bool, Talk("--json", help="A line of JSON for each file on stdout, a summary at the end.")
+    ] = False,
     quiet: Annotated[bool, Talk("--quiet", "-q", help="Nothing but errors.")] = False,
     verbose: Annotated[bool, Talk("--verbose", "-v", help="Settings, and the details of errors.")] = False,
     version: Annotated[
@@ -225,15 +231,22 @@ def upscale_files(
         max_input_mpix=max_input_mpix,
     )
     folder_options = FolderOptions(recursive, tuple(include or ()), tuple(exclude or ()))
-    wanted = Wanted(tuple(files or ()), files_from, null, output).settled(dry_run=dry_run)
+    wanted = Wanted(tuple(files or ()), files_from, null, output).settled(dry_run=dry_run, json=json)
 
     from upscale.cli import session  # Pillow and rich, which --help and wrong options need not wait for
     from upscale.jobs.request import Request
 
     inputs = wanted.gather(folder_options)
     request = Request(
-        inputs.sources, wanted.output, size_options, engine_options, file_options, inputs.left_alone
+        inputs.sources,
+        wanted.output,
+        size_options,
+        engine_options,
+        file_options,
+        fail_fast=fail_fast,
+        left_alone=inputs.left_alone,
     )
+    talk = session.Talk(quiet=quiet, verbose=verbose, json=json)
     if dry_run:
-        return session.show(request, quiet=quiet, verbose=verbose)
-    return session.work(request, quiet=quiet, verbose=verbose)
+        return session.show(request, talk)
+    return session.work(request, talk)

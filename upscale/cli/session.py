@@ -2,34 +2,94 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+
 from upscale.cli import dry_run
 from upscale.cli.display import Lines, display, summarize
-from upscale.cli.streams import picture_stdout, silence_stdout
-from upscale.errors import ExitCode
+from upscale.cli.json_lines import JsonLines
+from upscale.cli.streams import own_stdout, silence_stdout
+from upscale.errors import ExitCode, OutputError
+from upscale.jobs.items import Failure, Skipped
 from upscale.jobs.plan import plan as settle
-from upscale.jobs.report import Outcome, Report
+from upscale.jobs.report import Outcome, Report, Status
 from upscale.jobs.request import Request
 from upscale.jobs.run import run
 
 
-def work(request: Request, *, quiet: bool, verbose: bool) -> ExitCode:
+@dataclass(frozen=True)
+class Talk:
+    """What is said while working.
+
+    Attributes:
+        quiet: Nothing but errors on stderr.
+        verbose: Settings and tracebacks as well.
+        json: A line of JSON for each file on stdout.
+    """
+
+    quiet: bool = False
+    verbose: bool = False
+    json: bool = False
+
+
+def work(request: Request, talk: Talk) -> ExitCode:
     """Plan a request and carry it out."""
-    plan = settle(request)
-    writes_to_stdout = any(job.target is None for job in plan.jobs)
-    with display(plan, quiet=quiet, verbose=verbose) as listener:
-        report = run(plan, listener=listener, stdout=picture_stdout() if writes_to_stdout else None)
-    if writes_to_stdout and report.failed:
-        silence_stdout()
-    summarize(report, plan.left_alone, quiet=quiet)
+    with _json_lines(talk) as lines:
+        plan = settle(request)
+        writes_to_stdout = any(job.target is None for job in plan.jobs)
+        with contextlib.ExitStack() as stack:
+            stdout = stack.enter_context(own_stdout()) if writes_to_stdout else None
+            listener = stack.enter_context(display(plan, quiet=talk.quiet, verbose=talk.verbose))
+            if lines is not None:
+                lines.plan = plan
+                listener.also = lines.finished
+            report = run(plan, listener=listener, stdout=stdout)
+        if writes_to_stdout and report.failed:
+            silence_stdout()
+        summarize(report, plan.left_alone, quiet=talk.quiet)
+        if lines is not None:
+            lines.done(report)
     return report.exit_code
 
 
-def show(request: Request, *, quiet: bool, verbose: bool) -> ExitCode:
+def show(request: Request, talk: Talk) -> ExitCode:
     """Plan a request and print what would be done; the exit code is that of the inputs refused."""
-    plan = settle(request)
-    listener = Lines(plan, quiet=quiet, verbose=verbose)
-    dry_run.show(plan)
-    for failure in plan.failures:
-        listener.finished(Outcome(failure.source, error=failure.error))
-    outcomes = [Outcome(item.source, error=getattr(item, "error", None)) for item in plan.items]
-    return Report(tuple(outcomes)).exit_code
+    with _json_lines(talk) as lines:
+        plan = settle(request)
+        outcomes = []
+        for item in plan.items:
+            if isinstance(item, Failure):
+                outcomes.append(Outcome(item.source, error=item.error))
+            elif isinstance(item, Skipped):
+                outcomes.append(Outcome(item.source, item.job, unfailing=Status.SKIPPED))
+            else:
+                outcomes.append(Outcome(item.source, item, unfailing=Status.PLANNED))
+        report = Report(tuple(outcomes))
+        if lines is None:
+            dry_run.show(plan)
+        else:
+            lines.plan = plan
+            for outcome in outcomes:
+                lines.finished(outcome)
+            lines.done(report)
+        listener = Lines(plan, quiet=talk.quiet, verbose=talk.verbose)
+        for outcome in report.failed:
+            listener.finished(outcome)
+    return report.exit_code
+
+
+@contextlib.contextmanager
+def _json_lines(talk: Talk) -> Iterator[JsonLines | None]:
+    """Give the writer of JSON lines, if they are wanted, and have it write the summary whatever happens."""
+    if not talk.json:
+        yield None
+        return
+    with own_stdout() as stdout:
+        lines = JsonLines(stdout)
+        try:
+            yield lines
+        except BaseException as error:
+            with contextlib.suppress(OSError, OutputError):  # the first error is the one to tell
+                lines.failed(error)
+            raise

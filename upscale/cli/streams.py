@@ -5,9 +5,10 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-from typing import BinaryIO
+from collections.abc import Iterator
+from typing import BinaryIO, cast
 
-from upscale.errors import InputError, UsageError
+from upscale.errors import InputError, OutputError, UsageError
 
 
 def read_stdin(
@@ -46,9 +47,28 @@ def stdout_is_terminal() -> bool:
     return sys.stdout is None or sys.stdout.isatty()
 
 
-def picture_stdout() -> BinaryIO:
-    """Return stdout as a stream of bytes."""
-    return sys.stdout.buffer
+@contextlib.contextmanager
+def own_stdout() -> Iterator[BinaryIO]:
+    """Have stdout for us alone: what else is written to `sys.stdout` or its descriptor goes to stderr.
+
+    Libraries print, in C too, and one line of theirs in the middle would spoil a picture.
+    """
+    if sys.stdout is None:
+        raise OutputError("stdout is closed.")
+    try:
+        descriptor, errors = sys.stdout.fileno(), sys.stderr.fileno()
+    except (AttributeError, OSError, ValueError):  # closed, or no files of the system, as in tests
+        yield sys.stdout.buffer
+        return
+    sys.stdout.flush()
+    with open(os.dup(descriptor), "wb", buffering=0) as stream:  # noqa: PTH123 - it has no path
+        os.dup2(errors, descriptor)
+        try:
+            yield cast(BinaryIO, stream)
+        finally:
+            with contextlib.suppress(OSError):
+                sys.stdout.flush()
+            os.dup2(stream.fileno(), descriptor)
 
 
 def silence_stdout() -> None:

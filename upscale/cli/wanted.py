@@ -32,11 +32,12 @@ class Wanted:
     null: bool
     output: str | None
 
-    def settled(self, *, dry_run: bool) -> Wanted:
+    def settled(self, *, dry_run: bool, json: bool = False) -> Wanted:
         """Return the same with `output` settled: a picture from a pipe goes to the next one, if there is one.
 
         Raises:
-            UsageError: stdin is asked for twice, has no place to go, or a picture would go to a terminal.
+            UsageError: stdin is asked for twice or has no place to go, stdout is asked for twice, or it is a
+                terminal.
         """
         if self.null and self.files_from is None:
             raise UsageError("-0 says how a list is written.", hint="Give the list with --files-from.")
@@ -46,6 +47,10 @@ class Wanted:
             )
         if self.names.count(STDIN) > 1:
             raise UsageError("stdin was given twice.", hint="A pipe carries one picture: give - once.")
+        if json and (self.output == STDOUT or (self.output is None and STDIN in self.names)):
+            raise UsageError(
+                "A picture and --json cannot both go to stdout.", hint="Give -o FILE for the picture."
+            )
         if self.output is None and STDIN in self.names:
             if len(self.names) > 1 or self.files_from is not None:
                 raise UsageError(

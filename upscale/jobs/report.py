@@ -3,10 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import StrEnum
 
 from upscale.errors import ExitCode, UpscaleError
 from upscale.jobs.items import Job
 from upscale.jobs.source import Source
+
+
+class Status(StrEnum):
+    """How an input can end."""
+
+    DONE = "done"
+    SKIPPED = "skipped"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    PLANNED = "planned"
 
 
 def exit_code_of(error: Exception) -> ExitCode:
@@ -24,7 +35,7 @@ class Outcome:
         error: Why there is no result; None where there is one.
         seconds: Wall-clock time from reading to writing.
         notes: Sentences on what could not be kept.
-        skipped: Whether nothing was done because the result is there already.
+        unfailing: How it ended where there is no error.
     """
 
     source: Source
@@ -32,7 +43,12 @@ class Outcome:
     error: Exception | None = None
     seconds: float = 0.0
     notes: tuple[str, ...] = ()
-    skipped: bool = False
+    unfailing: Status = Status.DONE
+
+    @property
+    def status(self) -> Status:
+        """How it ended."""
+        return self.unfailing if self.error is None else Status.FAILED
 
 
 @dataclass(frozen=True)
@@ -46,10 +62,9 @@ class Report:
         """Inputs without a result."""
         return tuple(outcome for outcome in self.outcomes if outcome.error is not None)
 
-    @property
-    def skipped(self) -> tuple[Outcome, ...]:
-        """Inputs whose result was there already."""
-        return tuple(outcome for outcome in self.outcomes if outcome.skipped)
+    def count(self, status: Status) -> int:
+        """Return how many inputs ended so."""
+        return sum(outcome.status is status for outcome in self.outcomes)
 
     @property
     def exit_code(self) -> ExitCode:

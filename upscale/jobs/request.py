@@ -20,6 +20,7 @@ class Request:
         size: How large the results shall be.
         engine: How the pixels are made.
         files: How files are read and written.
+        fail_fast: Whether nothing more is begun after the first failure.
         left_alone: How many files of the folders are no inputs, by what they are.
     """
 
@@ -28,4 +29,5 @@ class Request:
     size: TargetSize = field(default_factory=TargetSize)
     engine: EngineOptions = field(default_factory=EngineOptions)
     files: FileOptions = field(default_factory=FileOptions)
+    fail_fast: bool = False
     left_alone: Mapping[str, int] = field(default_factory=dict)

@@ -23,7 +23,7 @@ from upscale.images.write import encode, write
 from upscale.jobs.conflict import finished_before
 from upscale.jobs.items import Failure, Job, Skipped
 from upscale.jobs.plan import Plan
-from upscale.jobs.report import Outcome, Report
+from upscale.jobs.report import Outcome, Report, Status
 from upscale.options import EngineOptions, FileOptions
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ def run(
     listener: Listener | None = None,
     stdout: BinaryIO | None = None,
 ) -> Report:
-    """Carry out a plan; failures of planning are reported first.
+    """Carry out a plan; failures of planning are reported first, and with `fail_fast` already end it.
 
     Args:
         plan: What to do.
@@ -101,19 +101,25 @@ def run(
     if removed := _sweep(plan):
         listener.swept(removed)
     outcomes: dict[int, Outcome] = {}
+
+    def end(index: int, outcome: Outcome) -> None:
+        outcomes[index] = outcome
+        listener.finished(outcome)
+
     for index, item in enumerate(plan.items):
         if isinstance(item, Failure):
-            outcomes[index] = Outcome(item.source, error=item.error)
-            listener.finished(outcomes[index])
+            end(index, Outcome(item.source, error=item.error))
     for index, item in enumerate(plan.items):
-        if isinstance(item, Skipped) or (isinstance(item, Job) and _made_meanwhile(item)):
-            job = item.job if isinstance(item, Skipped) else item
-            outcomes[index] = Outcome(item.source, job, skipped=True)
-            listener.finished(outcomes[index])
-        elif isinstance(item, Job):
-            listener.started(item)
-            outcomes[index] = _carry_out(item, request.files, engine, listener, stdout)
-            listener.finished(outcomes[index])
+        if isinstance(item, Failure):
+            continue
+        job = item.job if isinstance(item, Skipped) else item
+        if request.fail_fast and any(outcome.error is not None for outcome in outcomes.values()):
+            end(index, Outcome(item.source, job, unfailing=Status.CANCELLED))
+        elif isinstance(item, Skipped) or _made_meanwhile(job):
+            end(index, Outcome(item.source, job, unfailing=Status.SKIPPED))
+        else:
+            listener.started(job)
+            end(index, _carry_out(job, request.files, engine, listener, stdout))
     return Report(tuple(outcomes[index] for index in range(len(plan.items))))
 
 
@@ -176,7 +182,7 @@ def _deliver(job: Job, picture: Picture, files: FileOptions, stdout: BinaryIO | 
         assert stdout is not None, "a plan that writes to stdout needs one"
         whole = io.BytesIO()  # so that an encoder's failure leaves nothing half-written in the pipe
         notes = encode(picture, whole, format=job.format, quality=files.quality)
-        _write_all(stdout, whole.getbuffer())
+        write_all(stdout, whole.getbuffer())
         return notes
     except (UpscaleError, BrokenPipeError):
         raise
@@ -184,7 +190,7 @@ def _deliver(job: Job, picture: Picture, files: FileOptions, stdout: BinaryIO | 
         raise output_error(job.target_name, error) from error
 
 
-def _write_all(stream: BinaryIO, data: memoryview) -> None:
+def write_all(stream: BinaryIO, data: memoryview) -> None:
     """Write everything: under PYTHONUNBUFFERED stdout is a raw file, which may take a part and say so."""
     while data:
         written = stream.write(data)

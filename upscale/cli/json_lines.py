@@ -1,0 +1,63 @@
+"""`--json`: what happens to each file as a line of JSON on stdout, and a summary as the last one."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import BinaryIO
+
+from upscale.cli.guard import Terminated
+from upscale.errors import ExitCode
+from upscale.images.atomic import output_error
+from upscale.jobs.lines import Line, file_line, summary_line
+from upscale.jobs.plan import Plan
+from upscale.jobs.report import Outcome, Report, exit_code_of
+from upscale.jobs.run import write_all
+
+
+class JsonLines:
+    """Writes the lines; all of them go out at once, so that a reader can follow."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self.stream = stream
+        self.began = time.perf_counter()
+        self.outcomes: list[Outcome] = []
+        self.plan: Plan | None = None
+
+    def finished(self, outcome: Outcome) -> None:
+        """Write the line of an input that has ended."""
+        assert self.plan is not None
+        self.outcomes.append(outcome)
+        self._write(file_line(outcome, self.plan.model.name))
+
+    def done(self, report: Report) -> None:
+        """Write the summary of a run that came to its end."""
+        self._summary(report.exit_code)
+
+    def failed(self, error: BaseException) -> None:
+        """Write the summary of a run that something ended early."""
+        if isinstance(error, KeyboardInterrupt):
+            self._summary(ExitCode.TERMINATED if isinstance(error, Terminated) else ExitCode.INTERRUPTED)
+        elif isinstance(error, Exception) and not isinstance(error, BrokenPipeError):
+            self._summary(exit_code_of(error), error)
+
+    def _summary(self, code: ExitCode, error: Exception | None = None) -> None:
+        line = summary_line(
+            self.outcomes,
+            files=len(self.plan.items) if self.plan else 0,
+            seconds=time.perf_counter() - self.began,
+            exit_code=code,
+            left_alone=self.plan.left_alone if self.plan else {},
+            error=error,
+        )
+        self._write(line)
+
+    def _write(self, line: Line) -> None:
+        # ASCII, so that names that are not UTF-8 (lone surrogates in Python) can be written at all.
+        data = json.dumps(line, ensure_ascii=True, allow_nan=False).encode() + b"\n"
+        try:
+            write_all(self.stream, memoryview(data))
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            raise output_error("stdout", error) from error
