@@ -6,6 +6,7 @@ import typer
 
 from upscale.cli.files import upscale_files
 from upscale.cli.group import MAIN, FilesOrCommand
+from upscale.cli.info import info
 
 app = typer.Typer(
     cls=FilesOrCommand,
@@ -15,6 +16,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
 )
 app.command(MAIN, context_settings={"help_option_names": ["-h", "--help"]})(upscale_files)
+app.command("info")(info)
 
 
 @app.callback()

@@ -72,7 +72,9 @@ class Lines(Listener):
             explain(outcome.error, verbose=self.verbose, about=about(outcome) if several else "")
         elif not self.quiet and outcome.job is not None:
             if outcome.status is Status.SKIPPED:
-                say(f"{outcome.source.name}: {outcome.job.target_name} exists already; skipped.")
+                others = ", ".join(map(spelled, outcome.differs))
+                how = f", though made with other settings ({others})" if others else ""
+                say(f"{outcome.source.name}: {outcome.job.target_name} exists already; skipped{how}.")
             elif outcome.status is Status.DONE:
                 say(finished_line(outcome.job, outcome.seconds))
         for note in outcome.notes:
@@ -184,6 +186,11 @@ def summarize(report: Report, left_alone: Mapping[str, int], *, quiet: bool) -> 
     if (skipped := report.count(Status.SKIPPED)) and not quiet:
         made = counted(report.count(Status.DONE), "file")
         say(f"{made} made, {skipped} skipped: their results exist already.")
+        if other := sum(bool(outcome.differs) for outcome in report.outcomes):
+            say(
+                f"{other} of these were made with other settings; --overwrite makes them anew.",
+                style="yellow",
+            )
     if cancelled := report.count(Status.CANCELLED):
         say(f"{counted(cancelled, 'file')} not begun, because of --fail-fast.")
     if failed:
@@ -192,6 +199,11 @@ def summarize(report: Report, left_alone: Mapping[str, int], *, quiet: bool) -> 
         reason = getattr(outcome.error, "message", None) or f"{type(outcome.error).__name__}: {outcome.error}"
         name = about(outcome)
         say(f"  {name}: {reason}" if name else f"  {reason}")
+
+
+def spelled(name: str) -> str:
+    """Return an entry of a record as people say it: `input bytes`."""
+    return name.replace("_", " ")
 
 
 def counted(number: int, thing: str) -> str:

@@ -62,7 +62,9 @@ def show(request: Request, talk: Talk) -> ExitCode:
             if isinstance(item, Failure):
                 outcomes.append(Outcome(item.source, error=item.error))
             elif isinstance(item, Skipped):
-                outcomes.append(Outcome(item.source, item.job, unfailing=Status.SKIPPED))
+                outcomes.append(
+                    Outcome(item.source, item.job, unfailing=Status.SKIPPED, differs=item.differs)
+                )
             else:
                 outcomes.append(Outcome(item.source, item, unfailing=Status.PLANNED))
         report = Report(tuple(outcomes))

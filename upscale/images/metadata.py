@@ -14,7 +14,7 @@ from typing import Any
 
 from PIL import ExifTags, Image
 
-from upscale.images import color, guard
+from upscale.images import color, guard, record
 from upscale.images.picture import Metadata, Picture
 
 _Tags = dict[int, Any]
@@ -260,4 +260,4 @@ def _clean_xmp(packet: Any) -> tuple[bytes | None, list[str]]:
     while start >= 0 and (end := text.find(_THUMBNAILS[1], start)) >= 0:
         text = text[:start] + text[end + len(_THUMBNAILS[1]) :]
         start = text.find(_THUMBNAILS[0], start)
-    return text.rstrip("\0").encode(), []
+    return record.without_record(text.rstrip("\0")).encode() or None, []

@@ -22,6 +22,7 @@ from upscale.errors import InputError, UpscaleError
 from upscale.images import guard, metadata, storage
 from upscale.images.decode import decode
 from upscale.images.picture import Picture
+from upscale.images.record import Record, find_record
 from upscale.options import DEFAULT_MAX_INPUT_MPIX
 
 # Drawings that Pillow hands to another program, and containers that it recognises without being able to read
@@ -41,6 +42,7 @@ class ImageInfo:
         bit_depth: Bits per channel in the file.
         has_alpha: Whether there is an alpha channel or a transparent colour.
         frames: Number of pictures in the file; only the first is read.
+        record: How upscale made it, if it did and said so.
     """
 
     format: str
@@ -49,6 +51,7 @@ class ImageInfo:
     bit_depth: int
     has_alpha: bool
     frames: int
+    record: Record | None = None
 
 
 def probe(source: Path | bytes, *, max_mpix: float = DEFAULT_MAX_INPUT_MPIX) -> ImageInfo:
@@ -65,6 +68,7 @@ def probe(source: Path | bytes, *, max_mpix: float = DEFAULT_MAX_INPUT_MPIX) -> 
             bit_depth=stored.bits,
             has_alpha=image.has_transparency_data,
             frames=_frames(image),
+            record=find_record(image.info.get("xmp")),
         )
 
 

@@ -19,6 +19,7 @@ from upscale.images import arrays, atomic, color, depth, formats, metadata
 from upscale.images.formats import OutputFormat
 from upscale.images.picture import Picture
 from upscale.images.pil import pixels_to_pil
+from upscale.images.record import Record, with_record
 
 _XMP_TAG = 700
 
@@ -30,6 +31,7 @@ def write(
     format: OutputFormat | str | None = None,
     quality: int | None = None,
     overwrite: bool = False,
+    record: Record | None = None,
 ) -> tuple[str, ...]:
     """Write a picture to a file that appears whole or not at all.
 
@@ -39,6 +41,7 @@ def write(
         format: A row of `FORMATS` or its name; None takes it from the suffix.
         quality: 1 to 100, for lossy formats; None takes the format's default. Lossless formats ignore it.
         overwrite: Whether an existing file may be replaced.
+        record: How the picture was made, to be kept in the file where its format can hold it.
 
     Returns:
         Sentences on what the format could not hold.
@@ -50,7 +53,7 @@ def write(
     row = _row(path.suffix if format is None else format)
     formats.check_size(row, picture.size, name=path)
     with atomic.new_file(path, overwrite=overwrite) as file:
-        return encode(picture, file, format=row, quality=quality, name=str(path))
+        return encode(picture, file, format=row, quality=quality, record=record, name=str(path))
 
 
 def encode(
@@ -59,9 +62,12 @@ def encode(
     *,
     format: OutputFormat | str,
     quality: int | None = None,
+    record: Record | None = None,
     name: str = "Standard output",
 ) -> tuple[str, ...]:
     """Write a picture to a binary stream, which need not be seekable; `name` stands for it in messages.
+
+    The other arguments are those of `write`.
 
     Returns:
         Sentences on what the format could not hold.
@@ -74,7 +80,7 @@ def encode(
     row = _row(format)
     formats.check_size(row, picture.size, name=name)
     picture, notes = _fitted(picture, row)
-    options, lost = _metadata_options(picture, row)
+    options, lost = _metadata_options(picture, row, record)
     options |= row.options if picture.is_gray else {**row.options, **row.color_options}
     if row.default_quality is not None:
         options["quality"] = row.default_quality if quality is None else quality
@@ -132,7 +138,9 @@ def _on_white(picture: Picture) -> npt.NDArray[Any]:
     return result
 
 
-def _metadata_options(picture: Picture, row: OutputFormat) -> tuple[dict[str, Any], list[str]]:
+def _metadata_options(
+    picture: Picture, row: OutputFormat, record: Record | None
+) -> tuple[dict[str, Any], list[str]]:
     """Return Pillow's options for the metadata that the format can hold, and notes on what is lost."""
     options: dict[str, Any] = {}
     profile, notes = metadata.icc_for(picture)
@@ -148,6 +156,10 @@ def _metadata_options(picture: Picture, row: OutputFormat) -> tuple[dict[str, An
         exif = None
     if row.xmp is None or (xmp and limit is not None and len(xmp) > limit):
         xmp = None
+    if record and row.xmp is not None:
+        recorded = with_record(xmp, record)
+        if recorded is not None and (limit is None or len(recorded) <= limit):
+            xmp = recorded
 
     if profile:
         options["icc_profile"] = profile

@@ -3,26 +3,34 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import count
 from pathlib import Path
 
-from upscale.errors import OutputError, UpscaleError
+from upscale.errors import OutputError, UpscaleError, WeightsError
 from upscale.images.atomic import check_target, output_error
 from upscale.images.formats import FORMATS
-from upscale.images.read import probe
+from upscale.images.read import ImageInfo, probe
+from upscale.images.record import Record
 from upscale.images.whole import is_whole
 from upscale.jobs.identity import identity
 from upscale.jobs.items import Failure, Item, Job, Skipped
+from upscale.jobs.recipe import differences
 
 
-def settle_targets(items: Sequence[Job | Failure], on_conflict: str) -> list[Item]:
+def settle_targets(
+    items: Sequence[Job | Failure], on_conflict: str, recipe: Callable[[Job], Record]
+) -> list[Item]:
     """Look at the target of each job.
 
     Args:
         items: With targets that differ.
         on_conflict: One of `options.CONFLICTS`.
+        recipe: Tells how a job's result would be made; called where there is a result to compare.
+
+    Raises:
+        WeightsError: The model's weights cannot be read.
     """
     taken = {identity(item.target) for item in items if isinstance(item, Job) and item.target is not None}
     settled: list[Item] = []
@@ -31,7 +39,9 @@ def settle_targets(items: Sequence[Job | Failure], on_conflict: str) -> list[Ite
             settled.append(item)
             continue
         try:
-            settled.append(_settle(item, item.target, on_conflict, taken))
+            settled.append(_settle(item, item.target, on_conflict, taken, recipe))
+        except WeightsError:
+            raise
         except UpscaleError as error:
             settled.append(Failure(item.source, error))
         except OSError as error:
@@ -39,8 +49,8 @@ def settle_targets(items: Sequence[Job | Failure], on_conflict: str) -> list[Ite
     return settled
 
 
-def finished_before(job: Job, target: Path) -> bool:
-    """Return whether a job's result is there: a picture in the right format and size, not cut short.
+def finished_before(job: Job, target: Path) -> ImageInfo | None:
+    """Return what a job's result says if it is there: a picture in the right format and size, not cut short.
 
     An empty file is no result; it is what a power cut leaves, and may be replaced.
 
@@ -48,7 +58,7 @@ def finished_before(job: Job, target: Path) -> bool:
         OutputError: There is something else.
     """
     if not target.is_file() or target.stat().st_size == 0:
-        return False
+        return None
     hint = "Give --overwrite to replace it, or another name with -o."
     try:
         info = probe(target, max_mpix=float("inf"))
@@ -62,10 +72,12 @@ def finished_before(job: Job, target: Path) -> bool:
         raise OutputError(f"{target} exists already, but with {is_} pixels, not {should}.", hint=hint)
     if not whole:
         raise OutputError(f"{target} exists already, but is incomplete.", hint=hint)
-    return True
+    return info
 
 
-def _settle(job: Job, target: Path, on_conflict: str, taken: set[Path]) -> Job | Skipped:
+def _settle(
+    job: Job, target: Path, on_conflict: str, taken: set[Path], recipe: Callable[[Job], Record]
+) -> Job | Skipped:
     """Return the job with its final target; raise where looking can tell that it cannot be written."""
     source = job.source.path
     overwrite = on_conflict == "overwrite"
@@ -77,8 +89,8 @@ def _settle(job: Job, target: Path, on_conflict: str, taken: set[Path]) -> Job |
             hint="Choose another name with -o, or replace the input with --overwrite.",
         )
     elif on_conflict == "skip":
-        if finished_before(job, target):
-            return Skipped(job)
+        if info := finished_before(job, target):
+            return Skipped(job, differences(info.record, recipe(job)) if info.record else ())
         overwrite = target.is_file()  # an empty one
     folder = target.parent
     if folder.is_dir():

@@ -43,9 +43,15 @@ class Job:
 
 @dataclass(frozen=True)
 class Skipped:
-    """One input whose result is there already, whole and of the right size."""
+    """One input whose result is there already, whole and of the right size.
+
+    Attributes:
+        job: What would be done.
+        differs: In what the result was made otherwise, as its record says: `steps`, `weights`, …
+    """
 
     job: Job
+    differs: tuple[str, ...] = ()
 
     @property
     def source(self) -> Source:

@@ -43,6 +43,7 @@ def file_line(outcome: Outcome, model: str) -> Line:
         ],
         "seconds": round(outcome.seconds, 3),
         "notes": list(outcome.notes),
+        "differs": list(outcome.differs),
         "error": None if outcome.error is None else error_entry(outcome.error),
     }
 

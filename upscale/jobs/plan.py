@@ -22,6 +22,7 @@ from upscale.jobs.destination import Destination, settle
 from upscale.jobs.identity import identity
 from upscale.jobs.items import Failure, Item, Job
 from upscale.jobs.own import results_among
+from upscale.jobs.recipe import recipe
 from upscale.jobs.request import Request
 from upscale.jobs.source import Source
 from upscale.models.catalog import describe
@@ -78,7 +79,11 @@ def plan(request: Request) -> Plan:
         samplers.get(request.engine.sampler)  # raises if there is none
     drafts, results = _without_results([draft.item(source) for source in request.sources])
     drafts = _refuse_clashes(draft.told_apart(drafts))
-    items = settle_targets(drafts, request.files.on_conflict or ("skip" if tree else "fail"))
+    items = settle_targets(
+        drafts,
+        request.files.on_conflict or ("skip" if tree else "fail"),
+        lambda job: recipe(job, request.engine, draft.model),
+    )
     left_alone = {**request.left_alone, "results of upscale": results}
     return Plan(request, draft.model, tuple(items), {kind: n for kind, n in left_alone.items() if n})
 
@@ -147,7 +152,10 @@ class _Draft:
 
 
 def _without_results(items: list[Job | Failure]) -> tuple[list[Job | Failure], int]:
-    """Leave out what was found in a folder and is a result of an earlier run; return how many that are."""
+    """Leave out what was found in a folder and is a result of an earlier run; return how many that are.
+
+    Their record tells, or where the format has no room for one, name and size.
+    """
     found = [item for item in items if isinstance(item, Job) and item.source.found]
     sizes = {job.source.path: job.info.size for job in found if job.source.path is not None}
     named = results_among(sizes)
@@ -159,7 +167,9 @@ def _without_results(items: list[Job | Failure]) -> tuple[list[Job | Failure], i
     results = {
         id(job)
         for job in found
-        if job.source.path in named or (identity(_path(job.source)), job.info.size) in made
+        if job.info.record is not None
+        or job.source.path in named
+        or (identity(_path(job.source)), job.info.size) in made
     }
     return [item for item in items if id(item) not in results], len(results)
 

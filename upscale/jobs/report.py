@@ -36,6 +36,7 @@ class Outcome:
         seconds: Wall-clock time from reading to writing.
         notes: Sentences on what could not be kept.
         unfailing: How it ended where there is no error.
+        differs: Of one skipped: in what its result was made otherwise (`steps`, `weights`, …).
     """
 
     source: Source
@@ -44,6 +45,7 @@ class Outcome:
     seconds: float = 0.0
     notes: tuple[str, ...] = ()
     unfailing: Status = Status.DONE
+    differs: tuple[str, ...] = ()
 
     @property
     def status(self) -> Status:

@@ -19,10 +19,12 @@ from upscale.errors import DeviceError, UpscaleError
 from upscale.images.atomic import output_error, sweep
 from upscale.images.picture import Picture
 from upscale.images.read import read
+from upscale.images.record import Record
 from upscale.images.write import encode, write
 from upscale.jobs.conflict import finished_before
 from upscale.jobs.items import Failure, Job, Skipped
 from upscale.jobs.plan import Plan
+from upscale.jobs.recipe import recipe
 from upscale.jobs.report import Outcome, Report, Status
 from upscale.options import EngineOptions, FileOptions
 
@@ -116,10 +118,11 @@ def run(
         if request.fail_fast and any(outcome.error is not None for outcome in outcomes.values()):
             end(index, Outcome(item.source, job, unfailing=Status.CANCELLED))
         elif isinstance(item, Skipped) or _made_meanwhile(job):
-            end(index, Outcome(item.source, job, unfailing=Status.SKIPPED))
+            differs = item.differs if isinstance(item, Skipped) else ()
+            end(index, Outcome(item.source, job, unfailing=Status.SKIPPED, differs=differs))
         else:
             listener.started(job)
-            end(index, _carry_out(job, request.files, engine, listener, stdout))
+            end(index, _carry_out(job, plan, engine, listener, stdout))
     return Report(tuple(outcomes[index] for index in range(len(plan.items))))
 
 
@@ -136,29 +139,30 @@ def _sweep(plan: Plan) -> int:
 def _made_meanwhile(job: Job) -> bool:
     """Return whether another process has made the result since it was planned to be made if missing."""
     try:
-        return job.if_missing and job.target is not None and finished_before(job, job.target)
+        return job.if_missing and job.target is not None and finished_before(job, job.target) is not None
     except (UpscaleError, OSError):  # writing will say what is there
         return False
 
 
 def _carry_out(
-    job: Job, files: FileOptions, engine: Callable[[], Engine], listener: Listener, stdout: BinaryIO | None
+    job: Job, plan: Plan, engine: Callable[[], Engine], listener: Listener, stdout: BinaryIO | None
 ) -> Outcome:
     began = time.perf_counter()
     notes: tuple[str, ...] = ()
     failure: Exception | None = None
     try:
-        picture = read(job.source.content, max_mpix=files.max_input_mpix)
+        picture = read(job.source.content, max_mpix=plan.request.files.max_input_mpix)
         notes = picture.notes
     except Exception as error:  # whatever a decoder of the wild says, the next file gets its turn
         return Outcome(job.source, job, error, time.perf_counter() - began)
+    record = recipe(job, plan.request.engine, plan.model)
     upscaler = engine()
     try:
         picture = upscaler.upscale(
             picture, job.output_size, progress=lambda step: listener.progressed(job, step)
         )
         notes = picture.notes
-        notes += _deliver(job, picture, files, stdout)
+        notes += _deliver(job, picture, record, plan.request.files, stdout)
     except BrokenPipeError:
         raise
     except MemoryError:
@@ -171,17 +175,24 @@ def _carry_out(
     return Outcome(job.source, job, failure, time.perf_counter() - began, notes)
 
 
-def _deliver(job: Job, picture: Picture, files: FileOptions, stdout: BinaryIO | None) -> tuple[str, ...]:
+def _deliver(
+    job: Job, picture: Picture, record: Record, files: FileOptions, stdout: BinaryIO | None
+) -> tuple[str, ...]:
     """Write a result; return what its format could not hold."""
     try:
         if job.target is not None:
             job.target.parent.mkdir(parents=True, exist_ok=True)
             return write(
-                picture, job.target, format=job.format, quality=files.quality, overwrite=job.overwrite
+                picture,
+                job.target,
+                format=job.format,
+                quality=files.quality,
+                overwrite=job.overwrite,
+                record=record,
             )
         assert stdout is not None, "a plan that writes to stdout needs one"
         whole = io.BytesIO()  # so that an encoder's failure leaves nothing half-written in the pipe
-        notes = encode(picture, whole, format=job.format, quality=files.quality)
+        notes = encode(picture, whole, format=job.format, quality=files.quality, record=record)
         write_all(stdout, whole.getbuffer())
         return notes
     except (UpscaleError, BrokenPipeError):

@@ -1,0 +1,83 @@
+"""What is recorded of how a result was made, and what is noticed later."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from upscale.images.read import probe
+from upscale.jobs.items import Skipped
+from upscale.jobs.plan import plan
+from upscale.jobs.recipe import DECISIVE, differences, recipe
+from upscale.jobs.report import Status
+from upscale.jobs.request import Request
+from upscale.jobs.run import run
+from upscale.version import __version__
+
+Ask = Callable[..., Request]
+Photo = Callable[..., Path]
+
+
+def test_record_of_a_result(photo: Photo, request_for: Ask, engine: Any, model: str) -> None:
+    path = photo("a.png")
+    assert not run(plan(request_for(path, scale=2.5, seed=7)), load=engine).failed
+    assert probe(path.with_name("a_2.5x.png")).record == {
+        "version": __version__,
+        "model": "paper",
+        "weights": hashlib.sha256((Path(model) / "model.safetensors").read_bytes()).hexdigest(),
+        "scale": "2.5",
+        "steps": "4",
+        "sampler": "ddim",
+        "seed": "7",
+        "input_bytes": str(path.stat().st_size),
+    }
+
+
+@pytest.mark.parametrize(
+    ("changed", "differs"),
+    [
+        ({}, ()),
+        ({"steps": 4, "sampler": "ddim"}, ()),  # the model's own
+        ({"steps": 9}, ("steps",)),
+        ({"seed": 1, "sampler": "ddpm"}, ("sampler", "seed")),
+    ],
+)
+def test_other_settings_are_noticed(
+    changed: dict[str, Any], differs: tuple[str, ...], photo: Photo, request_for: Ask, engine: Any
+) -> None:
+    path = photo("a.png")
+    assert not run(plan(request_for(path)), load=engine).failed
+    settled = plan(request_for(path, on_conflict="skip", **changed))
+    (item,) = settled.items
+    assert isinstance(item, Skipped) and item.differs == differs
+    (outcome,) = run(settled, load=engine).outcomes
+    assert outcome.status is Status.SKIPPED and outcome.differs == differs and engine.loads == 1
+
+
+def test_another_input_of_the_same_name_is_noticed(photo: Photo, request_for: Ask, engine: Any) -> None:
+    path = photo("a.png")
+    assert not run(plan(request_for(path)), load=engine).failed
+    photo("a.png", seed=1)
+    path.write_bytes(path.read_bytes() + b"\0")
+    (item,) = plan(request_for(path, on_conflict="skip")).items
+    assert isinstance(item, Skipped) and item.differs == ("input_bytes",)
+
+
+def test_results_without_a_record_are_taken_as_they_are(photo: Photo, request_for: Ask, engine: Any) -> None:
+    path = photo("a.bmp")
+    assert not run(plan(request_for(path)), load=engine).failed
+    (item,) = plan(request_for(path, on_conflict="skip", steps=9)).items
+    assert isinstance(item, Skipped) and item.differs == ()
+
+
+def test_each_decisive_entry_counts(photo: Photo, request_for: Ask) -> None:
+    settled = plan(request_for(photo("a.png")))
+    new = recipe(settled.jobs[0], settled.request.engine, settled.model)
+    assert set(DECISIVE) <= set(new) and differences(new, new) == ()
+    for name in DECISIVE:
+        assert differences({**new, name: "other"}, new) == (name,)
+        assert differences({key: value for key, value in new.items() if key != name}, new) == ()

@@ -1,0 +1,73 @@
+"""What is recorded in each result of how it was made, and how two such records differ."""
+
+from __future__ import annotations
+
+import hashlib
+from functools import cache
+from pathlib import Path
+
+from upscale.errors import WeightsError
+from upscale.images.record import Record
+from upscale.jobs.items import Job
+from upscale.jobs.source import Source
+from upscale.models import catalog
+from upscale.models.config import ModelConfig
+from upscale.options import EngineOptions
+from upscale.version import __version__
+
+# What makes a result another picture; the rest is for people. The size is compared in pixels.
+DECISIVE = ("weights", "steps", "sampler", "seed", "input_bytes")
+
+
+def recipe(job: Job, options: EngineOptions, model: ModelConfig) -> Record:
+    """Return the record for a result.
+
+    Raises:
+        WeightsError: The weights cannot be read.
+    """
+    entries = {
+        "version": __version__,
+        "model": model.name,
+        "weights": sha256_of(options.model),
+        "scale": f"{job.output_size[0] / job.info.size[0]:.6g}",
+        "steps": str(options.steps or model.steps),
+        "sampler": options.sampler or model.sampler,
+        "seed": str(options.seed),
+    }
+    if (size := _size_of(job.source)) is not None:
+        entries["input_bytes"] = str(size)
+    return entries
+
+
+def differences(old: Record, new: Record) -> tuple[str, ...]:
+    """Return the decisive entries in which two records differ; what only one of them has does not count."""
+    return tuple(name for name in DECISIVE if name in old and name in new and old[name] != new[name])
+
+
+def _size_of(source: Source) -> int | None:
+    """Return the bytes of an input; None for one that has gone."""
+    if source.path is None:
+        return len(source.data or b"")
+    try:
+        return source.path.stat().st_size
+    except OSError:
+        return None
+
+
+@cache
+def sha256_of(model: str) -> str:
+    """Return the hash of a model's weights, from the catalogue or else counted.
+
+    Raises:
+        WeightsError: There is no such model, or its weights cannot be read.
+    """
+    location = catalog.locate(model)
+    return location.sha256 or _hash(location.weights)
+
+
+def _hash(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise WeightsError(f"The model's file {path} cannot be read ({error.strerror}).") from None
