@@ -151,6 +151,7 @@ class FileOptions:
             files that were named and skips for those of folders and lists.
         suffix: What is added to an input's name for its output's, instead of `_4x` and the like.
         output_template: The output's whole path with fields such as `{stem}`; it ends with `{suffix}`.
+        strip_metadata: Whether nothing but the colour profile is kept of what a file says besides its pixels.
         max_input_mpix: Refuse inputs with more megapixels than this (decompression bombs).
     """
 
@@ -159,6 +160,7 @@ class FileOptions:
     on_conflict: str | None = None
     suffix: str | None = None
     output_template: str | None = None
+    strip_metadata: bool = False
     max_input_mpix: float = DEFAULT_MAX_INPUT_MPIX
 
     def __post_init__(self) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from PIL import Image
+from PIL import Image, ImageCms
 
 from upscale.errors import ExitCode
 from upscale.jobs import run as running
@@ -153,6 +153,46 @@ def test_file_to_stdout(cli: Cli, photo: Photo, listing: Listing) -> None:
     with Image.open(io.BytesIO(result.stdout_bytes)) as image:
         assert image.size == (48, 32)
     assert listing() == before
+
+
+@pytest.mark.parametrize("formats", [("JPEG", "JPEG"), ("PNG", "JPEG"), ("WEBP", "PNG")])
+def test_several_pictures_in_one_pipe(formats: tuple[str, str], cli: Cli, listing: Listing) -> None:
+    stream = io.BytesIO()
+    for format in formats:
+        part = io.BytesIO()
+        Image.new("RGB", (9, 9), "red").save(part, format)
+        stream.write(part.getvalue())
+    result = cli("-", stdin=stream.getvalue())
+    assert result.exit_code == ExitCode.INPUT and result.stdout == ""
+    assert "Several pictures came through stdin" in result.stderr and "--files-from" in result.stderr
+    assert listing() == {}
+
+
+# --- metadata -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("format", ["jpg", "png", "webp", "tiff"])
+@pytest.mark.parametrize("strip", [False, True])
+def test_metadata_is_kept_unless_stripped(strip: bool, format: str, cli: Cli, tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x010F] = "Camera"
+    exif[0x8769] = {0x9003: "2020:01:02 03:04:05"}
+    exif[0x8825] = {1: "N", 2: (52.0, 31.0, 12.0)}
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    xmp = b'<rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">Secret</rdf:RDF>'
+    Image.new("RGB", (12, 8)).save(
+        tmp_path / "a.jpg", exif=exif, dpi=(300, 300), icc_profile=profile, xmp=xmp
+    )
+    large = tmp_path / f"large.{format}"
+    assert cli(tmp_path / "a.jpg", "-o", large, *["--strip-metadata"] * strip).exit_code == 0
+    with Image.open(large) as image:
+        found = image.getexif()
+        kept = (found.get(0x010F), found.get_ifd(0x8769).get(0x9003), found.get_ifd(0x8825).get(1))
+        assert image.info["icc_profile"] == profile
+        assert kept == ((None, None, None) if strip else ("Camera", "2020:01:02 03:04:05", "N"))
+        assert ("dpi" in image.info and image.info["dpi"][0] > 299) == (not strip and format != "webp")
+    for word in (b"Secret", b"Camera", b"2020:01:02", b"urn:upscale"):
+        assert (word in large.read_bytes()) == (not strip), word
 
 
 # --- the plan, shown ------------------------------------------------------------------------------

@@ -98,6 +98,14 @@ def upscale_files(
             "{model}, {seed}.",
         ),
     ] = FileOptions.output_template,
+    strip_metadata: Annotated[
+        bool,
+        Result(
+            "--strip-metadata",
+            metavar="",
+            help="Keep no EXIF, place, dates, XMP nor record; only the colour profile.",
+        ),
+    ] = FileOptions.strip_metadata,
     overwrite: Annotated[
         bool, Result("--overwrite", metavar="", help="Replace files that exist already.")
     ] = False,
@@ -228,6 +236,7 @@ def upscale_files(
         on_conflict=parse_conflict(on_conflict, overwrite=overwrite, skip_existing=skip_existing),
         suffix=suffix,
         output_template=output_template,
+        strip_metadata=strip_metadata,
         max_input_mpix=max_input_mpix,
     )
     folder_options = FolderOptions(recursive, tuple(include or ()), tuple(exclude or ()))

@@ -13,9 +13,10 @@ from pathlib import Path
 
 from upscale.diffusion import samplers
 from upscale.engine.plan import plan_cascade
-from upscale.errors import OutputError, UpscaleError, UsageError
+from upscale.errors import InputError, OutputError, UpscaleError, UsageError
 from upscale.images.formats import OutputFormat, check_size, format_for
 from upscale.images.read import probe
+from upscale.images.several import holds_several
 from upscale.jobs import naming
 from upscale.jobs.conflict import settle_targets
 from upscale.jobs.destination import Destination, settle
@@ -103,6 +104,11 @@ class _Draft:
         if source.error is not None:
             return Failure(source, source.error)
         try:
+            if source.data is not None and holds_several(source.data):
+                raise InputError(
+                    f"Several pictures came through {source.name}, one after another.",
+                    hint="A pipe carries one: give the files, or their names with --files-from.",
+                )
             info = probe(source.content, max_mpix=self.request.files.max_input_mpix)
             output_size = self.request.size.resolve(*info.size)
             fmt = self.format or naming.format_of(source, info)

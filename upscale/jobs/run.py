@@ -11,13 +11,13 @@ import io
 import os
 import time
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import cache
 from typing import TYPE_CHECKING, BinaryIO, Protocol
 
 from upscale.errors import DeviceError, UpscaleError
 from upscale.images.atomic import output_error, sweep
-from upscale.images.picture import Picture
+from upscale.images.picture import Metadata, Picture
 from upscale.images.read import read
 from upscale.images.record import Record
 from upscale.images.write import encode, write
@@ -153,9 +153,12 @@ def _carry_out(
     try:
         picture = read(job.source.content, max_mpix=plan.request.files.max_input_mpix)
         notes = picture.notes
+        if plan.request.files.strip_metadata:
+            picture = replace(picture, metadata=Metadata(icc_profile=picture.metadata.icc_profile))
     except Exception as error:  # whatever a decoder of the wild says, the next file gets its turn
         return Outcome(job.source, job, error, time.perf_counter() - began)
-    record = recipe(job, plan.request.engine, plan.model)
+    strip = plan.request.files.strip_metadata
+    record = None if strip else recipe(job, plan.request.engine, plan.model)
     upscaler = engine()
     try:
         picture = upscaler.upscale(
@@ -176,7 +179,7 @@ def _carry_out(
 
 
 def _deliver(
-    job: Job, picture: Picture, record: Record, files: FileOptions, stdout: BinaryIO | None
+    job: Job, picture: Picture, record: Record | None, files: FileOptions, stdout: BinaryIO | None
 ) -> tuple[str, ...]:
     """Write a result; return what its format could not hold."""
     try:

@@ -1,0 +1,59 @@
+"""Several pictures in a row are told from one with something behind it."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from upscale.images.several import holds_several
+
+KNOWN = ["JPEG", "PNG", "WEBP"]
+FORMATS = [*KNOWN, "TIFF", "GIF"]
+
+
+def encoded(format, size=(40, 30), **options):
+    stream = io.BytesIO()
+    noise = np.random.default_rng(0).integers(0, 255, (size[1], size[0], 3), np.uint8)
+    Image.fromarray(noise).save(stream, format, **options)
+    return stream.getvalue()
+
+
+ONE = {
+    **{format: encoded(format) for format in FORMATS},
+    "progressive": encoded("JPEG", progressive=True),
+    "thumbnail": encoded("JPEG", exif=b"Exif\0\0" + encoded("JPEG", (8, 8))),
+    "odd length": encoded("WEBP", (1, 1), lossless=True),
+    "uncompressed": encoded("PNG", compress_level=0),
+}
+
+
+@pytest.mark.parametrize("kind", ONE)
+def test_one(kind):
+    data = ONE[kind]
+    assert not holds_several(data)
+    for behind in (b"\0" * 100, b"trailer", b"\xff\xd8", data[:2]):
+        assert not holds_several(data + behind)
+
+
+@pytest.mark.parametrize("second", FORMATS)
+@pytest.mark.parametrize("first", [kind for kind in ONE if kind not in ("TIFF", "GIF")])
+def test_two(first, second):
+    assert holds_several(ONE[first] + ONE[second])
+    assert holds_several(ONE[first] + ONE[second] + ONE[first])
+
+
+def test_pictures_that_belong_together_are_one():
+    stream = io.BytesIO()
+    frames = [Image.new("RGB", (8, 8), color) for color in ("red", "blue")]
+    frames[0].save(stream, "MPO", save_all=True, append_images=frames[1:])
+    assert stream.getvalue().count(b"\xff\xd8\xff") == 2 and not holds_several(stream.getvalue())
+
+
+@given(st.sampled_from(KNOWN), st.integers(0, 3000), st.binary(max_size=40))
+def test_never_raises_and_ends(format, length, behind):
+    assert holds_several(ONE[format][:length] + behind) in (False, True)
