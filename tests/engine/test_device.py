@@ -7,7 +7,7 @@ import torch
 
 from upscale.engine import device as devices
 from upscale.errors import DeviceError, ExitCode, UsageError
-from upscale.options import DTYPES
+from upscale.options import DTYPES, MIN_TILE_PX
 
 CPU, CUDA = torch.device("cpu"), torch.device("cuda", 0)
 
@@ -103,6 +103,11 @@ def test_tiles_suit_the_free_memory(free_gib: float, tile_px: int, monkeypatch: 
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _: (int(free_gib * 2**30), 2**40))
     assert devices.default_tile_px(CUDA) == tile_px
     assert devices.default_tile_px(CPU) == devices.CPU_TILE_PX
+
+
+def test_tiles_of_networks_on_the_large_image_are_smaller() -> None:
+    assert devices.default_tile_px(CPU, 4) == devices.CPU_TILE_PX // 4
+    assert devices.default_tile_px(CPU, 16) == MIN_TILE_PX
 
 
 @pytest.mark.parametrize(

@@ -172,3 +172,42 @@ def test_overflow_in_fp32_is_an_error(tiny: str, load: Load, draw: Draw) -> None
     overflow(upscaler, (torch.float32,))
     with pytest.raises(DeviceError, match="not a number"):
         upscaler.upscale(draw(10, 10), (40, 40))
+
+
+@pytest.mark.parametrize("local", [True, False])
+def test_tiles_of_networks_that_are_not_local_are_blended(
+    local: bool, make_model: Callable[..., Any], load: Load, draw: Draw
+) -> None:
+    """A network that answers a tile's mean everywhere: as far from local as can be."""
+    upscaler = load(str(make_model("sr3_unet", halo_px=8)), tile_px=32)
+    upscaler._restorer.local = local
+    upscaler._restorer.restore = (  # type: ignore[method-assign]
+        lambda lr, noise, **_: lr.mean().expand(1, 3, 4 * lr.shape[2], 4 * lr.shape[3])
+    )
+    levels = np.broadcast_to(np.linspace(0, 255, 96).astype(np.uint8)[None, :, None], (32, 96, 3))
+    row = upscaler.upscale(Picture(levels), (384, 128)).color[64, :, 0].astype(int)
+    assert row[0] < 60 and row[-1] > 195  # the three tiles differ
+    steps = np.diff(row)
+    if local:
+        assert steps[[127, 255]].min() > 50 and np.count_nonzero(steps) == 2
+    else:
+        assert steps.min() >= 0 and steps.max() <= 2  # 64 columns of ramp for some 75 levels
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_one_tile_of_a_network_that_is_not_local(
+    channels: int, make_model: Callable[..., Any], load: Load, draw: Draw
+) -> None:
+    """Odd sizes through a cascade: every pixel is filled, the same for every tile that holds the picture."""
+    model = str(make_model("sr3_unet"))
+    picture = draw(9, 7, channels)
+    one, other = (load(model, tile_px=px).upscale(picture, (72, 56)).color for px in (40, 1000))
+    assert one.shape == (56, 72, channels) and np.array_equal(one, other)
+
+
+def test_out_of_memory_while_blending(make_model: Callable[..., Any], load: Load, draw: Draw) -> None:
+    picture = draw(80, 70)
+    upscaler = load(str(make_model("sr3_unet", halo_px=4)), tile_px=80)
+    scarce(upscaler, 4000, OUT_OF_MEMORY[0])
+    result = upscaler.upscale(picture, (320, 280))
+    assert result.color.shape == (280, 320, 3) and any("memory" in note for note in result.notes)

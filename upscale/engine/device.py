@@ -7,6 +7,7 @@ import math
 import torch
 
 from upscale.errors import DeviceError, UsageError
+from upscale.options import MIN_TILE_PX
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 DTYPE_NAMES = {dtype: name for name, dtype in DTYPES.items()}
@@ -72,12 +73,18 @@ def resolve_dtype(name: str, device: torch.device) -> torch.dtype:
     return torch.bfloat16 if fast else torch.float32
 
 
-def default_tile_px(device: torch.device) -> int:
-    """Return the side of a tile in input pixels that suits a device and its free memory."""
-    if device.type != "cuda":
-        return CPU_TILE_PX
-    free, _ = torch.cuda.mem_get_info(device)
-    return min(GPU_TILE_PX, max(64, int(math.sqrt(0.8 * free / GPU_BYTES_PER_PIXEL)) // 32 * 32))
+def default_tile_px(device: torch.device, fineness: int = 1) -> int:
+    """Return the side of a tile in input pixels that suits a device and its free memory.
+
+    Args:
+        device: Where it is computed.
+        fineness: Pixels that the network computes at on each side of an input pixel.
+    """
+    side = CPU_TILE_PX
+    if device.type == "cuda":
+        free, _ = torch.cuda.mem_get_info(device)
+        side = min(GPU_TILE_PX, max(64, int(math.sqrt(0.8 * free / GPU_BYTES_PER_PIXEL)) // 32 * 32))
+    return max(MIN_TILE_PX, side // fineness)
 
 
 def is_out_of_memory(error: BaseException) -> bool:

@@ -12,11 +12,12 @@ import torch
 from torch import Tensor
 
 from upscale.diffusion.noise import INITIAL, NoiseField
+from upscale.engine.canvas import Blended, Canvas, SideBySide
 from upscale.engine.device import free_memory, is_out_of_memory
 from upscale.engine.tiles import Box, Tiling
 from upscale.errors import DeviceError
 from upscale.images.picture import Pixels
-from upscale.images.pixels import from_float, to_float
+from upscale.images.pixels import to_float
 from upscale.models.restorer import Restorer
 from upscale.options import MIN_TILE_PX
 
@@ -87,12 +88,13 @@ class _Stage:
         tile_px: int,
         on_tile: OnTile,
     ) -> None:
-        self.restorer, self.lr, self.hr = restorer, lr, hr
+        self.restorer, self.lr = restorer, lr
         self.index, self.sampling = index, sampling
         self.tile_px = tile_px
         self.on_tile = on_tile
         self.tiling = Tiling((lr.shape[1], lr.shape[0]), restorer.multiple_of, restorer.config.halo_px)
         self.queue = deque(self.tiling.cores(tile_px))
+        self.canvas: Canvas = SideBySide(hr) if restorer.local else Blended(hr)
         self.done = 0
 
     def run(self) -> None:
@@ -122,9 +124,11 @@ class _Stage:
                 self.queue.appendleft(core)
                 self._tell(-evaluated, problem)
                 continue
-            _place(tile, self.hr, core.times(self.restorer.config.scale))
+            scale = self.restorer.config.scale
+            self.canvas.place(tile, self.tiling.window(core).times(scale), core.times(scale))
             self.done += 1
             self._tell(0)
+        self.canvas.finish()
 
     def _tell(self, pixels: int, message: str | None = None) -> None:
         self.on_tile(self.done, max(1, self.done + len(self.queue)), pixels, message)
@@ -158,7 +162,7 @@ def _tile(
     sampling: Sampling,
     on_step: Callable[[int], None],
 ) -> np.ndarray:
-    """Return the core's result, [s h, s w, 3] float32, nominally in [-1, 1]."""
+    """Return the result for the core's window, [s h, s w, 3] float32, nominally in [-1, 1]."""
     scale = restorer.config.scale
     window = tiling.window(core)
     fine = window.times(scale)
@@ -181,9 +185,7 @@ def _tile(
         sigma_aug=sampling.sigma_aug,
         on_step=on_step,
     )[0]  # [3, s h, s w]
-    top, left = (core.top - window.top) * scale, (core.left - window.left) * scale
-    inside = image[:, top : top + core.height * scale, left : left + core.width * scale]
-    result: np.ndarray = inside.permute(1, 2, 0).float().cpu().numpy()
+    result: np.ndarray = image.permute(1, 2, 0).float().cpu().numpy()
     return result
 
 
@@ -199,13 +201,3 @@ def _cut(pixels: Pixels, box: Box) -> Pixels:
     if not any(after for _, after in beyond):
         return part
     return cast(Pixels, np.pad(part, beyond, mode="edge"))
-
-
-def _place(tile: np.ndarray, canvas: Pixels, box: Box) -> None:
-    if canvas.shape[2] == 1:
-        tile = tile.mean(axis=2, keepdims=True)
-    height, width = canvas.shape[:2]
-    inside = box.within(width, height)
-    if inside.width > 0 and inside.height > 0:
-        part = tile[: inside.height, : inside.width]
-        canvas[inside.top : inside.bottom, inside.left : inside.right] = from_float(part, canvas.dtype)

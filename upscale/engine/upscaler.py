@@ -22,7 +22,8 @@ from upscale.models.restorer import Restorer
 from upscale.options import DEFAULT_MODEL, EngineOptions, TargetSize
 
 TILES_MAY_SHOW = (
-    "This model looks at the whole picture at once, so its tiles may show; a larger --tile helps."
+    "This model looks at the whole picture at once; its tiles are blended and may show all the same. "
+    "A larger --tile helps."
 )
 
 
@@ -102,7 +103,7 @@ class Upscaler:
             sampler=options.sampler or config.sampler,
             steps=options.steps or config.steps,
             seed=options.seed,
-            tile_px=options.tile_px or devices.default_tile_px(torch_device),
+            tile_px=options.tile_px or devices.default_tile_px(torch_device, self._restorer.fineness),
         )
         self._restorer.sigmas(self.settings.steps)  # a grid that cannot have so many steps says so now
 

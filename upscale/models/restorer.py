@@ -51,6 +51,7 @@ class Restorer:
         network: The network, in `dtype`.
         dtype: What it computes in; everything around it is float32.
         device: Where.
+        fineness: Pixels that the network computes at on each side of an LR pixel: 1, or `scale` for images.
         multiple_of: Sides of an LR tile must be multiples of this.
         local: Whether tiles with a halo give exactly the untiled picture.
     """
@@ -66,9 +67,8 @@ class Restorer:
         self.local = networks.get(config.arch).local
         # Networks on the HR image say their multiple in HR pixels.
         multiple: Any = network.multiple_of
-        self.multiple_of: int = multiple // math.gcd(
-            multiple, config.scale if config.target == "image" else 1
-        )
+        self.fineness = config.scale if config.target == "image" else 1
+        self.multiple_of: int = multiple // math.gcd(multiple, self.fineness)
 
     @classmethod
     def load(cls, name: str, dtype: torch.dtype, device: torch.device) -> Restorer:
