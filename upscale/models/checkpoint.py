@@ -6,6 +6,7 @@ Sizes are checked against the network's before memory is taken: the network is l
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -60,15 +61,18 @@ def build(config: ModelConfig, where: str) -> nn.Module:
         ) from None
 
 
-def _fill(network: nn.Module, path: Path) -> nn.Module:
+def check_shapes(network: nn.Module, found: Mapping[str, tuple[int, ...]], where: str) -> None:
+    """Raise `WeightsError` unless weights with these names and shapes are exactly those of the network."""
     expected = {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
+    if found != expected:
+        raise WeightsError(f"The weights {where} do not fit their config: {_difference(expected, found)}.")
+
+
+def _fill(network: nn.Module, path: Path) -> nn.Module:
     try:
         with safe_open(path, framework="pt", device="cpu") as file:
             found = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
-            if found != expected:
-                raise WeightsError(
-                    f"The weights {path} do not fit their config: {_difference(expected, found)}."
-                )
+            check_shapes(network, found, str(path))
             tensors = {name: file.get_tensor(name).float() for name in found}
     except OSError as error:
         raise WeightsError(f"The weights {path} cannot be read ({error}).") from None
@@ -80,7 +84,7 @@ def _fill(network: nn.Module, path: Path) -> nn.Module:
     return network.eval().requires_grad_(False)
 
 
-def _difference(expected: dict[str, tuple[int, ...]], found: dict[str, tuple[int, ...]]) -> str:
+def _difference(expected: Mapping[str, tuple[int, ...]], found: Mapping[str, tuple[int, ...]]) -> str:
     missing = [name for name in expected if name not in found]
     surplus = [name for name in found if name not in expected]
     changed = [name for name in expected if name in found and expected[name] != found[name]]
