@@ -14,7 +14,7 @@ from upscale.errors import DeviceError, ExitCode, InputError, OutputError, Weigh
 from upscale.images.picture import Picture
 from upscale.jobs.items import Job
 from upscale.jobs.plan import plan
-from upscale.jobs.report import Outcome
+from upscale.jobs.report import Outcome, Status
 from upscale.jobs.request import Request
 from upscale.jobs.run import Listener, run
 from upscale.options import EngineOptions
@@ -124,6 +124,29 @@ def test_file_that_vanishes_after_planning(
     path.unlink()
     assert run(settled, load=engine).exit_code == ExitCode.INPUT
     assert listing() == {}
+
+
+def test_file_that_changes_after_planning(
+    photo: Photo, request_for: Ask, engine: Any, listing: Listing
+) -> None:
+    """Another picture of the same size is as good; one of another size would come out distorted."""
+    path = photo("a.png", size=(12, 8))
+    settled = plan(request_for(path))
+    photo("a.png", size=(12, 9), seed=1)
+    report = run(settled, load=engine)
+    assert report.exit_code == ExitCode.INPUT and "changed" in str(report.outcomes[0].error)
+    assert set(listing()) == {"a.png"} and engine.loads == 0
+    photo("a.png", size=(12, 8), seed=2)
+    assert run(settled, load=engine).exit_code == ExitCode.OK
+
+
+def test_result_that_another_process_makes_meanwhile(photo: Photo, request_for: Ask, engine: Any) -> None:
+    path = photo("a.png")
+    settled = plan(request_for(path, on_conflict="skip"))
+    engine.hook = lambda picture: photo("a_4x.png", size=(48, 32))
+    (outcome,) = run(settled, load=engine).outcomes
+    assert outcome.status is Status.SKIPPED and outcome.error is None
+    assert [o.status for o in run(settled, load=engine).outcomes] == [Status.SKIPPED] and engine.loads == 1
 
 
 def test_output_that_appears_meanwhile_is_not_touched(

@@ -15,7 +15,7 @@ from dataclasses import asdict, replace
 from functools import cache
 from typing import TYPE_CHECKING, BinaryIO, Protocol
 
-from upscale.errors import DeviceError, UpscaleError
+from upscale.errors import DeviceError, InputError, OutputError, UpscaleError
 from upscale.images.atomic import output_error, sweep
 from upscale.images.picture import Metadata, Picture
 from upscale.images.read import read
@@ -122,7 +122,12 @@ def run(
             end(index, Outcome(item.source, job, unfailing=Status.SKIPPED, differs=differs))
         else:
             listener.started(job)
-            end(index, _carry_out(job, plan, engine, listener, stdout))
+            outcome = _carry_out(job, plan, engine, listener, stdout)
+            if isinstance(outcome.error, OutputError) and _made_meanwhile(
+                job
+            ):  # while this one was computing
+                outcome = replace(outcome, error=None, unfailing=Status.SKIPPED)
+            end(index, outcome)
     return Report(tuple(outcomes[index] for index in range(len(plan.items))))
 
 
@@ -152,6 +157,8 @@ def _carry_out(
     failure: Exception | None = None
     try:
         picture = read(job.source.content, max_mpix=plan.request.files.max_input_mpix)
+        if picture.size != job.info.size:  # the size of the result was settled for another picture
+            raise InputError(f"{job.source.name} was changed by another program.", hint="Run it again.")
         notes = picture.notes
         if plan.request.files.strip_metadata:
             picture = replace(picture, metadata=Metadata(icc_profile=picture.metadata.icc_profile))
