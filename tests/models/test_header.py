@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from safetensors.torch import save_file
 
 from upscale.errors import WeightsError
-from upscale.models.header import config_text, read_metadata
+from upscale.models.header import config_text, data_size, read_metadata
 
 
 def raw(header: bytes, length: int | None = None) -> bytes:
@@ -71,3 +71,22 @@ def test_any_bytes_are_read_or_refused(tmp_path_factory: pytest.TempPathFactory,
         path.write_bytes(bytes_)
         with pytest.raises(WeightsError):
             config_text(path)
+
+
+def test_the_size_that_a_whole_file_has(tmp_path: Path) -> None:
+    path = tmp_path / "x.safetensors"
+    save_file({"a": torch.zeros(3), "b": torch.zeros(2, 5, dtype=torch.float16)}, path)
+    whole = path.stat().st_size
+    assert data_size(path) == whole
+    path.write_bytes(path.read_bytes()[:-7])
+    assert data_size(path) == whole
+
+
+@pytest.mark.parametrize(
+    "entry", [3, {}, {"data_offsets": 3}, {"data_offsets": [0]}, {"data_offsets": [0, "x"]}]
+)
+def test_headers_without_offsets(entry: object, tmp_path: Path) -> None:
+    path = tmp_path / "x.safetensors"
+    path.write_bytes(raw(json.dumps({"a": entry}).encode()))
+    with pytest.raises(WeightsError, match="not a safetensors file"):
+        data_size(path)

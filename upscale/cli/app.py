@@ -7,6 +7,7 @@ import typer
 from upscale.cli.files import upscale_files
 from upscale.cli.group import MAIN, FilesOrCommand
 from upscale.cli.info import info
+from upscale.cli.models import models
 
 app = typer.Typer(
     cls=FilesOrCommand,
@@ -17,6 +18,7 @@ app = typer.Typer(
 )
 app.command(MAIN, context_settings={"help_option_names": ["-h", "--help"]})(upscale_files)
 app.command("info")(info)
+app.add_typer(models, name="models")
 
 
 @app.callback()

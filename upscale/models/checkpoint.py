@@ -5,7 +5,6 @@ Sizes are checked against the network's before memory is taken: the network is l
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -20,12 +19,7 @@ from upscale.errors import WeightsError
 from upscale.models.catalog import CONFIG_FILE, WEIGHTS_FILE, Location, read_config
 from upscale.models.config import ModelConfig
 from upscale.models.header import CONFIG_KEY
-
-
-def sha256_of(path: Path) -> str:
-    """Return the SHA-256 of a file in hexadecimal."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+from upscale.models.inventory import sha256_of as sha256_of
 
 
 def load(location: Location) -> tuple[ModelConfig, nn.Module]:

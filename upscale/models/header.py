@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 from upscale.errors import WeightsError
 
@@ -18,6 +19,30 @@ def read_metadata(path: Path) -> dict[str, str]:
         WeightsError: It is not a safetensors file.
         OSError: It cannot be read.
     """
+    header, _ = _read(path)
+    try:
+        return {str(key): str(value) for key, value in header.get("__metadata__", {}).items()}
+    except AttributeError:
+        raise _not_safetensors(path) from None
+
+
+def data_size(path: Path) -> int:
+    """Return how many bytes a safetensors file has if it is whole, by what its header says.
+
+    Raises:
+        WeightsError: It is not a safetensors file.
+        OSError: It cannot be read.
+    """
+    header, start = _read(path)
+    try:
+        ends = [int(entry["data_offsets"][1]) for name, entry in header.items() if name != "__metadata__"]
+    except (TypeError, LookupError, ValueError):
+        raise _not_safetensors(path) from None
+    return start + max(ends, default=0)
+
+
+def _read(path: Path) -> tuple[dict[str, Any], int]:
+    """Return the header and where the tensors begin."""
     with path.open("rb") as file:
         length = int.from_bytes(file.read(8), "little")
         if not 2 <= length <= min(MAX_HEADER_BYTES, path.stat().st_size):
@@ -27,10 +52,15 @@ def read_metadata(path: Path) -> dict[str, str]:
         raw = file.read(length)
     try:
         header = json.loads(raw)
-        metadata = header.get("__metadata__", {})
-        return {str(key): str(value) for key, value in metadata.items()}
-    except (ValueError, AttributeError, RecursionError):
-        raise WeightsError(f"{path} is not a safetensors file.", hint="Get the model again.") from None
+    except (ValueError, RecursionError):
+        raise _not_safetensors(path) from None
+    if not isinstance(header, dict):
+        raise _not_safetensors(path)
+    return header, 8 + length
+
+
+def _not_safetensors(path: Path) -> WeightsError:
+    return WeightsError(f"{path} is not a safetensors file.", hint="Get the model again.")
 
 
 def config_text(path: Path) -> str:

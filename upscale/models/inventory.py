@@ -1,0 +1,112 @@
+"""What is known of a model without loading it: for lists, for people, for checking. Imports no torch."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from upscale.errors import WeightsError
+from upscale.models import catalog
+from upscale.models.config import ModelConfig
+from upscale.models.header import config_text, data_size
+
+EMBEDDED, LOCAL = "embedded", "local"
+
+
+@dataclass(frozen=True)
+class Item:
+    """A model, as far as its config and the catalogue tell.
+
+    Attributes:
+        name: What `--model` takes.
+        where: `embedded` in the package, or `local`.
+        weights: The weights file.
+        size: Of the weights file, in bytes.
+        config: How it is built and sampled.
+        summary: One sentence; empty where nobody wrote one.
+        licence: SPDX name, None where nobody said.
+        sha256: What the weights must hash to, None where nobody vouches for them.
+        figures: Measured figures by name.
+    """
+
+    name: str
+    where: str
+    weights: Path
+    size: int
+    config: ModelConfig
+    summary: str = ""
+    licence: str | None = None
+    sha256: str | None = None
+    figures: Mapping[str, float] = field(default_factory=dict)
+
+
+def sha256_of(path: Path) -> str:
+    """Return the SHA-256 of a file in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def inspect(name: str) -> Item:
+    """Return what is known of the model `name`: a catalogue name, a folder or a file.
+
+    Raises:
+        WeightsError: There is no such model, or its files cannot be read.
+    """
+    location = catalog.locate(name)
+    config = catalog.read_config(location)
+    size = _size(location.weights)
+    entry = catalog.load().get(name)
+    if entry is None:
+        return Item(name, LOCAL, location.weights, size, config)
+    return Item(
+        name,
+        EMBEDDED,
+        location.weights,
+        size,
+        config,
+        summary=entry.summary,
+        licence=entry.licence,
+        sha256=entry.sha256,
+        figures=entry.figures,
+    )
+
+
+def verify(name: str) -> Item:
+    """Check the files of the model `name`, all bytes of them, and return what is known of it.
+
+    The weights must be whole, hash to what the catalogue says, and carry the config that lies beside them.
+
+    Raises:
+        WeightsError: They are not, or there is no such model.
+    """
+    location = catalog.locate(name)
+    item = inspect(name)
+    path = item.weights
+    try:
+        expected = data_size(path)
+        if item.size != expected:
+            raise WeightsError(
+                f"The weights {path} are {item.size} bytes long instead of {expected}.",
+                hint="Get the model again.",
+            )
+        if item.sha256 is not None and sha256_of(path) != item.sha256:
+            raise WeightsError(
+                f"The weights {path} are damaged: their SHA-256 is wrong.", hint="Get the model again."
+            )
+        if location.config is not None and ModelConfig.from_json(config_text(path), str(path)) != item.config:
+            raise WeightsError(
+                f"{location.config} is not the config that {path.name} was saved with.",
+                hint="Get the model again.",
+            )
+    except OSError as error:
+        raise WeightsError(f"The weights {path} cannot be read ({error.strerror}).") from None
+    return item
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError as error:
+        raise WeightsError(f"The weights {path} cannot be read ({error.strerror}).") from None
