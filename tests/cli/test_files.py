@@ -11,7 +11,7 @@ import pytest
 from PIL import Image, ImageCms
 
 from upscale.errors import ExitCode
-from upscale.jobs import run as running
+from upscale.jobs import steps
 
 Cli = Callable[..., Any]
 Photo = Callable[..., Path]
@@ -111,7 +111,7 @@ def test_bug_is_called_one(cli: Cli, photo: Photo, monkeypatch: pytest.MonkeyPat
     def stumble(*_: object, **__: object) -> None:
         raise ZeroDivisionError("oops")
 
-    monkeypatch.setattr(running, "read", stumble)
+    monkeypatch.setattr(steps, "read", stumble)
     result = cli(photo())
     assert result.exit_code == ExitCode.BUG
     assert "This is a bug in upscale: ZeroDivisionError: oops" in result.stderr

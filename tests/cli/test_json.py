@@ -16,8 +16,7 @@ from typing import Any
 import pytest
 
 from upscale.errors import ExitCode
-from upscale.jobs import lines
-from upscale.jobs import run as running
+from upscale.jobs import lines, steps
 from upscale.jobs.report import Status
 
 Cli = Callable[..., Any]
@@ -147,7 +146,7 @@ def test_bug_on_one_file(cli: Cli, photo: Photo, monkeypatch: pytest.MonkeyPatch
     def stumble(*_: object, **__: object) -> None:
         raise ZeroDivisionError("oops")
 
-    monkeypatch.setattr(running, "read", stumble)
+    monkeypatch.setattr(steps, "read", stumble)
     ((line,), _) = parsed(cli(photo(), "--json"))
     assert line["error"] == {"code": 1, "name": "bug", "message": "ZeroDivisionError: oops", "hint": None}
 
@@ -247,7 +246,11 @@ def test_summary_after_signals(sent: signal.Signals, code: int, process: Any, ph
         + CHATTY
         + "import time\n"
         + "old = Upscaler.upscale\n"
-        + "def hang(s, p, *a, **k): return time.sleep(60) if p.size == (5, 5) else old(s, p, *a, **k)\n"
+        + "def hang(self, picture, size, progress):\n"
+        + "    while picture.size == (5, 5):\n"
+        + "        progress(types.SimpleNamespace(message=None))\n"
+        + "        time.sleep(0.05)\n"
+        + "    return old(self, picture, size)\n"
         + "Upscaler.upscale = hang"
     )
     child = subprocess.Popen(

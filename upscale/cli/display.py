@@ -107,6 +107,7 @@ class Bars(Lines):
         self.total_mpix = sum(job.cascade.model_mpix for job in plan.jobs)
         self.done_mpix = 0.0
         self.done_files = 0
+        self.current: Job | None = None
         self.file = self.progress.add_task("", total=None, doing="", visible=False)
         self.all = self.progress.add_task(
             "all files", total=self.total_mpix, doing="", visible=len(plan.jobs) > 1
@@ -123,6 +124,7 @@ class Bars(Lines):
 
     def started(self, job: Job) -> None:
         """Begin the file's bar anew."""
+        self.current = job
         name = printable(job.source.path.name if job.source.path else job.source.name)
         self.progress.reset(self.file, total=None, description=name, doing="reading", visible=True)
         self.progress.update(self.all, doing=f"{self.done_files} of {len(self.plan.jobs)} done")
@@ -144,7 +146,8 @@ class Bars(Lines):
         if outcome.job is not None and outcome.status in (Status.DONE, Status.FAILED):
             self.done_files += 1
             self.done_mpix += outcome.job.cascade.model_mpix
-            self.progress.update(self.file, visible=False)
+            if outcome.job is self.current:  # else it was being written while the next one had begun
+                self.progress.update(self.file, visible=False)
             self.progress.update(
                 self.all, completed=self.done_mpix, doing=f"{self.done_files} of {len(self.plan.jobs)} done"
             )

@@ -12,7 +12,7 @@ from upscale.images.atomic import output_error
 from upscale.jobs.lines import Line, file_line, summary_line
 from upscale.jobs.plan import Plan
 from upscale.jobs.report import Outcome, Report, exit_code_of
-from upscale.jobs.run import write_all
+from upscale.jobs.steps import write_all
 
 
 class JsonLines:

@@ -33,7 +33,7 @@ class Outcome:
         source: The input.
         job: What was planned for it; None where planning already failed.
         error: Why there is no result; None where there is one.
-        seconds: Wall-clock time from reading to writing.
+        seconds: Spent on reading, upscaling and writing it; other inputs' steps may run beside.
         notes: Sentences on what could not be kept.
         unfailing: How it ended where there is no error.
         differs: Of one skipped: in what its result was made otherwise (`steps`, `weights`, …).

@@ -1,4 +1,4 @@
-"""Carry a plan out: read, upscale, write, one input after the other.
+"""Carry a plan out: read, upscale, write, one input after the other, reading and writing beside the engine.
 
 One bad file never stops the others. What concerns every file (no weights, no such device) does, and so does
 being interrupted; a file is either written whole or not at all.
@@ -6,27 +6,24 @@ being interrupted; a file is either written whole or not at all.
 
 from __future__ import annotations
 
-import errno
-import io
-import os
-import time
+from collections import deque
 from collections.abc import Callable
-from dataclasses import asdict, replace
-from functools import cache
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, BinaryIO, Protocol
 
-from upscale.errors import DeviceError, InputError, OutputError, UpscaleError
-from upscale.images.atomic import output_error, sweep
-from upscale.images.picture import Metadata, Picture
-from upscale.images.read import read
-from upscale.images.record import Record
-from upscale.images.write import encode, write
+from upscale.errors import OutputError, UpscaleError
+from upscale.images.atomic import sweep
+from upscale.images.picture import Picture
+from upscale.jobs.ahead import ReadAhead
 from upscale.jobs.conflict import finished_before
 from upscale.jobs.items import Failure, Job, Skipped
 from upscale.jobs.plan import Plan
 from upscale.jobs.recipe import recipe
 from upscale.jobs.report import Outcome, Report, Status
-from upscale.options import EngineOptions, FileOptions
+from upscale.jobs.steps import Step, explained, take, write_picture
+from upscale.options import EngineOptions
 
 if TYPE_CHECKING:
     from upscale.engine.progress import Progress
@@ -92,43 +89,144 @@ def run(
         BrokenPipeError: Nobody reads stdout any more.
     """
     listener = listener or Listener()
-    request = plan.request
-
-    @cache
-    def engine() -> Engine:
-        made = load(request.engine)
-        listener.loaded(made)
-        return made
-
     if removed := _sweep(plan):
         listener.swept(removed)
-    outcomes: dict[int, Outcome] = {}
+    with ThreadPoolExecutor(1, "read") as reader, ThreadPoolExecutor(1, "write") as writer:
+        course = _Course(
+            plan, load, listener, stdout, ReadAhead(plan.jobs, plan.request.files, reader), writer
+        )
+        try:
+            course.run()
+        except BaseException:
+            with suppress(Exception):  # what is being written is finished, and told
+                course.drain(wait=True)
+            raise
+    return Report(tuple(course.outcomes[index] for index in range(len(plan.items))))
 
-    def end(index: int, outcome: Outcome) -> None:
-        outcomes[index] = outcome
-        listener.finished(outcome)
 
-    for index, item in enumerate(plan.items):
-        if isinstance(item, Failure):
-            end(index, Outcome(item.source, error=item.error))
-    for index, item in enumerate(plan.items):
-        if isinstance(item, Failure):
-            continue
-        job = item.job if isinstance(item, Skipped) else item
-        if request.fail_fast and any(outcome.error is not None for outcome in outcomes.values()):
-            end(index, Outcome(item.source, job, unfailing=Status.CANCELLED))
-        elif isinstance(item, Skipped) or _made_meanwhile(job):
-            differs = item.differs if isinstance(item, Skipped) else ()
-            end(index, Outcome(item.source, job, unfailing=Status.SKIPPED, differs=differs))
-        else:
-            listener.started(job)
-            outcome = _carry_out(job, plan, engine, listener, stdout)
-            if isinstance(outcome.error, OutputError) and _made_meanwhile(
-                job
-            ):  # while this one was computing
-                outcome = replace(outcome, error=None, unfailing=Status.SKIPPED)
-            end(index, outcome)
-    return Report(tuple(outcomes[index] for index in range(len(plan.items))))
+@dataclass(frozen=True)
+class _Writing:
+    """A result on its way to its file."""
+
+    job: Job
+    seconds: float  # until now
+    notes: tuple[str, ...]
+    step: Future[Step[tuple[str, ...]]]
+
+
+class _Course:
+    """One plan being carried out.
+
+    The engine works on this thread; the next picture is read and the last result written beside it. Of each
+    kind there is one at most, so that memory holds no more than two results.
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        load: Callable[[EngineOptions], Engine],
+        listener: Listener,
+        stdout: BinaryIO | None,
+        ahead: ReadAhead,
+        writer: Executor,
+    ) -> None:
+        self._plan = plan
+        self._load = load
+        self._listener = listener
+        self._stdout = stdout
+        self._ahead = ahead
+        self._writer = writer
+        self._engine: Engine | None = None
+        self._ends: deque[tuple[int, Outcome | _Writing]] = deque()  # in order, behind a result being written
+        self.outcomes: dict[int, Outcome] = {}
+        self._failed = False
+
+    def run(self) -> None:
+        """Carry out everything; `outcomes` are those that have been told to the listener."""
+        for index, item in enumerate(self._plan.items):
+            if isinstance(item, Failure):
+                self._end(index, Outcome(item.source, error=item.error))
+        fail_fast = self._plan.request.fail_fast
+        for index, item in enumerate(self._plan.items):
+            if isinstance(item, Failure):
+                continue
+            if fail_fast:
+                self.drain(wait=True)
+            job = item.job if isinstance(item, Skipped) else item
+            if fail_fast and self._failed:
+                self._end(index, Outcome(item.source, job, unfailing=Status.CANCELLED))
+            elif isinstance(item, Skipped) or _made_meanwhile(job):
+                differs = item.differs if isinstance(item, Skipped) else ()
+                self._end(index, Outcome(item.source, job, unfailing=Status.SKIPPED, differs=differs))
+            else:
+                self._end(index, self._begin(job))
+        self.drain(wait=True)
+
+    def drain(self, *, wait: bool) -> None:
+        """Tell the listener of all that has ended, in order; `wait` for what is being written."""
+        while self._ends:
+            index, end = self._ends[0]
+            if isinstance(end, _Writing):
+                if not (wait or end.step.done()):
+                    return
+                end = _written(end)
+            self._ends.popleft()
+            self.outcomes[index] = end
+            self._failed |= end.error is not None
+            self._listener.finished(end)
+
+    def _end(self, index: int, end: Outcome | _Writing) -> None:
+        self._ends.append((index, end))
+        self.drain(wait=False)
+
+    def _begin(self, job: Job) -> Outcome | _Writing:
+        """Take a job as far as to the writing of its result."""
+        self._listener.started(job)
+        reading = self._ahead.get(job)
+        if reading.value is None:
+            return Outcome(job.source, job, reading.error, reading.seconds)
+        picture = reading.value
+        request = self._plan.request
+        if self._engine is None:
+            self._engine = self._load(request.engine)
+            self._listener.loaded(self._engine)
+        engine = self._engine
+
+        def progressed(progress: Progress) -> None:
+            self.drain(wait=False)  # what has ended meanwhile is told now, not after this picture
+            self._listener.progressed(job, progress)
+
+        making = take(lambda: engine.upscale(picture, job.output_size, progress=progressed))
+        seconds = reading.seconds + making.seconds
+        if making.value is None:
+            assert making.error is not None
+            if isinstance(making.error, BrokenPipeError):  # nobody listens to the progress
+                raise making.error
+            return Outcome(job.source, job, explained(job, making.error), seconds, picture.notes)
+        large = making.value
+        record = None if request.files.strip_metadata else recipe(job, request.engine, self._plan.model)
+        self.drain(wait=True)  # one at a time
+        writing = self._writer.submit(
+            take, lambda: write_picture(job, large, record, request.files, self._stdout)
+        )
+        return _Writing(job, seconds, large.notes, writing)
+
+
+def _written(writing: _Writing) -> Outcome:
+    """Wait for a result to be written, and return how it ended.
+
+    Raises:
+        BrokenPipeError: Nobody reads stdout any more.
+    """
+    job, step = writing.job, writing.step.result()
+    seconds = writing.seconds + step.seconds
+    if isinstance(step.error, BrokenPipeError):
+        raise step.error
+    if step.error is None:
+        return Outcome(job.source, job, None, seconds, writing.notes + (step.value or ()))
+    if isinstance(step.error, OutputError) and _made_meanwhile(job):  # while this process was computing
+        return Outcome(job.source, job, None, seconds, unfailing=Status.SKIPPED)
+    return Outcome(job.source, job, explained(job, step.error), seconds, writing.notes)
 
 
 def _sweep(plan: Plan) -> int:
@@ -147,75 +245,3 @@ def _made_meanwhile(job: Job) -> bool:
         return job.if_missing and job.target is not None and finished_before(job, job.target) is not None
     except (UpscaleError, OSError):  # writing will say what is there
         return False
-
-
-def _carry_out(
-    job: Job, plan: Plan, engine: Callable[[], Engine], listener: Listener, stdout: BinaryIO | None
-) -> Outcome:
-    began = time.perf_counter()
-    notes: tuple[str, ...] = ()
-    failure: Exception | None = None
-    try:
-        picture = read(job.source.content, max_mpix=plan.request.files.max_input_mpix)
-        if picture.size != job.info.size:  # the size of the result was settled for another picture
-            raise InputError(f"{job.source.name} was changed by another program.", hint="Run it again.")
-        notes = picture.notes
-        if plan.request.files.strip_metadata:
-            picture = replace(picture, metadata=Metadata(icc_profile=picture.metadata.icc_profile))
-    except Exception as error:  # whatever a decoder of the wild says, the next file gets its turn
-        return Outcome(job.source, job, error, time.perf_counter() - began)
-    strip = plan.request.files.strip_metadata
-    record = None if strip else recipe(job, plan.request.engine, plan.model)
-    upscaler = engine()
-    try:
-        picture = upscaler.upscale(
-            picture, job.output_size, progress=lambda step: listener.progressed(job, step)
-        )
-        notes = picture.notes
-        notes += _deliver(job, picture, record, plan.request.files, stdout)
-    except BrokenPipeError:
-        raise
-    except MemoryError:
-        failure = DeviceError(
-            f"There is not enough memory for {job.source.name} at {job.output_size[0]}x{job.output_size[1]}.",
-            hint="Ask for a smaller --scale.",
-        )
-    except Exception as error:
-        failure = error
-    return Outcome(job.source, job, failure, time.perf_counter() - began, notes)
-
-
-def _deliver(
-    job: Job, picture: Picture, record: Record | None, files: FileOptions, stdout: BinaryIO | None
-) -> tuple[str, ...]:
-    """Write a result; return what its format could not hold."""
-    try:
-        if job.target is not None:
-            job.target.parent.mkdir(parents=True, exist_ok=True)
-            return write(
-                picture,
-                job.target,
-                format=job.format,
-                quality=files.quality,
-                overwrite=job.overwrite,
-                record=record,
-            )
-        assert stdout is not None, "a plan that writes to stdout needs one"
-        whole = io.BytesIO()  # so that an encoder's failure leaves nothing half-written in the pipe
-        notes = encode(picture, whole, format=job.format, quality=files.quality, record=record)
-        write_all(stdout, whole.getbuffer())
-        return notes
-    except (UpscaleError, BrokenPipeError):
-        raise
-    except OSError as error:  # the folder could not be made, or stdout is full
-        raise output_error(job.target_name, error) from error
-
-
-def write_all(stream: BinaryIO, data: memoryview) -> None:
-    """Write everything: under PYTHONUNBUFFERED stdout is a raw file, which may take a part and say so."""
-    while data:
-        written = stream.write(data)
-        if written is None:  # a pipe that somebody set to non-blocking is full
-            raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
-        data = data[written:]
-    stream.flush()

@@ -1,0 +1,114 @@
+"""The two ends of a job, on either side of the engine: a file becomes a picture, a picture becomes a file.
+
+Neither knows of the engine or of other jobs, so that they can run beside it.
+"""
+
+from __future__ import annotations
+
+import errno
+import io
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import BinaryIO, Generic, TypeVar
+
+from upscale.errors import DeviceError, InputError, UpscaleError
+from upscale.images.atomic import output_error
+from upscale.images.picture import Metadata, Picture
+from upscale.images.read import read
+from upscale.images.record import Record
+from upscale.images.write import encode, write
+from upscale.jobs.items import Job
+from upscale.options import FileOptions
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Step(Generic[T]):
+    """A step that has been taken.
+
+    Attributes:
+        seconds: How long it took.
+        value: What came out; None after an error.
+        error: Why nothing came out.
+    """
+
+    seconds: float
+    value: T | None = None
+    error: Exception | None = None
+
+
+def take(work: Callable[[], T]) -> Step[T]:
+    """Do something and say how it went; whatever a decoder raises, the next file gets its turn."""
+    began = time.perf_counter()
+    try:
+        return Step(value=work(), seconds=time.perf_counter() - began)
+    except Exception as error:
+        return Step(error=error, seconds=time.perf_counter() - began)
+
+
+def read_picture(job: Job, files: FileOptions) -> Picture:
+    """Return the picture of a job.
+
+    Raises:
+        InputError: It cannot be read, or is not the one that was planned with.
+    """
+    picture = read(job.source.content, max_mpix=files.max_input_mpix)
+    if picture.size != job.info.size:  # the size of the result was settled for another picture
+        raise InputError(f"{job.source.name} was changed by another program.", hint="Run it again.")
+    if files.strip_metadata:
+        picture = replace(picture, metadata=Metadata(icc_profile=picture.metadata.icc_profile))
+    return picture
+
+
+def write_picture(
+    job: Job, picture: Picture, record: Record | None, files: FileOptions, stdout: BinaryIO | None
+) -> tuple[str, ...]:
+    """Write a result; return what its format could not hold.
+
+    Raises:
+        OutputError: It cannot be written.
+        BrokenPipeError: Nobody reads stdout any more.
+    """
+    try:
+        if job.target is not None:
+            job.target.parent.mkdir(parents=True, exist_ok=True)
+            return write(
+                picture,
+                job.target,
+                format=job.format,
+                quality=files.quality,
+                overwrite=job.overwrite,
+                record=record,
+            )
+        assert stdout is not None, "a plan that writes to stdout needs one"
+        whole = io.BytesIO()  # so that an encoder's failure leaves nothing half-written in the pipe
+        notes = encode(picture, whole, format=job.format, quality=files.quality, record=record)
+        write_all(stdout, whole.getbuffer())
+        return notes
+    except (UpscaleError, BrokenPipeError):
+        raise
+    except OSError as error:  # the folder could not be made, or stdout is full
+        raise output_error(job.target_name, error) from error
+
+
+def write_all(stream: BinaryIO, data: memoryview) -> None:
+    """Write everything: under PYTHONUNBUFFERED stdout is a raw file, which may take a part and say so."""
+    while data:
+        written = stream.write(data)
+        if written is None:  # a pipe that somebody set to non-blocking is full
+            raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+        data = data[written:]
+    stream.flush()
+
+
+def explained(job: Job, error: Exception) -> Exception:
+    """Return the error to report for a job: running out of memory is one that can be helped."""
+    if not isinstance(error, MemoryError):
+        return error
+    return DeviceError(
+        f"There is not enough memory for {job.source.name} at {job.output_size[0]}x{job.output_size[1]}.",
+        hint="Ask for a smaller --scale.",
+    )
