@@ -20,7 +20,7 @@ from upscale.models import catalog
 from upscale.options import DEFAULT_MODEL
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "janspiry_micro"
-COMMANDS = ["list", "info", "path", "verify", "convert"]
+COMMANDS = ["list", "info", "path", "pull", "rm", "verify", "convert"]
 Cli = Callable[..., Any]
 
 
@@ -76,7 +76,7 @@ def test_info(models: Cli, model: str) -> None:
     text = models("info", DEFAULT_MODEL).stdout
     assert catalog.load()[DEFAULT_MODEL].sha256 in text and "4x" in text and "residual_unet" in text
     (row,) = lines(models("info", model, "--json"))
-    assert (row["name"], row["where"], row["network"]["width"]) == (model, "local", 8)
+    assert (row["name"], row["where"], row["config"]["network"]["width"]) == (model, "local", 8)
     assert "SHA-256" not in models("info", model).stdout
 
 

@@ -58,7 +58,7 @@ def test_a_damaged_catalogue(content: bytes | None, shelf: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", [DEFAULT_MODEL[:-1], DEFAULT_MODEL.upper().lower()[1:], "photo-4x", "zzz", "a/b"]
+    "name", [DEFAULT_MODEL[:-1], DEFAULT_MODEL.upper().lower()[1:], "photo-4x", "zzz", "./a/b", "../a"]
 )
 def test_unknown_names_are_told_the_nearest(name: str) -> None:
     with pytest.raises(WeightsError, match="no model") as caught:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from upscale.cli.guard import explain, guarded
-from upscale.errors import ExitCode, UpscaleError
+from upscale.errors import ExitCode, UpscaleError, UsageError
 
 if TYPE_CHECKING:
     from upscale.models.inventory import Item
@@ -19,7 +19,8 @@ MIB = 1 << 20
 models = typer.Typer(no_args_is_help=True, help="See, check and convert models.", rich_markup_mode="rich")
 
 Name = Annotated[
-    str, typer.Argument(metavar="MODEL", help="A name, or a model's folder.", show_default=False)
+    str,
+    typer.Argument(metavar="MODEL", help="A name, a folder, or owner/repo on the Hub.", show_default=False),
 ]
 Json = Annotated[bool, typer.Option("--json", help="A line of JSON for each.", metavar="")]
 Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="The details of errors.", metavar="")]
@@ -54,27 +55,30 @@ def info(*, model: Name, json: Json = False, verbose: Verbose = False) -> int:
 
     item = inspect(model)
     if json:
-        _print_json("model", item, network=dict(item.config.network), grid=dict(item.config.grid))
+        _print_json("model", item)
         return ExitCode.OK
-    config = item.config
-    grid = dict(config.grid)
     lines = {
         "summary": item.summary or None,
-        "scale": f"{config.scale}x",
+        "scale": _scale(item) or None,
         "licence": item.licence,
-        "size": f"{item.size / MIB:.1f} MiB",
+        "size": _mib(item) and f"{_mib(item)} MiB",
         "where": item.where,
-        "weights": str(item.weights),
+        "weights": item.weights,
         "SHA-256": item.sha256,
-        "network": f"{config.arch}, predicts {config.prediction} of the {config.target}",
-        "sampling": f"{config.steps} steps of {config.sampler}",
-        "noise levels": f"{grid.pop('name')} " + ", ".join(f"{key} {value}" for key, value in grid.items()),
-        "halo": f"{config.halo_px} pixels",
-        **{name: f"{figure:g}" for name, figure in item.figures.items()},
     }
+    if (config := item.config) is not None:
+        grid = dict(config.grid)
+        name = grid.pop("name")
+        lines |= {
+            "network": f"{config.arch}, predicts {config.prediction} of the {config.target}",
+            "sampling": f"{config.steps} steps of {config.sampler}",
+            "noise levels": f"{name} " + ", ".join(f"{key} {value}" for key, value in grid.items()),
+            "halo": f"{config.halo_px} pixels",
+        }
+    lines |= {name: f"{figure:g}" for name, figure in item.figures.items()}
     _echo(item.name)
     for label, value in lines.items():
-        if value is not None:
+        if value:
             _echo(f"  {label:<12} {value}")
     return ExitCode.OK
 
@@ -83,9 +87,51 @@ def info(*, model: Name, json: Json = False, verbose: Verbose = False) -> int:
 @guarded
 def path(*, model: Name, verbose: Verbose = False) -> int:
     """Print where a model's weights are."""
-    from upscale.models import catalog
+    from upscale.models.inventory import present
 
-    typer.echo(catalog.locate(model).weights)
+    typer.echo(present(model).weights)
+    return ExitCode.OK
+
+
+@models.command("pull")
+@guarded
+def pull(*, model: Name, json: Json = False, verbose: Verbose = False) -> int:
+    """Download a model of the Hub, or what is new of it; then it works offline.
+
+    [bold cyan]upscale models pull owner/repo@revision:subfolder[/]  (revision and subfolder may be left out)
+    """
+    from upscale.models import catalog, hub
+    from upscale.models.inventory import inspect, present
+
+    reference, sha256 = catalog.on_hub(model)
+    if reference is not None:
+        pinned = hub.COMMIT.fullmatch(reference.revision) is not None
+        hub.fetch(reference, sha256, fresh=not pinned)
+        item = inspect(model)
+    else:
+        item = present(model)
+    if json:
+        _print_json("model", item)
+    else:
+        _echo(f"{item.name}: {item.where}, {_mib(item)} MiB")
+    return ExitCode.OK
+
+
+@models.command("rm")
+@guarded
+def remove(*, model: Name, verbose: Verbose = False) -> int:
+    """Remove a downloaded model from the cache."""
+    from upscale.models import catalog, hub
+
+    reference, _ = catalog.on_hub(model)
+    if reference is None:
+        catalog.find(model)  # says so if there is no such model
+        raise UsageError(
+            f"{model} was not downloaded, so there is nothing to remove.",
+            hint="Embedded models belong to the package; folders of yours are yours to remove.",
+        )
+    freed = hub.remove(reference)
+    _echo(f"{model}: removed, {freed / MIB:.1f} MiB")
     return ExitCode.OK
 
 
@@ -184,44 +230,29 @@ def _print_table(items: list[Item]) -> None:
         table.add_column(heading, justify="right" if number else "left", overflow="fold")
     for item in items:
         figures = ", ".join(f"{name} {figure:g}" for name, figure in item.figures.items())
-        size = f"{item.size / MIB:.1f}"
-        cells = (
-            item.name,
-            f"{item.config.scale}x",
-            size,
-            item.licence or "",
-            item.where,
-            figures,
-            item.summary,
-        )
+        licence = item.licence or ""
+        cells = (item.name, _scale(item), _mib(item), licence, item.where, figures, item.summary)
         table.add_row(*(Text(printable(cell)) for cell in cells))
     if not console.is_terminal:  # a file or a pipe has no width to fold to
         console.width = 1000
     console.print(table)
 
 
-def _print_json(kind: str, item: Item, **more: Any) -> None:
-    config = item.config
-    _print_line(
-        {
-            "type": kind,
-            "name": item.name,
-            "summary": item.summary,
-            "where": item.where,
-            "weights": str(item.weights),
-            "size": item.size,
-            "sha256": item.sha256,
-            "licence": item.licence,
-            "figures": dict(item.figures),
-            "scale": config.scale,
-            "arch": config.arch,
-            "target": config.target,
-            "prediction": config.prediction,
-            "steps": config.steps,
-            "sampler": config.sampler,
-            **more,
-        }
-    )
+def _scale(item: Item) -> str:
+    return "" if item.scale is None else f"{item.scale}x"
+
+
+def _mib(item: Item) -> str:
+    return "" if item.size is None else f"{item.size / MIB:.1f}"
+
+
+def _print_json(kind: str, item: Item) -> None:
+    from dataclasses import asdict
+
+    line = {name: value for name, value in vars(item).items() if name != "config"}
+    line["weights"] = None if item.weights is None else str(item.weights)
+    line["config"] = None if item.config is None else asdict(item.config)
+    _print_line({"type": kind, **line, "figures": dict(item.figures)})
 
 
 def _print_line(line: dict[str, Any]) -> None:

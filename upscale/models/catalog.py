@@ -14,8 +14,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from upscale.errors import WeightsError
+from upscale.models import hub
 from upscale.models.config import ModelConfig
 from upscale.models.header import config_text
+from upscale.models.hub import Reference
 
 WEIGHTS_FILE = "model.safetensors"
 CONFIG_FILE = "config.json"
@@ -32,6 +34,8 @@ class Entry:
         sha256: Of the weights file, in hexadecimal.
         size: Of the weights file, in bytes.
         figures: Measured figures by name, with the command that measured them in the model's card.
+        hub: For models that are not embedded: `owner/repo@commit[:subfolder]`.
+        scale: Likewise, as no config is at hand: the upscaling factor.
     """
 
     name: str
@@ -40,11 +44,25 @@ class Entry:
     sha256: str
     size: int
     figures: Mapping[str, float] = field(default_factory=dict)
+    hub: str | None = None
+    scale: int | None = None
+
+    def __post_init__(self) -> None:
+        """Raise `ValueError` unless a Hub entry is pinned to a commit."""
+        if self.hub is not None and (
+            self.reference is None or not hub.COMMIT.fullmatch(self.reference.revision)
+        ):
+            raise ValueError(f"{self.name} is not pinned to a commit: {self.hub}")
 
     @property
     def folder(self) -> Path:
-        """Where the model's files are."""
+        """Where an embedded model's files are."""
         return weights_folder() / self.name
+
+    @property
+    def reference(self) -> Reference | None:
+        """Where a model of the Hub is; None for embedded ones."""
+        return None if self.hub is None else hub.parse(self.hub)
 
 
 @dataclass(frozen=True)
@@ -87,11 +105,50 @@ def load() -> Mapping[str, Entry]:
 
 
 def locate(name: str) -> Location:
-    """Return where the model `name` is: a catalogue name, a model folder, or a `.safetensors` file.
+    """Return where the model `name` is; one on the Hub is downloaded unless it is in the cache.
+
+    Args:
+        name: A catalogue name, a model folder, a `.safetensors` file, or `owner/repo[@revision][:subfolder]`.
 
     Raises:
-        WeightsError: There is no such model; the message names the nearest ones.
+        WeightsError: There is no such model (the message names the nearest ones), or it cannot be had.
     """
+    reference, sha256 = on_hub(name)
+    if reference is None:
+        return _locate_here(name)
+    config, weights = hub.fetch(reference, sha256)
+    return Location(weights, config, sha256)
+
+
+def find(name: str) -> Location | None:
+    """Return what `locate` does, without any network: None for a model that is on the Hub only.
+
+    Raises:
+        WeightsError: There is no such model.
+    """
+    reference, sha256 = on_hub(name)
+    if reference is None:
+        return _locate_here(name)
+    here = hub.cached(reference)
+    return None if here is None else Location(here[1], here[0], sha256)
+
+
+def on_hub(name: str) -> tuple[Reference | None, str | None]:
+    """Return what `name` refers to on the Hub, and the SHA-256 that the catalogue tells; None for others.
+
+    A name of the catalogue goes before a path, a path that exists before a repository.
+    """
+    entry = load().get(name)
+    if entry is not None:
+        return entry.reference, entry.sha256
+    reference = hub.parse(name)
+    try:
+        return (None if reference is None or Path(name).exists() else reference), None
+    except OSError:  # a folder that may not be entered: `_locate_here` says so
+        return None, None
+
+
+def _locate_here(name: str) -> Location:
     entry = load().get(name)
     if entry is not None:
         return Location(entry.folder / WEIGHTS_FILE, entry.folder / CONFIG_FILE, entry.sha256)
@@ -111,7 +168,7 @@ def locate(name: str) -> Location:
     near = difflib.get_close_matches(name, load(), n=3, cutoff=0.3) or list(load())
     raise WeightsError(
         f"There is no model {name!r}.",
-        hint=f"Did you mean {' or '.join(near)}? A path to a model folder works too.",
+        hint=f"Did you mean {' or '.join(near)}? A model folder or owner/repo of the Hub works too.",
     )
 
 
@@ -121,7 +178,11 @@ def describe(name: str) -> ModelConfig:
     Raises:
         WeightsError: There is no such model, or its config is damaged.
     """
-    return read_config(locate(name))
+    reference, _ = on_hub(name)
+    if reference is None:
+        return read_config(_locate_here(name))
+    config = hub.fetch_config(reference)
+    return read_config(Location(config, config))  # the weights are not needed yet
 
 
 def read_config(location: Location) -> ModelConfig:

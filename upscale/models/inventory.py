@@ -12,7 +12,7 @@ from upscale.models import catalog
 from upscale.models.config import ModelConfig
 from upscale.models.header import config_text, data_size
 
-EMBEDDED, LOCAL = "embedded", "local"
+EMBEDDED, LOCAL, CACHED, REMOTE = "embedded", "local", "cached", "remote"
 
 
 @dataclass(frozen=True)
@@ -21,10 +21,11 @@ class Item:
 
     Attributes:
         name: What `--model` takes.
-        where: `embedded` in the package, or `local`.
-        weights: The weights file.
+        where: `embedded` in the package, `local`, `cached` from the Hub, or `remote`: there only.
+        weights: The weights file; None for remote ones.
         size: Of the weights file, in bytes.
-        config: How it is built and sampled.
+        scale: Upscaling factor; None where nobody said.
+        config: How it is built and sampled; None for remote ones.
         summary: One sentence; empty where nobody wrote one.
         licence: SPDX name, None where nobody said.
         sha256: What the weights must hash to, None where nobody vouches for them.
@@ -33,9 +34,10 @@ class Item:
 
     name: str
     where: str
-    weights: Path
-    size: int
-    config: ModelConfig
+    weights: Path | None
+    size: int | None
+    scale: int | None
+    config: ModelConfig | None
     summary: str = ""
     licence: str | None = None
     sha256: str | None = None
@@ -49,28 +51,44 @@ def sha256_of(path: Path) -> str:
 
 
 def inspect(name: str) -> Item:
-    """Return what is known of the model `name`: a catalogue name, a folder or a file.
+    """Return what is known of the model `name` (as for `catalog.locate`); asks no network.
 
     Raises:
         WeightsError: There is no such model, or its files cannot be read.
     """
-    location = catalog.locate(name)
-    config = catalog.read_config(location)
-    size = _size(location.weights)
     entry = catalog.load().get(name)
-    if entry is None:
-        return Item(name, LOCAL, location.weights, size, config)
+    location = catalog.find(name)
+    reference, _ = catalog.on_hub(name)
+    config, size = None, entry.size if entry else None
+    if location is not None:
+        config, size = catalog.read_config(location), _size(location.weights)
+    where = LOCAL if entry is None else EMBEDDED
+    if reference is not None:
+        where = REMOTE if location is None else CACHED
     return Item(
         name,
-        EMBEDDED,
-        location.weights,
-        size,
-        config,
-        summary=entry.summary,
-        licence=entry.licence,
-        sha256=entry.sha256,
-        figures=entry.figures,
+        where,
+        weights=location.weights if location else None,
+        size=size,
+        scale=config.scale if config else entry.scale if entry else None,
+        config=config,
+        summary=entry.summary if entry else "",
+        licence=entry.licence if entry else None,
+        sha256=entry.sha256 if entry else None,
+        figures=entry.figures if entry else {},
     )
+
+
+def present(name: str) -> Item:
+    """Return what `inspect` does, for a model that is on this computer.
+
+    Raises:
+        WeightsError: It is on the Hub only, or there is no such model.
+    """
+    item = inspect(name)
+    if item.weights is None:
+        raise WeightsError(f"{name} is not in the cache.", hint=f"Run: upscale models pull {name}")
+    return item
 
 
 def verify(name: str) -> Item:
@@ -81,9 +99,10 @@ def verify(name: str) -> Item:
     Raises:
         WeightsError: They are not, or there is no such model.
     """
-    location = catalog.locate(name)
-    item = inspect(name)
-    path = item.weights
+    item = present(name)
+    location = catalog.find(name)
+    assert location is not None, "it is present"
+    path = location.weights
     try:
         expected = data_size(path)
         if item.size != expected:

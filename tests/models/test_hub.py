@@ -1,0 +1,416 @@
+"""Models of the Hub: the real client, real HTTP to a small server here, and what can go wrong on the way."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import huggingface_hub
+import pytest
+from huggingface_hub import constants
+from typer.testing import CliRunner
+
+from upscale.cli.app import app
+from upscale.errors import ExitCode, WeightsError
+from upscale.models import catalog, hub
+from upscale.models.hub import Reference, fetch, parse
+from upscale.models.inventory import CACHED, REMOTE, inspect, sha256_of
+
+REPO = Reference("owner/sr3")
+Server = Any
+
+
+@pytest.fixture
+def files(make_model: Callable[..., Path]) -> dict[str, bytes]:
+    """A model, at the top of a repository and in a folder of it."""
+    model = {path.name: path.read_bytes() for path in make_model().iterdir()}
+    return {**model, **{f"deep/er/{name}": content for name, content in model.items()}}
+
+
+def point_client_at(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    template = constants.HUGGINGFACE_CO_URL_TEMPLATE.replace(constants.ENDPOINT, url)
+    monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
+    monkeypatch.setattr(constants, "ENDPOINT", url)
+
+
+@pytest.fixture
+def server(
+    hub_server: Server, files: dict[str, bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Server:
+    """The Hub, and an empty cache of the client's. The client waits between its attempts; not here."""
+    hub_server.add(REPO.repo, files)
+    point_client_at(hub_server.url, monkeypatch)
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr("time.sleep", lambda seconds: None)
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    return hub_server
+
+
+def kept(tmp_path: Path) -> list[str]:
+    """What lies in the cache, locks and marks left out."""
+    return sorted(
+        path.name
+        for path in (tmp_path / "cache").rglob("*")
+        if path.is_file() and path.suffix in (".json", ".safetensors", ".incomplete")
+    )
+
+
+# --- references -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("a/b", Reference("a/b")),
+        ("a/b@v1.0", Reference("a/b", "v1.0")),
+        ("a/b:x/y", Reference("a/b", "main", "x/y")),
+        ("a-1/b.c_d@refs/pr/1:x", Reference("a-1/b.c_d", "refs/pr/1", "x")),
+    ],
+)
+def test_references(text: str, expected: Reference) -> None:
+    assert parse(text) == expected and str(expected) == text
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *(
+            "a",
+            "a/b/c",
+            "/a/b",
+            "a/",
+            "./a/b",
+            "../b",
+            "a/..",
+            "~/b",
+            "a\\b",
+            "a/b@",
+            "a/b:",
+            "a/b c",
+            "a/b\n",
+        ),
+        *("a/b:..", "a/b:../../x", "a/b:x/../y", "a/b:/etc", "a/b:x//y", "a/b:x\\y", "a/b:.git", "a/b:x\0"),
+        *(
+            "a/b@..",
+            "a/b@../x",
+            "a/b@/x",
+            "a/b@x/../../y",
+            "-a/b",
+            "a/b@-x",
+            "https://x.org/a",
+            "a/" + "b" * 999,
+        ),
+    ],
+)
+def test_paths_that_would_escape_and_others_that_are_none(text: str) -> None:
+    assert parse(text) is None
+
+
+# --- what works -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("subfolder", ["", "deep/er"])
+def test_a_model_is_fetched_once_and_then_works_without_a_network(
+    subfolder: str, server: Server, files: dict[str, bytes]
+) -> None:
+    reference = Reference(REPO.repo, subfolder=subfolder)
+    assert hub.cached(reference) is None
+    config, weights = fetch(reference)
+    assert (config.read_bytes(), weights.read_bytes()) == (files["config.json"], files["model.safetensors"])
+    seen = server.connections
+    assert len(server.requests) == 4  # HEAD and GET of each file
+    assert fetch(reference) == (config, weights) == hub.cached(reference)
+    assert catalog.describe(str(reference)).name == "tiny"
+    assert catalog.locate(str(reference)).weights == weights
+    assert (server.connections, len(server.requests)) == (seen, 4)
+
+
+def test_describing_fetches_the_config_alone(server: Server) -> None:
+    assert catalog.describe("owner/sr3").scale == 4
+    assert all("config.json" in request for request in server.requests)
+
+
+def test_a_commit_is_never_resolved_again(server: Server, files: dict[str, bytes]) -> None:
+    first = server.repositories[REPO.repo].refs["main"]
+    pinned = Reference(REPO.repo, first)
+    fetch(pinned)
+    server.add(REPO.repo, {**files, "config.json": b"{}"})
+    server.requests.clear()
+    assert fetch(pinned)[0].read_bytes() == files["config.json"] and not server.requests
+
+
+def test_a_branch_moves_only_when_asked(server: Server, files: dict[str, bytes]) -> None:
+    fetch(REPO)
+    changed = files["config.json"].replace(b'"tiny"', b'"new"')
+    server.add(REPO.repo, {**files, "config.json": changed})
+    assert fetch(REPO)[0].read_bytes() == files["config.json"]
+    config, weights = fetch(REPO, fresh=True)
+    assert config.read_bytes() == changed and config.parent == weights.parent
+
+
+def test_a_branch_that_moves_in_between(server: Server, files: dict[str, bytes]) -> None:
+    """Config and weights are of the same commit."""
+
+    def move(handler: Any, content: bytes) -> bool:
+        if handler.command == "GET" and handler.path.endswith("config.json"):
+            server.add(REPO.repo, {**files, "model.safetensors": b"others"})
+        return False
+
+    server.fault = move
+    assert fetch(REPO)[1].read_bytes() == files["model.safetensors"]
+
+
+def test_a_folder_of_that_name_goes_first(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "owner" / "sr3").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(WeightsError, match=r"holds no model\.safetensors"):
+        catalog.locate("owner/sr3")
+    assert not server.requests
+
+
+def test_a_cut_connection_is_taken_up_again(server: Server, files: dict[str, bytes]) -> None:
+    cuts = []
+
+    def cut_once(handler: Any, content: bytes) -> bool:
+        if handler.command == "GET" and handler.path.endswith("safetensors") and not cuts:
+            cuts.append(1)
+            handler.send(content, content[: len(content) // 2])
+            return True
+        return False
+
+    server.fault = cut_once
+    assert fetch(REPO)[1].read_bytes() == files["model.safetensors"] and cuts
+
+
+# --- the catalogue --------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def shelf(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., None]]:
+    """Write a catalogue with one model of the Hub, `far-4x`."""
+    monkeypatch.setattr(catalog, "weights_folder", lambda: tmp_path)
+
+    def write(sha256: str, revision: str | None = None) -> None:
+        revision = revision or server.repositories[REPO.repo].refs["main"]
+        (tmp_path / "catalog.toml").write_text(
+            f'[far-4x]\nsummary = "Far."\nlicence = "CC0-1.0"\nsha256 = "{sha256}"\nsize = 7\nscale = 4\n'
+            f'hub = "owner/sr3@{revision}"\n'
+        )
+        catalog.load.cache_clear()
+
+    yield write
+    catalog.load.cache_clear()
+
+
+def test_an_entry_of_the_catalogue(
+    shelf: Callable[..., None], server: Server, files: dict[str, bytes], tmp_path: Path
+) -> None:
+    (tmp_path / "w").write_bytes(files["model.safetensors"])
+    sha256 = sha256_of(tmp_path / "w")
+    shelf(sha256)
+    far = inspect("far-4x")
+    assert (far.where, far.scale, far.size, far.config, far.weights) == (REMOTE, 4, 7, None, None)
+    assert not server.requests
+    location = catalog.locate("far-4x")
+    assert location.sha256 == sha256 and location.weights.read_bytes() == files["model.safetensors"]
+    assert inspect("far-4x").where == CACHED
+
+
+def test_an_entry_that_hashes_otherwise(shelf: Callable[..., None], server: Server) -> None:
+    shelf("0" * 64)
+    with pytest.raises(WeightsError, match="SHA-256 is wrong"):
+        catalog.locate("far-4x")
+    assert inspect("far-4x").where == REMOTE  # nothing of it was kept
+
+
+@pytest.mark.parametrize("revision", ["main", "v1", "0" * 39])
+def test_entries_must_be_pinned(revision: str, shelf: Callable[..., None]) -> None:
+    shelf("0" * 64, revision)
+    with pytest.raises(WeightsError, match="not pinned to a commit"):
+        catalog.load()
+
+
+# --- what goes wrong ------------------------------------------------------------------------------------
+
+
+def refusing(status: int, code: str = "") -> Any:
+    def fault(handler: Any, content: bytes) -> bool:
+        handler.refuse(status, code)
+        return True
+
+    return fault
+
+
+def corrupting(handler: Any, content: bytes) -> bool:
+    if handler.path.endswith("safetensors"):
+        handler.send(content, content[:-1] + bytes([content[-1] ^ 1]))
+        return True
+    return False
+
+
+def hanging_up(handler: Any, content: bytes) -> bool:
+    if handler.path.endswith("safetensors") and handler.command == "GET":
+        handler.send(content, b"")
+        return True
+    return False
+
+
+def no_hub(handler: Any, content: bytes) -> bool:
+    handler.send_response(200)
+    handler.send_header("Content-Length", "0")
+    handler.end_headers()
+    return True
+
+
+def slow(handler: Any, content: bytes) -> bool:
+    if handler.path.endswith("safetensors") and handler.command == "GET":
+        handler.server.stop.wait(20)
+    return False
+
+
+FAULTS: dict[str, tuple[Any, str]] = {
+    "gated": (refusing(403, "GatedRepo"), "is gated"),
+    "forbidden": (refusing(403), "does not let you read"),
+    "unauthorized": (refusing(401), "does not let you read|no repository"),
+    "rate-limited": (refusing(429), "asked too often"),
+    "trouble": (refusing(500), "trouble of its own"),
+    "unavailable": (refusing(503), "trouble of its own"),
+    "corrupted": (corrupting, "arrived damaged"),
+    "cut": (hanging_up, "Only a part|cannot be reached"),
+    "not the Hub": (no_hub, "does not answer as the Hub"),
+}
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_each_fault_has_its_message_and_leaves_the_cache_usable(
+    name: str, server: Server, files: dict[str, bytes], tmp_path: Path
+) -> None:
+    server.fault, said = FAULTS[name]
+    result = CliRunner().invoke(app, ["models", "pull", "owner/sr3"])
+    assert result.exit_code == ExitCode.WEIGHTS, result.stderr
+    with pytest.raises(WeightsError, match=said) as caught:
+        fetch(REPO)
+    assert caught.value.hint and "Traceback" not in result.stderr
+    assert not [file for file in kept(tmp_path) if file != "config.json"]  # nothing of the weights
+    server.fault = None
+    assert fetch(REPO)[1].read_bytes() == files["model.safetensors"]
+
+
+def test_a_server_that_is_too_slow(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(constants, "HF_HUB_DOWNLOAD_TIMEOUT", 0.3)
+    server.stop = threading.Event()
+    server.fault = slow
+    try:
+        with pytest.raises(WeightsError, match="cannot be reached"):
+            fetch(REPO)
+    finally:
+        server.stop.set()
+
+
+@pytest.mark.parametrize(
+    ("reference", "said"),
+    [
+        (Reference("owner/nothing"), "no repository on the Hub"),
+        (Reference(REPO.repo, "v9"), "no revision v9"),
+        (Reference(REPO.repo, "f" * 40), "no revision fff"),
+        (Reference(REPO.repo, subfolder="nowhere"), r"holds no nowhere/config\.json"),
+    ],
+    ids=str,
+)
+def test_what_is_not_there(reference: Reference, said: str, server: Server) -> None:
+    with pytest.raises(WeightsError, match=said):
+        fetch(reference)
+
+
+def test_no_network(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{free.getsockname()[1]}"
+    point_client_at(url, monkeypatch)
+    with pytest.raises(WeightsError, match="cannot be reached"):
+        fetch(REPO)
+
+
+def run(server: Server, tmp_path: Path, *args: str, before: str = "pass", **env: str) -> Any:
+    """Run the command in a process of its own, with the settings that people make."""
+    code = f"{before}\nfrom upscale.cli.main import main\nmain()"
+    settings = {"HF_ENDPOINT": server.url, "HF_HOME": str(tmp_path / "home"), "NO_PROXY": "127.0.0.1", **env}
+    return subprocess.run(
+        [sys.executable, "-c", code, "models", *args],
+        env={**os.environ, **settings},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+
+
+def test_offline(server: Server, tmp_path: Path) -> None:
+    missing = run(server, tmp_path, "pull", "owner/sr3", HF_HUB_OFFLINE="1")
+    assert missing.returncode == ExitCode.WEIGHTS and "HF_HUB_OFFLINE" in missing.stderr
+    assert server.connections == 0
+    pulled = run(server, tmp_path, "pull", "owner/sr3")
+    assert pulled.returncode == 0 and "cached" in pulled.stdout and pulled.stderr == "", pulled.stderr
+    seen = server.connections
+    found = run(server, tmp_path, "path", "owner/sr3", HF_HUB_OFFLINE="1")
+    assert found.returncode == 0 and Path(found.stdout.strip()).name == "model.safetensors"
+    assert run(server, tmp_path, "verify", "owner/sr3").returncode == 0
+    assert server.connections == seen
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such limit")
+def test_a_full_disk(server: Server, tmp_path: Path) -> None:
+    limit = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (4000, 4000))"
+    full = run(server, tmp_path, "pull", "owner/sr3", before=limit)
+    assert full.returncode == ExitCode.WEIGHTS and "no room" in full.stderr, full.stderr
+    assert not list((tmp_path / "home").rglob("*.incomplete"))
+    assert run(server, tmp_path, "pull", "owner/sr3").returncode == 0
+
+
+def test_a_cache_that_cannot_be_written(server: Server, tmp_path: Path) -> None:
+    (tmp_path / "cache").write_text("a file where the folder should be")
+    with pytest.raises(WeightsError, match="cannot be written"):
+        fetch(REPO)
+
+
+# --- the commands ---------------------------------------------------------------------------------------
+
+
+def test_pull_and_rm(server: Server, tmp_path: Path) -> None:
+    invoke = CliRunner().invoke
+    assert invoke(app, ["models", "info", "owner/sr3", "--json"]).exit_code == 0
+    assert not server.requests  # only pulling asks
+    for command in ("path", "verify"):
+        result = invoke(app, ["models", command, "owner/sr3"])
+        assert result.exit_code == ExitCode.WEIGHTS and "upscale models pull owner/sr3" in result.stderr
+    pulled = invoke(app, ["models", "pull", "owner/sr3", "--json"])
+    row = json.loads(pulled.stdout)
+    assert (row["where"], row["scale"]) == ("cached", 4) and Path(row["weights"]).is_file()
+    assert invoke(app, ["models", "rm", "owner/sr3"]).exit_code == 0
+    assert kept(tmp_path) == [] and inspect("owner/sr3").where == REMOTE
+    again = invoke(app, ["models", "rm", "owner/sr3"])
+    assert again.exit_code == ExitCode.WEIGHTS and "not in the cache" in again.stderr
+
+
+def test_what_was_not_downloaded_is_not_removed(make_model: Callable[..., Path], server: Server) -> None:
+    folder = make_model()
+    result = CliRunner().invoke(app, ["models", "rm", str(folder)])
+    assert result.exit_code == ExitCode.USAGE and (folder / "model.safetensors").exists()
+
+
+def test_the_client_is_not_loaded_for_embedded_models() -> None:
+    code = (
+        "import sys; from upscale.models import catalog; from upscale.options import DEFAULT_MODEL\n"
+        "catalog.locate(DEFAULT_MODEL); sys.exit('huggingface_hub' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+    assert huggingface_hub.__version__
