@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import os
 import subprocess
 import sys
 import time
@@ -35,14 +36,19 @@ def test_answers_without_loading_anything_heavy(option: str) -> None:
 
 
 def test_help_answers_at_once() -> None:
-    """0.4 s is the aim on an idle machine; the bound leaves room for a busy one, none for loading torch."""
+    """0.4 s is the aim on an idle machine; the bound leaves room for a slower one, none for loading torch.
+
+    Seconds of the processor, since other work beside the tests makes those of the clock say nothing.
+    """
 
     def seconds() -> float:
-        began = time.perf_counter()
+        began, before = time.perf_counter(), os.times()
         subprocess.run([sys.executable, "-m", "upscale", "--help"], capture_output=True, check=True)
-        return time.perf_counter() - began
+        after = os.times()
+        used = sum(after[2:4]) - sum(before[2:4])  # user and system time of finished children
+        return used or time.perf_counter() - began  # Windows does not count it
 
-    assert min(seconds() for _ in range(3)) < 0.9
+    assert min(seconds() for _ in range(3)) < 0.8
 
 
 def test_help_is_grouped(cli: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
