@@ -54,11 +54,11 @@ def server(
 
 
 def kept(tmp_path: Path) -> list[str]:
-    """What lies in the cache, locks and marks left out."""
+    """What the cache offers; locks, marks and beginnings to resume from are no offers."""
     return sorted(
         path.name
         for path in (tmp_path / "cache").rglob("*")
-        if path.is_file() and path.suffix in (".json", ".safetensors", ".incomplete")
+        if path.is_file() and path.suffix in (".json", ".safetensors")
     )
 
 
@@ -372,7 +372,7 @@ def test_a_full_disk(server: Server, tmp_path: Path) -> None:
     limit = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (4000, 4000))"
     full = run(server, tmp_path, "pull", "owner/sr3", before=limit)
     assert full.returncode == ExitCode.WEIGHTS and "no room" in full.stderr, full.stderr
-    assert not list((tmp_path / "home").rglob("*.incomplete"))
+    assert not list((tmp_path / "home").rglob("*.safetensors"))
     assert run(server, tmp_path, "pull", "owner/sr3").returncode == 0
 
 

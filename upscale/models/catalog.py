@@ -15,7 +15,7 @@ from pathlib import Path
 
 from upscale.errors import WeightsError
 from upscale.models import hub
-from upscale.models.config import ModelConfig
+from upscale.models.config import MAX_JSON_BYTES, ModelConfig
 from upscale.models.header import config_text
 from upscale.models.hub import Reference
 
@@ -193,9 +193,14 @@ def read_config(location: Location) -> ModelConfig:
     """
     source = location.config or location.weights
     try:
-        text = config_text(source) if location.config is None else source.read_text(encoding="utf-8")
+        text = config_text(source) if location.config is None else _read_text(source)
     except OSError as error:
         raise WeightsError(f"The model's file {source} cannot be read ({error.strerror}).") from None
     except UnicodeDecodeError:
         raise WeightsError(f"{source} is not a text file.", hint="Get the model again.") from None
     return ModelConfig.from_json(text, str(source))
+
+
+def _read_text(path: Path) -> str:
+    with path.open(encoding="utf-8") as file:
+        return file.read(MAX_JSON_BYTES + 1)  # whatever its size, that is enough to refuse it

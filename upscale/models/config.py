@@ -20,6 +20,9 @@ TARGETS = ("residual", "image")
 PREDICTIONS = ("epsilon", "v", "x0")  # as in `diffusion.denoiser`, which imports torch
 LEVELS = ("sqrt_gamma", "trigonometric")  # likewise
 MAX_NUMBER = 100_000  # in a network or grid table: no honest size comes near it
+MAX_BLOCKS = 256  # of a kind: layers are laid out one by one, which takes time even without storage
+MAX_LEVELS = 8  # each doubles the smallest picture that a network takes
+MAX_JSON_BYTES = 1_000_000
 
 
 DEFAULT_GRID: Mapping[str, float | str] = {"name": "trigonometric", "power": 2.0, "sigma_max": 100.0}
@@ -75,6 +78,8 @@ class ModelConfig:
         Raises:
             WeightsError: It is not JSON, has missing or unknown entries, or absurd values.
         """
+        if len(text) > MAX_JSON_BYTES:
+            raise WeightsError(f"{where} is too long for a model config.", hint="Get the model again.")
         try:
             table = json.loads(text)
         except (ValueError, RecursionError) as error:
@@ -99,6 +104,7 @@ class ModelConfig:
             and isinstance(self.grid, Mapping)
             and isinstance(self.grid.get("name"), str)
             and all(abs(v) <= MAX_NUMBER for v in numbers)
+            and all(_of_honest_depth(name, value) for name, value in self.network.items())
             and isinstance(self.scale, int)
             and 2 <= self.scale <= 16
             and self.target in TARGETS
@@ -129,6 +135,12 @@ class ModelConfig:
 
 def _within(value: Any, low: float, high: float) -> bool:
     return isinstance(value, int | float) and math.isfinite(value) and low <= value <= high
+
+
+def _of_honest_depth(name: str, value: Any) -> bool:
+    if isinstance(value, list | tuple | Mapping):
+        return len(value) <= MAX_LEVELS
+    return not (name.endswith("blocks") and isinstance(value, int | float)) or value <= MAX_BLOCKS
 
 
 def _leaves(value: Any) -> list[Any]:

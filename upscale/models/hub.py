@@ -98,11 +98,11 @@ def remove(reference: Reference) -> int:
     Raises:
         WeightsError: It is not in the cache, or cannot be removed.
     """
-    from huggingface_hub import scan_cache_dir
+    from huggingface_hub import constants, scan_cache_dir
     from huggingface_hub.errors import CacheNotFound
 
     try:
-        info = scan_cache_dir()
+        info = scan_cache_dir(constants.HF_HUB_CACHE)
         commits = [
             revision.commit_hash
             for repo in info.repos
@@ -126,24 +126,36 @@ def _path_in(reference: Reference, name: str) -> str:
 
 
 def _cached(reference: Reference, name: str) -> Path | None:
-    from huggingface_hub import try_to_load_from_cache
+    from huggingface_hub import constants, try_to_load_from_cache
 
     try:
-        found = try_to_load_from_cache(reference.repo, _path_in(reference, name), revision=reference.revision)
+        found = try_to_load_from_cache(
+            reference.repo,
+            _path_in(reference, name),
+            revision=reference.revision,
+            cache_dir=constants.HF_HUB_CACHE,
+        )
     except (OSError, ValueError):  # a cache that may not be read, a name the client does not like
         return None
     return Path(found) if isinstance(found, str) else None
 
 
 def _download(reference: Reference, name: str, sha256: str | None = None) -> Path:
-    from huggingface_hub import hf_hub_download
+    from huggingface_hub import constants, hf_hub_download
     from huggingface_hub.errors import HTTPError  # type: ignore[attr-defined]  # of its HTTP library
     from huggingface_hub.utils.tqdm import are_progress_bars_disabled, disable_progress_bars
 
     if not are_progress_bars_disabled() and not (sys.stderr and sys.stderr.isatty()):
         disable_progress_bars()
     try:
-        path = Path(hf_hub_download(reference.repo, _path_in(reference, name), revision=reference.revision))
+        file = hf_hub_download(
+            reference.repo,
+            _path_in(reference, name),
+            revision=reference.revision,
+            cache_dir=constants.HF_HUB_CACHE,
+            endpoint=constants.ENDPOINT,
+        )
+        path = Path(file)
         _check(path, reference, sha256)
     except (HTTPError, OSError, ValueError) as error:  # ValueError: names the client does not like
         raise _explained(error, reference, name) from None

@@ -21,12 +21,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from torch import Tensor
 
 from upscale.errors import OutputError, UsageError, WeightsError
 from upscale.models import checkpoint
 from upscale.models.catalog import CONFIG_FILE, WEIGHTS_FILE
-from upscale.models.config import ModelConfig
+from upscale.models.config import MAX_JSON_BYTES, ModelConfig
 
 PREFIXES = ("module.", "denoise_fn.")
 BUFFERS = {
@@ -46,7 +47,6 @@ BUFFERS = {
 NORM_GROUPS = 32  # what the project takes where its JSON says nothing
 OVERLAP_PX = 64  # of HR on each side of a tile's core; the network is not local, so tiles are blended
 MAX_STEPS = 2000
-MAX_JSON_BYTES = 1_000_000
 COMMENT = re.compile(r'("(?:\\.|[^"\\])*")|//[^\n]*')  # not inside strings, where paths are
 
 Shapes = Mapping[str, tuple[int, ...]]
@@ -146,6 +146,7 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
         OverflowError,
         RecursionError,
         zipfile.BadZipFile,
+        SafetensorError,  # newer torch goes by the suffix
     ) as error:
         told = str(error).split("\n")[0]
         raise WeightsError(f"{path} is damaged or not a .pth file ({told[:200]}).") from None
