@@ -45,21 +45,14 @@ OnTile = Callable[[int, int, int, str | None], None]
 """(tiles done, tiles planned, pixels evaluated since the last call, message)"""
 
 
-def run_stage(
-    restorer: Restorer,
-    lr: Pixels,
-    hr: Pixels,
-    index: int,
-    sampling: Sampling,
-    tile_px: int,
-    on_tile: OnTile,
-) -> None:
-    """Fill a canvas with the upscaled picture.
+@dataclass
+class Stage:
+    """A stage about to run: a queue of tiles, and what to do when one fails.
 
     Running out of memory halves the tile and goes on. A tile that comes out with values that are no numbers
     is done again in float32.
 
-    Args:
+    Attributes:
         restorer: The model.
         lr: [H, W, 1 or 3] input; grey is given to the model as three equal channels.
         hr: [H', W', 1 or 3] canvas to fill, at most `scale` times as large as `lr`; what sticks out is cut
@@ -68,36 +61,29 @@ def run_stage(
         sampling: How to sample.
         tile_px: Side of a tile in pixels of `lr`, halo not counted.
         on_tile: Told after every network evaluation.
-
-    Raises:
-        DeviceError: Memory runs out even with the smallest tiles, or float32 overflows too.
     """
-    _Stage(restorer, lr, hr, index, sampling, tile_px, on_tile).run()
 
+    restorer: Restorer
+    lr: Pixels
+    hr: Pixels
+    index: int
+    sampling: Sampling
+    tile_px: int
+    on_tile: OnTile
 
-class _Stage:
-    """A queue of tiles, and what to do when one fails."""
-
-    def __init__(
-        self,
-        restorer: Restorer,
-        lr: Pixels,
-        hr: Pixels,
-        index: int,
-        sampling: Sampling,
-        tile_px: int,
-        on_tile: OnTile,
-    ) -> None:
-        self.restorer, self.lr = restorer, lr
-        self.index, self.sampling = index, sampling
-        self.tile_px = tile_px
-        self.on_tile = on_tile
-        self.tiling = Tiling((lr.shape[1], lr.shape[0]), restorer.multiple_of, restorer.config.halo_px)
-        self.queue = deque(self.tiling.cores(tile_px))
-        self.canvas: Canvas = SideBySide(hr) if restorer.local else Blended(hr)
+    def __post_init__(self) -> None:
+        size = (self.lr.shape[1], self.lr.shape[0])
+        self.tiling = Tiling(size, self.restorer.multiple_of, self.restorer.config.halo_px)
+        self.queue = deque(self.tiling.cores(self.tile_px))
+        self.canvas: Canvas = SideBySide(self.hr) if self.restorer.local else Blended(self.hr)
         self.done = 0
 
     def run(self) -> None:
+        """Fill the canvas.
+
+        Raises:
+            DeviceError: Memory runs out even with the smallest tiles, or float32 overflows too.
+        """
         while self.queue:
             core = self.queue.popleft()
             if max(core.width, core.height) > self.tile_px:  # planned before memory ran out
@@ -113,7 +99,7 @@ class _Stage:
                 self._tell(pixels)
 
             try:
-                tile = _tile(self.restorer, self.lr, self.tiling, core, self.index, self.sampling, on_step)
+                tile = self._tile(core, on_step)
             except (RuntimeError, MemoryError) as error:
                 problem = self._smaller_tiles(core, error)
             else:
@@ -129,6 +115,33 @@ class _Stage:
             self.done += 1
             self._tell(0)
         self.canvas.finish()
+
+    def _tile(self, core: Box, on_step: Callable[[int], None]) -> np.ndarray:
+        """Return the result for the core's window, [s h, s w, 3] float32, nominally in [-1, 1]."""
+        restorer, sampling = self.restorer, self.sampling
+        window = self.tiling.window(core)
+        fine = window.times(restorer.config.scale)
+        field = NoiseField(sampling.seed, self.index)
+
+        x_lr = _to_device(to_float(_cut(self.lr, window)).transpose(2, 0, 1), restorer).expand(1, 3, -1, -1)
+        if sampling.sigma_aug:
+            grain = NoiseField(sampling.seed, AUGMENTATION_STAGE + self.index)
+            noise = grain.window(INITIAL, window.top, window.left, window.height, window.width)
+            x_lr = x_lr + sampling.sigma_aug * _to_device(noise, restorer)
+
+        def noise_of(step: int) -> Tensor:
+            return _to_device(field.window(step, fine.top, fine.left, fine.height, fine.width), restorer)
+
+        image = restorer.restore(
+            x_lr,
+            noise_of,
+            sampler=sampling.sampler,
+            steps=sampling.steps,
+            sigma_aug=sampling.sigma_aug,
+            on_step=on_step,
+        )[0]  # [3, s h, s w]
+        result: np.ndarray = image.permute(1, 2, 0).float().cpu().numpy()
+        return result
 
     def _tell(self, pixels: int, message: str | None = None) -> None:
         self.on_tile(self.done, max(1, self.done + len(self.queue)), pixels, message)
@@ -151,42 +164,6 @@ class _Stage:
                 hint="Close other programs, or use --device cpu.",
             ) from error
         return f"out of memory; going on with tiles of {self.tile_px} pixels"
-
-
-def _tile(
-    restorer: Restorer,
-    lr: Pixels,
-    tiling: Tiling,
-    core: Box,
-    index: int,
-    sampling: Sampling,
-    on_step: Callable[[int], None],
-) -> np.ndarray:
-    """Return the result for the core's window, [s h, s w, 3] float32, nominally in [-1, 1]."""
-    scale = restorer.config.scale
-    window = tiling.window(core)
-    fine = window.times(scale)
-    field = NoiseField(sampling.seed, index)
-
-    x_lr = _to_device(to_float(_cut(lr, window)).transpose(2, 0, 1), restorer).expand(1, 3, -1, -1)
-    if sampling.sigma_aug:
-        grain = NoiseField(sampling.seed, AUGMENTATION_STAGE + index)
-        noise = grain.window(INITIAL, window.top, window.left, window.height, window.width)
-        x_lr = x_lr + sampling.sigma_aug * _to_device(noise, restorer)
-
-    def noise_of(step: int) -> Tensor:
-        return _to_device(field.window(step, fine.top, fine.left, fine.height, fine.width), restorer)
-
-    image = restorer.restore(
-        x_lr,
-        noise_of,
-        sampler=sampling.sampler,
-        steps=sampling.steps,
-        sigma_aug=sampling.sigma_aug,
-        on_step=on_step,
-    )[0]  # [3, s h, s w]
-    result: np.ndarray = image.permute(1, 2, 0).float().cpu().numpy()
-    return result
 
 
 def _to_device(array: np.ndarray, restorer: Restorer) -> Tensor:

@@ -12,7 +12,7 @@ from upscale.diffusion import samplers
 from upscale.engine import device as devices
 from upscale.engine.plan import CascadePlan, plan_cascade
 from upscale.engine.progress import Progress, ProgressCallback
-from upscale.engine.stage import Sampling, run_stage
+from upscale.engine.stage import Sampling, Stage
 from upscale.errors import DeviceError
 from upscale.images.alpha import bleed
 from upscale.images.picture import Picture, Pixels
@@ -185,9 +185,8 @@ class Upscaler:
                 seed=self.settings.seed,
                 sigma_aug=config.stage_noise if stage.index else 0.0,
             )
-            run_stage(
-                self._restorer, pixels, hr, stage.index, sampling, self.settings.tile_px, work.next_stage()
-            )
+            tile_px, tell = self.settings.tile_px, work.next_stage()
+            Stage(self._restorer, pixels, hr, stage.index, sampling, tile_px, tell).run()
             pixels = hr
         return resize(pixels, plan.output_size) if plan.final_resize else pixels
 
