@@ -25,6 +25,7 @@ def main(
     height: Annotated[int, typer.Option()] = 3000,
     scale: Annotated[int, typer.Option()] = 4,
     steps: Annotated[int, typer.Option()] = 1,
+    dtype: Annotated[str, typer.Option()] = "auto",
 ) -> None:
     """Run the command in a process of its own and ask the system what it took."""
     with tempfile.TemporaryDirectory() as folder:
@@ -33,10 +34,12 @@ def main(
             image.convert("RGB").resize((width, height), Image.Resampling.BICUBIC).save(source, quality=90)
         start = time.perf_counter()
         command = [sys.executable, "-m", "upscale", str(source), "--scale", str(scale), "--steps", str(steps)]
+        command += ["--dtype", dtype]
         subprocess.run(command, check=True)
         seconds = time.perf_counter() - start
         peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
     row = {
+        "dtype": dtype,
         "input Mpx": width * height / 1e6,
         "scale": scale,
         "steps": steps,

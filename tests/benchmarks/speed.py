@@ -5,7 +5,6 @@ python tests/benchmarks/speed.py [--model NAME] [--repeat N]
 
 from __future__ import annotations
 
-import resource
 import time
 from collections.abc import Callable
 from functools import partial
@@ -54,7 +53,6 @@ def main(
                 "MFLOP per LR px": flop / (photo.width * photo.height) / 1e6,
                 "GFLOP/s": flop / seconds / 1e9,
                 "share of conv peak": median(flop / t / p for t, p in zip(times, peaks, strict=True)),
-                "peak MiB": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
             }
         )
     show(f"speed of {model}, 512x512 -> 2048x2048, CPU", rows)
