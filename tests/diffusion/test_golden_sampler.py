@@ -48,8 +48,8 @@ def test_every_step_is_the_recorded_one(net: SR3UNet, name: str, chain: dict, to
     data = load_file(GOLDEN / f"sampler_{name}.safetensors")
     sigmas = discrete_grid(**chain)
     last = len(sigmas) - 1
-    # In float64, so that only the recording's own rounding is left: the first step of cosine12 divides it by a
-    # tiny sqrt(gamma), and float32 convolutions round differently from one number of threads to the next.
+    # In float64, so that only the recording's own rounding is left: the first step of cosine12 divides it by
+    # a tiny sqrt(gamma), and float32 convolutions round differently from one number of threads to the next.
     net64, cond = copy.deepcopy(net).double(), data["cond"].double()
     estimate = NetworkDenoiser(lambda x, level: net64(x, level, cond), "epsilon", clamp=1.0)
     seen: list[Tensor] = []
