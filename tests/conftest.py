@@ -1,7 +1,8 @@
-"""Tiny models with random weights, shared by the rooms that run one."""
+"""What several rooms' tests share: tiny models with random weights, and a look at what files hold."""
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -75,3 +76,17 @@ def make_model(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
         return folder
 
     return make
+
+
+@pytest.fixture
+def listing(tmp_path: Path) -> Callable[[], dict[str, str]]:
+    """Every file under the temporary folder with the hash of its content: what must not change."""
+
+    def look() -> dict[str, str]:
+        return {
+            str(path.relative_to(tmp_path)): hashlib.sha256(path.read_bytes()).hexdigest()
+            for path in sorted(tmp_path.rglob("*"))
+            if path.is_file()
+        }
+
+    return look

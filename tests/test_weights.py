@@ -15,7 +15,7 @@ from upscale.images.picture import Picture
 from upscale.images.resize import resize
 from upscale.metrics.psnr import psnr_y
 from upscale.models import catalog
-from upscale.models.checkpoint import sha256_of
+from upscale.models.digest import sha256_of
 from upscale.models.header import config_text
 
 PHOTO = Path(__file__).parents[1] / "examples" / "astronaut.jpg"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import subprocess
 import sys
@@ -57,20 +56,6 @@ def photo(tmp_path: Path) -> Callable[..., Path]:
         return path
 
     return draw
-
-
-@pytest.fixture
-def listing(tmp_path: Path) -> Callable[[], dict[str, str]]:
-    """Every file under the temporary folder with the hash of its content: what must not change."""
-
-    def look() -> dict[str, str]:
-        return {
-            str(path.relative_to(tmp_path)): hashlib.sha256(path.read_bytes()).hexdigest()
-            for path in sorted(tmp_path.rglob("*"))
-            if path.is_file()
-        }
-
-    return look
 
 
 @pytest.fixture

@@ -48,7 +48,7 @@ def test_help_answers_at_once() -> None:
         used = sum(after[2:4]) - sum(before[2:4])  # user and system time of finished children
         return used or time.perf_counter() - began  # Windows does not count it
 
-    assert min(seconds() for _ in range(3)) < 1.5
+    assert min(seconds() for _ in range(3)) < 0.8
 
 
 def test_help_is_grouped(cli: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:

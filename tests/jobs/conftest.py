@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -106,17 +105,3 @@ def request_for(model: str) -> Callable[..., Request]:
         )
 
     return ask
-
-
-@pytest.fixture
-def listing(tmp_path: Path) -> Callable[[], dict[str, str]]:
-    """Every file under the temporary folder with the hash of its content: what must not change."""
-
-    def look() -> dict[str, str]:
-        return {
-            str(path.relative_to(tmp_path)): hashlib.sha256(path.read_bytes()).hexdigest()
-            for path in sorted(tmp_path.rglob("*"))
-            if path.is_file()
-        }
-
-    return look

@@ -20,6 +20,7 @@ from upscale import networks
 from upscale.errors import ExitCode, WeightsError
 from upscale.models import catalog, checkpoint
 from upscale.models.config import ModelConfig
+from upscale.models.digest import sha256_of
 
 MakeModel = Callable[..., Path]
 ARCHES = networks.names()
@@ -57,7 +58,7 @@ def test_saved_is_loaded(arch: str, dtype: torch.dtype, make_model: MakeModel, t
 
 def test_a_wrong_checksum(make_model: MakeModel) -> None:
     location = catalog.locate(str(make_model()))
-    right = checkpoint.sha256_of(location.weights)
+    right = sha256_of(location.weights)
     checkpoint.load(replace(location, sha256=right))
     with pytest.raises(WeightsError, match="SHA-256 is wrong") as caught:
         checkpoint.load(replace(location, sha256=right[::-1]))

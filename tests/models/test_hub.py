@@ -20,8 +20,9 @@ from typer.testing import CliRunner
 from upscale.cli.app import app
 from upscale.errors import ExitCode, WeightsError
 from upscale.models import catalog, hub
+from upscale.models.digest import sha256_of
 from upscale.models.hub import Reference, fetch, parse
-from upscale.models.inventory import CACHED, REMOTE, inspect, sha256_of
+from upscale.models.inventory import CACHED, REMOTE, inspect
 
 REPO = Reference("owner/sr3")
 Server = Any

@@ -12,7 +12,8 @@ import pytest
 
 from upscale.errors import ExitCode, WeightsError
 from upscale.models import catalog
-from upscale.models.inventory import EMBEDDED, LOCAL, inspect, sha256_of, verify
+from upscale.models.digest import sha256_of
+from upscale.models.inventory import EMBEDDED, LOCAL, inspect, verify
 from upscale.options import DEFAULT_MODEL
 
 MakeModel = Callable[..., Path]

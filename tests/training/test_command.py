@@ -12,7 +12,7 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from upscale.models.checkpoint import sha256_of
+from upscale.models.digest import sha256_of
 from upscale.models.restorer import Restorer
 from upscale.training.__main__ import app
 from upscale.training.evaluate import Setting, evaluate, untiled

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
 from functools import cache
-from pathlib import Path
 
 from upscale.errors import WeightsError
 from upscale.images.record import Record
@@ -12,6 +10,7 @@ from upscale.jobs.items import Job
 from upscale.jobs.source import Source
 from upscale.models import catalog
 from upscale.models.config import ModelConfig
+from upscale.models.digest import sha256_of
 from upscale.options import EngineOptions
 from upscale.version import __version__
 
@@ -28,7 +27,7 @@ def recipe(job: Job, options: EngineOptions, model: ModelConfig) -> Record:
     entries = {
         "version": __version__,
         "model": model.name,
-        "weights": sha256_of(options.model),
+        "weights": _weights_hash(options.model),
         "scale": f"{job.output_size[0] / job.info.size[0]:.6g}",
         "steps": str(options.steps or model.steps),
         "sampler": options.sampler or model.sampler,
@@ -55,19 +54,18 @@ def _size_of(source: Source) -> int | None:
 
 
 @cache
-def sha256_of(model: str) -> str:
+def _weights_hash(model: str) -> str:
     """Return the hash of a model's weights, from the catalogue or else counted.
 
     Raises:
         WeightsError: There is no such model, or its weights cannot be read.
     """
     location = catalog.locate(model)
-    return location.sha256 or _hash(location.weights)
-
-
-def _hash(path: Path) -> str:
+    if location.sha256 is not None:
+        return location.sha256
     try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        return sha256_of(location.weights)
     except OSError as error:
-        raise WeightsError(f"The model's file {path} cannot be read ({error.strerror}).") from None
+        raise WeightsError(
+            f"The model's file {location.weights} cannot be read ({error.strerror})."
+        ) from None

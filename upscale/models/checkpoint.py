@@ -18,8 +18,8 @@ from upscale import networks
 from upscale.errors import WeightsError
 from upscale.models.catalog import CONFIG_FILE, WEIGHTS_FILE, Location, read_config
 from upscale.models.config import ModelConfig
+from upscale.models.digest import sha256_of
 from upscale.models.header import CONFIG_KEY
-from upscale.models.inventory import sha256_of as sha256_of
 
 
 def load(location: Location) -> tuple[ModelConfig, nn.Module]:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import hashlib
 import re
 import sys
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from upscale.errors import WeightsError
+from upscale.models.digest import sha256_of
 
 FILES = ("config.json", "model.safetensors")
 FULL = errno.ENOSPC, errno.EFBIG, errno.EDQUOT
@@ -169,9 +169,7 @@ def _check(path: Path, reference: Reference, sha256: str | None) -> None:
     expected = sha256 or (blob.name if SHA256.fullmatch(blob.name) else None)
     if expected is None:
         return
-    with path.open("rb") as file:
-        found = hashlib.file_digest(file, "sha256").hexdigest()
-    if found != expected:
+    if sha256_of(path) != expected:
         for file_path in (path, blob):
             with contextlib.suppress(FileNotFoundError):
                 file_path.unlink()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,6 +9,7 @@ from pathlib import Path
 from upscale.errors import WeightsError
 from upscale.models import catalog
 from upscale.models.config import ModelConfig
+from upscale.models.digest import sha256_of
 from upscale.models.header import config_text, data_size
 
 EMBEDDED, LOCAL, CACHED, REMOTE = "embedded", "local", "cached", "remote"
@@ -42,12 +42,6 @@ class Item:
     licence: str | None = None
     sha256: str | None = None
     figures: Mapping[str, float] = field(default_factory=dict)
-
-
-def sha256_of(path: Path) -> str:
-    """Return the SHA-256 of a file in hexadecimal."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def inspect(name: str) -> Item:

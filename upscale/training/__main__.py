@@ -17,7 +17,7 @@ from rich.table import Table
 from upscale.diffusion import samplers
 from upscale.errors import UpscaleError, UsageError
 from upscale.metrics.lpips import LPIPS
-from upscale.models.checkpoint import sha256_of
+from upscale.models.digest import sha256_of
 from upscale.models.restorer import Restorer
 from upscale.training import recipe as recipes
 from upscale.training.data import Photos
