@@ -16,36 +16,40 @@ from upscale.images.resize import resize
 from upscale.metrics.psnr import psnr_y
 from upscale.models import catalog
 from upscale.models.digest import sha256_of
+from upscale.models.entry import WEIGHTS_FILE, Entry
 from upscale.models.header import config_text
 
 PHOTO = Path(__file__).parents[1] / "examples" / "astronaut.jpg"
 MARGIN_DB = 0.3  # at least so much above bicubic, on a face with soft edges; the cards tell of whole suites
-models = pytest.mark.parametrize("entry", catalog.load().values(), ids=lambda entry: entry.name)
+embedded = [entry for entry in catalog.load().values() if not entry.repo and not entry.cascade]
+models = pytest.mark.parametrize("entry", embedded, ids=lambda entry: entry.name)
 
 
 @models
-def test_the_file_is_the_one_that_was_recorded(entry: catalog.Entry) -> None:
-    weights = entry.folder / catalog.WEIGHTS_FILE
+def test_the_file_is_the_one_that_was_recorded(entry: Entry) -> None:
+    weights = catalog.embedded_folder(entry) / WEIGHTS_FILE
     assert weights.stat().st_size == entry.size
     assert sha256_of(weights) == entry.sha256
     assert entry.summary and entry.licence
 
 
 @models
-def test_both_configs_agree(entry: catalog.Entry) -> None:
-    inside = config_text(entry.folder / catalog.WEIGHTS_FILE)
-    assert json.loads(inside) == json.loads((entry.folder / catalog.CONFIG_FILE).read_text())
+def test_both_configs_agree(entry: Entry) -> None:
+    inside = config_text(catalog.embedded_folder(entry) / WEIGHTS_FILE)
+    assert json.loads(inside) == json.loads(
+        (catalog.embedded_folder(entry) / catalog.CONFIG_FILE).read_text()
+    )
     assert catalog.describe(entry.name).name == entry.name
 
 
 @models
-def test_there_is_a_card(entry: catalog.Entry) -> None:
-    card = (entry.folder / "README.md").read_text(encoding="utf-8")
+def test_there_is_a_card(entry: Entry) -> None:
+    card = (catalog.embedded_folder(entry) / "README.md").read_text(encoding="utf-8")
     assert entry.licence.lower() in card.lower() and len(card) > 500
 
 
 @models
-def test_one_step_beats_bicubic(entry: catalog.Entry) -> None:
+def test_one_step_beats_bicubic(entry: Entry) -> None:
     torch.set_num_threads(1)
     scale = catalog.describe(entry.name).scale
     with Image.open(PHOTO) as image:

@@ -6,14 +6,18 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from upscale.errors import ExitCode, WeightsError
 from upscale.models import catalog
+from upscale.models.entry import Entry
+from upscale.models.hub import Reference
 from upscale.options import DEFAULT_MODEL
 
 MakeModel = Callable[..., Path]
+ZEROS, ONES = "0" * 64, "1" * 64
 
 
 @pytest.fixture
@@ -27,20 +31,22 @@ def shelf(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 def test_the_default_model_is_in_the_catalogue() -> None:
     entry = catalog.load()[DEFAULT_MODEL]
-    assert entry.name == DEFAULT_MODEL and entry.folder == catalog.weights_folder() / DEFAULT_MODEL
+    assert entry.name == DEFAULT_MODEL
+    assert catalog.embedded_folder(entry) == catalog.weights_folder() / DEFAULT_MODEL
     assert catalog.describe(DEFAULT_MODEL).name == DEFAULT_MODEL
 
 
 def test_rows_become_entries(shelf: Path) -> None:
     (shelf / "catalog.toml").write_text(
-        '[a-2x]\nsummary = "A."\nlicence = "CC0-1.0"\nsha256 = "00"\nsize = 3\nfigures = {psnr_y = 27.5}\n'
-        '[b-4x]\nsummary = "B."\nlicence = "CC0-1.0"\nsha256 = "11"\nsize = 4\n'
+        f'[a-2x]\nsummary = "A."\nlicence = "CC0-1.0"\nsha256 = "{ZEROS}"\nsize = 3\n'
+        f"figures = {{psnr_y = 27.5}}\n"
+        f'[b-4x]\nsummary = "B."\nlicence = "CC0-1.0"\nsha256 = "{ONES}"\nsize = 4\n'
     )
     entries = catalog.load()
     assert list(entries) == ["a-2x", "b-4x"]
     assert entries["a-2x"].figures == {"psnr_y": 27.5} and entries["b-4x"].figures == {}
     assert catalog.locate("b-4x") == catalog.Location(
-        shelf / "b-4x" / "model.safetensors", shelf / "b-4x" / "config.json", "11"
+        shelf / "b-4x" / "model.safetensors", shelf / "b-4x" / "config.json", ONES
     )
 
 
@@ -55,6 +61,66 @@ def test_a_damaged_catalogue(content: bytes | None, shelf: Path) -> None:
     with pytest.raises(WeightsError, match=r"catalog\.toml cannot be read") as caught:
         catalog.load()
     assert caught.value.exit_code is ExitCode.WEIGHTS and "Reinstall" in (caught.value.hint or "")
+
+
+HERE = {"summary": "A.", "licence": "CC0-1.0", "sha256": ONES, "size": 3}
+FAR = {**HERE, "repo": "owner/sr", "revision": "a" * 40, "scale": 4}
+FOREIGN = {
+    **FAR,
+    "format": "diffusers",
+    "subfolder": "first/last",
+    "files": {"unet/config.json": "", "unet/net.bin": ONES, "vqvae/net.bin": ZEROS},
+}
+BOUND = {**FAR, "licence": "openrail", "licence_url": "https://x.org/l", "restricts": "No harm."}
+
+
+@pytest.mark.parametrize("row", [HERE, FAR, FOREIGN, BOUND])
+def test_rows_that_are_sound(row: dict[str, Any]) -> None:
+    entry = Entry.from_row("a", row)
+    assert entry.reference == (Reference("owner/sr", "a" * 40, entry.subfolder) if entry.repo else None)
+    assert entry.weights_file == ("unet/net.bin" if entry.files else "model.safetensors")
+    assert entry.hashes[entry.weights_file] == ONES
+    assert entry.terms.permissive == (row is not BOUND)
+
+
+@pytest.mark.parametrize(
+    ("row", "changes", "said"),
+    [
+        (HERE, {"licence": ""}, "no licence"),
+        (HERE, {"licence": "openrail"}, "a licence that restricts"),
+        (BOUND, {"licence_url": ""}, "a licence that restricts"),
+        (BOUND, {"licence_url": "http://x.org"}, "a licence that restricts"),
+        (BOUND, {"restricts": ""}, "a licence that restricts"),
+        (HERE, {"sha256": ""}, "no SHA-256"),
+        (HERE, {"sha256": "x" * 64}, "no SHA-256"),
+        (HERE, {"size": 0}, "no size"),
+        (HERE, {"size": "3"}, "wrong type"),
+        (HERE, {"scale": 17}, "no such scale"),
+        (HERE, {"revision": "a" * 40}, "of no repository"),
+        (HERE, {"files": {"a.bin": ONES}}, "on the Hub only"),
+        (FAR, {"revision": "main"}, "not pinned"),
+        (FAR, {"revision": ""}, "not pinned"),
+        (FAR, {"repo": "owner"}, "no repository is written so"),
+        (FAR, {"subfolder": "../x"}, "no repository is written so"),
+        (FAR, {"scale": None}, "needs its scale"),
+        (FAR, {"format": "other"}, "no such format"),
+        (FAR, {"format": "diffusers"}, "list their files"),
+        (FOREIGN, {"format": "upscale"}, "list their files"),
+        (FOREIGN, {"files": {"../../x.bin": ONES}}, "escape"),
+        (FOREIGN, {"files": {"/x.bin": ONES}}, "escape"),
+        (FOREIGN, {"files": {"x.bin": ONES, "y.bin": "1"}}, "no SHA-256"),
+        (FOREIGN, {"files": {"x.bin": ZEROS}}, "no SHA-256 of the weights"),
+    ],
+)
+def test_rows_that_contradict_themselves(row: dict[str, Any], changes: dict[str, Any], said: str) -> None:
+    with pytest.raises(ValueError, match=f"^a: .*{said}"):
+        Entry.from_row("a", {**row, **changes})
+
+
+@pytest.mark.parametrize("name", ["a/b", "A", "", "..", "a b", "a\\b"])
+def test_names_are_names_of_folders(name: str) -> None:
+    with pytest.raises(ValueError, match="no name"):
+        Entry.from_row(name, HERE)
 
 
 @pytest.mark.parametrize(

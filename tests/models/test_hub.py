@@ -124,11 +124,12 @@ def test_a_model_is_fetched_once_and_then_works_without_a_network(
 ) -> None:
     reference = Reference(REPO.repo, subfolder=subfolder)
     assert hub.cached(reference) is None
-    config, weights = fetch(reference)
+    folder = fetch(reference)
+    config, weights = folder / "config.json", folder / "model.safetensors"
     assert (config.read_bytes(), weights.read_bytes()) == (files["config.json"], files["model.safetensors"])
     seen = server.connections
     assert len(server.requests) == 4  # HEAD and GET of each file
-    assert fetch(reference) == (config, weights) == hub.cached(reference)
+    assert fetch(reference) == folder == hub.cached(reference)
     assert catalog.describe(str(reference)).name == "tiny"
     assert catalog.locate(str(reference)).weights == weights
     assert (server.connections, len(server.requests)) == (seen, 4)
@@ -145,16 +146,16 @@ def test_a_commit_is_never_resolved_again(server: Server, files: dict[str, bytes
     fetch(pinned)
     server.add(REPO.repo, {**files, "config.json": b"{}"})
     server.requests.clear()
-    assert fetch(pinned)[0].read_bytes() == files["config.json"] and not server.requests
+    assert (fetch(pinned) / "config.json").read_bytes() == files["config.json"] and not server.requests
 
 
 def test_a_branch_moves_only_when_asked(server: Server, files: dict[str, bytes]) -> None:
     fetch(REPO)
     changed = files["config.json"].replace(b'"tiny"', b'"new"')
     server.add(REPO.repo, {**files, "config.json": changed})
-    assert fetch(REPO)[0].read_bytes() == files["config.json"]
-    config, weights = fetch(REPO, fresh=True)
-    assert config.read_bytes() == changed and config.parent == weights.parent
+    assert (fetch(REPO) / "config.json").read_bytes() == files["config.json"]
+    folder = fetch(REPO, fresh=True)
+    assert (folder / "config.json").read_bytes() == changed and (folder / "model.safetensors").is_file()
 
 
 def test_a_branch_that_moves_in_between(server: Server, files: dict[str, bytes]) -> None:
@@ -166,7 +167,7 @@ def test_a_branch_that_moves_in_between(server: Server, files: dict[str, bytes])
         return False
 
     server.fault = move
-    assert fetch(REPO)[1].read_bytes() == files["model.safetensors"]
+    assert (fetch(REPO) / "model.safetensors").read_bytes() == files["model.safetensors"]
 
 
 def test_a_folder_of_that_name_goes_first(
@@ -194,7 +195,7 @@ def test_a_cut_connection_is_taken_up_again(server: Server, files: dict[str, byt
         fetch(REPO)
     except WeightsError as error:  # older clients do not try again by themselves
         assert "Only a part" in error.message
-    assert fetch(REPO)[1].read_bytes() == files["model.safetensors"] and cuts
+    assert (fetch(REPO) / "model.safetensors").read_bytes() == files["model.safetensors"] and cuts
 
 
 # --- the catalogue --------------------------------------------------------------------------------------
@@ -209,7 +210,7 @@ def shelf(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> It
         revision = revision or server.repositories[REPO.repo].refs["main"]
         (tmp_path / "catalog.toml").write_text(
             f'[far-4x]\nsummary = "Far."\nlicence = "CC0-1.0"\nsha256 = "{sha256}"\nsize = 7\nscale = 4\n'
-            f'hub = "owner/sr3@{revision}"\n'
+            f'repo = "owner/sr3"\nrevision = "{revision}"\n'
         )
         catalog.load.cache_clear()
 
@@ -308,7 +309,7 @@ def test_each_fault_has_its_message_and_leaves_the_cache_usable(
     assert caught.value.hint and "Traceback" not in result.stderr
     assert not [file for file in kept(tmp_path) if file != "config.json"]  # nothing of the weights
     server.fault = None
-    assert fetch(REPO)[1].read_bytes() == files["model.safetensors"]
+    assert (fetch(REPO) / "model.safetensors").read_bytes() == files["model.safetensors"]
 
 
 def test_a_server_that_is_too_slow(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:

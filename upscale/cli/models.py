@@ -103,10 +103,10 @@ def pull(*, model: Name, json: Json = False, verbose: Verbose = False) -> int:
     from upscale.models import catalog, hub
     from upscale.models.inventory import inspect, present
 
-    reference, sha256 = catalog.on_hub(model)
-    if reference is not None:
-        pinned = hub.COMMIT.fullmatch(reference.revision) is not None
-        hub.fetch(reference, sha256, fresh=not pinned)
+    remote = catalog.on_hub(model)
+    if remote is not None:
+        pinned = hub.COMMIT.fullmatch(remote.reference.revision) is not None
+        hub.fetch(remote.reference, remote.hashes, fresh=not pinned)
         item = inspect(model)
     else:
         item = present(model)
@@ -123,14 +123,14 @@ def remove(*, model: Name, verbose: Verbose = False) -> int:
     """Remove a downloaded model from the cache."""
     from upscale.models import catalog, hub
 
-    reference, _ = catalog.on_hub(model)
-    if reference is None:
+    remote = catalog.on_hub(model)
+    if remote is None:
         catalog.find(model)  # says so if there is no such model
         raise UsageError(
             f"{model} was not downloaded, so there is nothing to remove.",
             hint="Embedded models belong to the package; folders of yours are yours to remove.",
         )
-    freed = hub.remove(reference)
+    freed = hub.remove(remote.reference)
     _echo(f"{model}: removed, {freed / MIB:.1f} MiB")
     return ExitCode.OK
 

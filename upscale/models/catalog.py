@@ -10,59 +10,15 @@ import difflib
 import functools
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from upscale.errors import WeightsError
 from upscale.models import hub
 from upscale.models.config import MAX_JSON_BYTES, ModelConfig
+from upscale.models.entry import CONFIG_FILE, FORMATS, WEIGHTS_FILE, Entry
 from upscale.models.header import config_text
 from upscale.models.hub import Reference
-
-WEIGHTS_FILE = "model.safetensors"
-CONFIG_FILE = "config.json"
-
-
-@dataclass(frozen=True)
-class Entry:
-    """A row of the catalogue.
-
-    Attributes:
-        name: What `--model` takes.
-        summary: One sentence for people.
-        licence: SPDX name.
-        sha256: Of the weights file, in hexadecimal.
-        size: Of the weights file, in bytes.
-        figures: Measured figures by name, with the command that measured them in the model's card.
-        hub: For models that are not embedded: `owner/repo@commit[:subfolder]`.
-        scale: Likewise, as no config is at hand: the upscaling factor.
-    """
-
-    name: str
-    summary: str
-    licence: str
-    sha256: str
-    size: int
-    figures: Mapping[str, float] = field(default_factory=dict)
-    hub: str | None = None
-    scale: int | None = None
-
-    def __post_init__(self) -> None:
-        """Raise `ValueError` unless a Hub entry is pinned to a commit."""
-        if self.hub is not None and (
-            self.reference is None or not hub.COMMIT.fullmatch(self.reference.revision)
-        ):
-            raise ValueError(f"{self.name} is not pinned to a commit: {self.hub}")
-
-    @property
-    def folder(self) -> Path:
-        """Where an embedded model's files are."""
-        return weights_folder() / self.name
-
-    @property
-    def reference(self) -> Reference | None:
-        """Where a model of the Hub is; None for embedded ones."""
-        return None if self.hub is None else hub.parse(self.hub)
 
 
 @dataclass(frozen=True)
@@ -73,11 +29,15 @@ class Location:
         weights: The safetensors file.
         config: `config.json`, or None where the weights file describes itself.
         sha256: What the weights must hash to; None where nobody vouches for them.
+        format: How the files are laid out, one of `entry.FORMATS`.
+        folder: The model's folder, for formats of several files.
     """
 
     weights: Path
     config: Path | None
     sha256: str | None = None
+    format: str = FORMATS[0]
+    folder: Path | None = None
 
 
 def weights_folder() -> Path:
@@ -85,6 +45,11 @@ def weights_folder() -> Path:
     package = Path(__file__).parents[1]
     installed = package / "_weights"
     return installed if installed.is_dir() else package.parent / "weights"
+
+
+def embedded_folder(entry: Entry) -> Path:
+    """Return where the files of an embedded model are."""
+    return weights_folder() / entry.name
 
 
 @functools.cache
@@ -97,8 +62,8 @@ def load() -> Mapping[str, Entry]:
     path = weights_folder() / "catalog.toml"
     try:
         table = tomllib.loads(path.read_text(encoding="utf-8"))
-        return {name: Entry(name=name, **row) for name, row in table.items()}
-    except (OSError, TypeError, ValueError) as error:  # ValueError: neither TOML nor UTF-8
+        return {name: Entry.from_row(name, row) for name, row in table.items()}
+    except (OSError, TypeError, AttributeError, ValueError) as error:  # ValueError: neither TOML nor UTF-8
         raise WeightsError(
             f"The model catalogue {path} cannot be read ({error}).", hint="Reinstall upscale."
         ) from None
@@ -113,11 +78,10 @@ def locate(name: str) -> Location:
     Raises:
         WeightsError: There is no such model (the message names the nearest ones), or it cannot be had.
     """
-    reference, sha256 = on_hub(name)
-    if reference is None:
+    remote = on_hub(name)
+    if remote is None:
         return _locate_here(name)
-    config, weights = hub.fetch(reference, sha256)
-    return Location(weights, config, sha256)
+    return remote.location(hub.fetch(remote.reference, remote.hashes))
 
 
 def find(name: str) -> Location | None:
@@ -126,32 +90,59 @@ def find(name: str) -> Location | None:
     Raises:
         WeightsError: There is no such model.
     """
-    reference, sha256 = on_hub(name)
-    if reference is None:
+    remote = on_hub(name)
+    if remote is None:
         return _locate_here(name)
-    here = hub.cached(reference)
-    return None if here is None else Location(here[1], here[0], sha256)
+    folder = hub.cached(remote.reference, remote.hashes)
+    return None if folder is None else remote.location(folder)
 
 
-def on_hub(name: str) -> tuple[Reference | None, str | None]:
-    """Return what `name` refers to on the Hub, and the SHA-256 that the catalogue tells; None for others.
+@dataclass(frozen=True)
+class Remote:
+    """A model on the Hub.
+
+    Attributes:
+        reference: Where.
+        entry: What the catalogue says of it; None for others.
+    """
+
+    reference: Reference
+    entry: Entry | None = None
+
+    @property
+    def hashes(self) -> Mapping[str, str]:
+        """Its files by path in its folder, each with its SHA-256 or an empty string."""
+        return dict.fromkeys(hub.FILES, "") if self.entry is None else self.entry.hashes
+
+    def location(self, folder: Path) -> Location:
+        """Return where its files are in a folder that holds them."""
+        if self.entry is None:
+            return Location(folder / WEIGHTS_FILE, folder / CONFIG_FILE)
+        weights = folder / self.entry.weights_file
+        config = folder / CONFIG_FILE if CONFIG_FILE in self.hashes else None
+        return Location(weights, config, self.entry.sha256, self.entry.format, folder)
+
+
+def on_hub(name: str) -> Remote | None:
+    """Return what `name` refers to on the Hub; None for others.
 
     A name of the catalogue goes before a path, a path that exists before a repository.
     """
     entry = load().get(name)
     if entry is not None:
-        return entry.reference, entry.sha256
+        return None if entry.reference is None else Remote(entry.reference, entry)
     reference = hub.parse(name)
     try:
-        return (None if reference is None or Path(name).exists() else reference), None
+        return None if reference is None or Path(name).exists() else Remote(reference)
     except OSError:  # a folder that may not be entered: `_locate_here` says so
-        return None, None
+        return None
 
 
 def _locate_here(name: str) -> Location:
     entry = load().get(name)
     if entry is not None:
-        return Location(entry.folder / WEIGHTS_FILE, entry.folder / CONFIG_FILE, entry.sha256)
+        folder = embedded_folder(entry)
+        return Location(folder / WEIGHTS_FILE, folder / CONFIG_FILE, entry.sha256)
     path = Path(name)
     try:
         if path.is_dir():
@@ -178,11 +169,12 @@ def describe(name: str) -> ModelConfig:
     Raises:
         WeightsError: There is no such model, or its config is damaged.
     """
-    reference, _ = on_hub(name)
-    if reference is None:
+    remote = on_hub(name)
+    if remote is None:
         return read_config(_locate_here(name))
-    config = hub.fetch_config(reference)
-    return read_config(Location(config, config))  # the weights are not needed yet
+    configs = {path: sha256 for path, sha256 in remote.hashes.items() if path.endswith(".json")}
+    folder = hub.fetch(remote.reference, configs)  # the weights are for later
+    return read_config(remote.location(folder))
 
 
 def read_config(location: Location) -> ModelConfig:

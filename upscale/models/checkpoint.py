@@ -16,9 +16,10 @@ from torch import nn
 
 from upscale import networks
 from upscale.errors import WeightsError
-from upscale.models.catalog import CONFIG_FILE, WEIGHTS_FILE, Location, read_config
+from upscale.models.catalog import Location, read_config
 from upscale.models.config import ModelConfig
 from upscale.models.digest import sha256_of
+from upscale.models.entry import CONFIG_FILE, WEIGHTS_FILE
 from upscale.models.header import CONFIG_KEY
 
 

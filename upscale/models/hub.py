@@ -1,7 +1,7 @@
 """Models on the Hugging Face Hub, through its own client: cache, tokens and endpoint are its affair.
 
 What is in the cache is used without asking the network. The client is imported when it is needed, never for
-`--help`; only `config.json` and `model.safetensors` are ever fetched, so nothing that could be executed is.
+`--help`; only the files that a model is known to consist of are fetched, and nothing in them is executed.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import contextlib
 import errno
 import re
 import sys
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ NAME = r"[A-Za-z0-9_][A-Za-z0-9_.-]*"  # of an owner, a repository, a folder: ne
 REFERENCE = re.compile(
     rf"(?P<repo>{NAME}/{NAME})(@(?P<revision>{NAME}(/{NAME})*))?(:(?P<subfolder>{NAME}(/{NAME})*))?"
 )
+PATH = re.compile(rf"{NAME}(/{NAME})*")
 COMMIT = re.compile(r"[0-9a-f]{40}")
 SHA256 = re.compile(r"[0-9a-f]{64}")
 
@@ -54,42 +56,51 @@ def parse(text: str) -> Reference | None:
     return Reference(match["repo"], match["revision"] or "main", match["subfolder"] or "")
 
 
-def cached(reference: Reference) -> tuple[Path, Path] | None:
-    """Return the paths of the config and the weights if both are in the cache; asks no network."""
-    config, weights = (_cached(reference, name) for name in FILES)
-    return None if config is None or weights is None else (config, weights)
+def is_path(text: str) -> bool:
+    """Return whether `text` is the path of a file that stays in its repository and the cache."""
+    return PATH.fullmatch(text) is not None and ".." not in text
 
 
-def fetch(reference: Reference, sha256: str | None = None, *, fresh: bool = False) -> tuple[Path, Path]:
-    """Return the paths of the config and the weights, downloading what is not in the cache.
+def cached(reference: Reference, files: Iterable[str] = FILES) -> Path | None:
+    """Return the model's folder if all these files of it are in the cache; asks no network.
 
     Args:
         reference: Which model.
-        sha256: What the weights must hash to; what hashes otherwise is removed from the cache.
+        files: Their paths in the model's folder.
+    """
+    found = [_cached(reference, name) for name in files]
+    folders = {None if path is None else _folder(path, name) for path, name in zip(found, files, strict=True)}
+    return folders.pop() if len(folders) == 1 else None  # of one commit
+
+
+def fetch(
+    reference: Reference, files: Mapping[str, str] = dict.fromkeys(FILES, ""), *, fresh: bool = False
+) -> Path:
+    """Return the model's folder with these files in it, downloading those that are not in the cache.
+
+    Args:
+        reference: Which model.
+        files: Their paths in the model's folder, each with the SHA-256 that it must have, or an empty string.
+            What hashes otherwise is removed from the cache.
         fresh: Whether to ask the Hub what a branch or tag stands for now.
 
     Raises:
         WeightsError: They cannot be had; the message says why. What is in the cache stays usable.
     """
-    here = None if fresh else cached(reference)
+    here = None if fresh else cached(reference, files)
     if here is not None:
         return here
-    config = fetch_config(reference, fresh=fresh)
-    # Both from the same commit, whatever happens to a branch in between.
+    first, *others = files
+    path = (None if fresh else _cached(reference, first)) or _download(reference, first, files[first])
+    folder = _folder(path, first)
+    # All from the same commit, whatever happens to a branch in between.
     depth = len(reference.subfolder.split("/")) if reference.subfolder else 0
-    same = Reference(reference.repo, config.parents[depth].name, reference.subfolder)
-    weights = _cached(same, FILES[1]) or _download(same, FILES[1], sha256)
-    return config, weights
-
-
-def fetch_config(reference: Reference, *, fresh: bool = False) -> Path:
-    """Return the path of the config alone, downloading it if it is not in the cache.
-
-    Raises:
-        WeightsError: It cannot be had.
-    """
-    here = None if fresh else _cached(reference, FILES[0])
-    return here or _download(reference, FILES[0])
+    commit = (folder, *folder.parents)[depth].name
+    same = Reference(reference.repo, commit, reference.subfolder)
+    for name in others:
+        if _cached(same, name) is None:
+            _download(same, name, files[name])
+    return folder
 
 
 def remove(reference: Reference) -> int:
@@ -121,6 +132,11 @@ def remove(reference: Reference) -> int:
         raise WeightsError(f"{reference} cannot be removed ({error.strerror or error}).") from None
 
 
+def _folder(path: Path, name: str) -> Path:
+    """Return the folder that holds the file `name`, which may be in a folder of it."""
+    return path.parents[len(name.split("/")) - 1]
+
+
 def _path_in(reference: Reference, name: str) -> str:
     return f"{reference.subfolder}/{name}" if reference.subfolder else name
 
@@ -140,7 +156,7 @@ def _cached(reference: Reference, name: str) -> Path | None:
     return Path(found) if isinstance(found, str) else None
 
 
-def _download(reference: Reference, name: str, sha256: str | None = None) -> Path:
+def _download(reference: Reference, name: str, sha256: str = "") -> Path:
     from huggingface_hub import constants, hf_hub_download
     from huggingface_hub.errors import HTTPError  # type: ignore[attr-defined]  # of its HTTP library
     from huggingface_hub.utils.tqdm import are_progress_bars_disabled, disable_progress_bars
@@ -162,7 +178,7 @@ def _download(reference: Reference, name: str, sha256: str | None = None) -> Pat
     return path
 
 
-def _check(path: Path, reference: Reference, sha256: str | None) -> None:
+def _check(path: Path, reference: Reference, sha256: str) -> None:
     """Raise `WeightsError`, and take the file out of the cache, if it is not what the Hub says it is."""
     blob = path.resolve()
     # Large files are cached under their SHA-256; small ones under a hash of git's.
@@ -174,8 +190,8 @@ def _check(path: Path, reference: Reference, sha256: str | None) -> None:
             with contextlib.suppress(FileNotFoundError):
                 file_path.unlink()
         raise WeightsError(
-            f"The weights of {reference} arrived damaged: their SHA-256 is wrong.",
-            hint="They were removed; try again, and if it stays so, the repository has changed.",
+            f"{path.name} of {reference} arrived damaged: its SHA-256 is wrong.",
+            hint="It was removed; try again, and if it stays so, the repository has changed.",
         )
 
 

@@ -8,8 +8,10 @@ from pathlib import Path
 
 from upscale.errors import WeightsError
 from upscale.models import catalog
+from upscale.models.catalog import Location
 from upscale.models.config import ModelConfig
 from upscale.models.digest import sha256_of
+from upscale.models.entry import FORMATS
 from upscale.models.header import config_text, data_size
 
 EMBEDDED, LOCAL, CACHED, REMOTE = "embedded", "local", "cached", "remote"
@@ -52,12 +54,12 @@ def inspect(name: str) -> Item:
     """
     entry = catalog.load().get(name)
     location = catalog.find(name)
-    reference, _ = catalog.on_hub(name)
+    remote = catalog.on_hub(name)
     config, size = None, entry.size if entry else None
     if location is not None:
         config, size = catalog.read_config(location), _size(location.weights)
     where = LOCAL if entry is None else EMBEDDED
-    if reference is not None:
+    if remote is not None:
         where = REMOTE if location is None else CACHED
     return Item(
         name,
@@ -97,6 +99,9 @@ def verify(name: str) -> Item:
     location = catalog.find(name)
     assert location is not None, "it is present"
     path = location.weights
+    if location.format != FORMATS[0]:
+        _verify_files(name, location)
+        return item
     try:
         expected = data_size(path)
         if item.size != expected:
@@ -116,6 +121,19 @@ def verify(name: str) -> Item:
     except OSError as error:
         raise WeightsError(f"The weights {path} cannot be read ({error.strerror}).") from None
     return item
+
+
+def _verify_files(name: str, location: Location) -> None:
+    """Compare the files of a model of another format with the hashes that the catalogue has."""
+    entry = catalog.load()[name]
+    assert location.folder is not None, "only the catalogue knows other formats"
+    for relative, sha256 in entry.hashes.items():
+        path = location.folder / relative
+        try:
+            if sha256 and sha256_of(path) != sha256:
+                raise WeightsError(f"{path} is damaged: its SHA-256 is wrong.", hint="Get the model again.")
+        except OSError as error:
+            raise WeightsError(f"{path} cannot be read ({error.strerror}).") from None
 
 
 def _size(path: Path) -> int:

@@ -26,8 +26,8 @@ from torch import Tensor
 
 from upscale.errors import OutputError, UsageError, WeightsError
 from upscale.models import checkpoint
-from upscale.models.catalog import CONFIG_FILE, WEIGHTS_FILE
 from upscale.models.config import MAX_JSON_BYTES, ModelConfig
+from upscale.models.entry import CONFIG_FILE, WEIGHTS_FILE
 
 PREFIXES = ("module.", "denoise_fn.")
 BUFFERS = {
