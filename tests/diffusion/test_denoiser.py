@@ -13,6 +13,7 @@ from upscale.diffusion.denoiser import (
     LEVELS,
     PREDICTIONS,
     NetworkDenoiser,
+    retold,
     timestep_level,
 )
 from upscale.diffusion.schedule import (
@@ -111,3 +112,15 @@ def test_a_network_may_answer_in_half_precision() -> None:
     out = denoiser(x, 1.0)
     assert out.dtype is torch.float32
     np.testing.assert_allclose(out, x / 2, rtol=1e-6)
+
+
+def test_a_network_may_be_told_another_level() -> None:
+    told: list[float] = []
+
+    def denoiser(x: Tensor, sigma: float) -> Tensor:
+        told.append(sigma)
+        return x
+
+    retold(denoiser, 0.9)(torch.zeros(1), 2.0)
+    assert told == [1.8]
+    assert retold(denoiser, 1.0) is denoiser

@@ -87,6 +87,25 @@ def test_trigonometric_grid_is_a_power_of_the_step_in_time(power: float, steps: 
     assert all(a > b for a, b in zip(sigmas, sigmas[1:], strict=False))
 
 
+@pytest.mark.parametrize("power", [0.5, 1.0, 2.0])
+@pytest.mark.parametrize("steps", [2, 4, 2000])
+def test_the_last_level_of_a_trigonometric_grid_can_be_chosen(power: float, steps: int) -> None:
+    sigmas = trigonometric_grid(steps, power=power, sigma_max=80.0, sigma_last=0.25)
+    assert sigmas[0] == 80.0 and sigmas[-1] == pytest.approx(0.25, rel=1e-12)
+    assert all(a > b for a, b in zip(sigmas, sigmas[1:], strict=False))
+    times, (first, last) = np.arctan(sigmas), np.arctan([80.0, 0.25])
+    np.testing.assert_allclose(
+        (first - times) / (first - last), np.linspace(0, 1, steps) ** power, atol=1e-12
+    )
+    assert trigonometric_grid(1, sigma_max=80.0, sigma_last=0.25) == [80.0]
+
+
+@pytest.mark.parametrize("sigma_last", [-0.1, 80.0, 90.0, math.nan])
+def test_a_grid_falls_from_its_first_level_to_its_last(sigma_last: float) -> None:
+    with pytest.raises(UsageError, match="cannot fall from 80"):
+        trigonometric_grid(4, sigma_max=80.0, sigma_last=sigma_last)
+
+
 def test_edm_grid_is_the_published_formula() -> None:
     # Karras et al., equation 5, evaluated by hand to three digits
     assert edm_grid(4) == pytest.approx([80, 9.72, 0.470, 0.002], rel=2e-3)

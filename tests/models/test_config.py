@@ -61,6 +61,8 @@ def test_names_are_those_of_the_diffusion_room() -> None:
         *({"sampler": value} for value in SAMPLERS),
         {"grid": {"name": "edm"}},
         {"grid": {"name": "trigonometric", "power": 2.0, "sigma_max": 50}},
+        {"grid": {"name": "trigonometric", "sigma_last": 0.2}},
+        {"told": 0.9},
     ],
     ids=str,
 )
@@ -100,6 +102,8 @@ def test_unknown_and_missing_entries_are_named() -> None:
         *({"prediction": value} for value in ("w", 1, {})),
         *({"level": value} for value in ("volume", 1)),
         *({"residual_std": value} for value in (0, -1, 1e9, math.nan, "1", None)),
+        *({"told": value} for value in (0, -1, 100, math.nan, "1", None)),
+        {"grid": {"name": "trigonometric", "sigma_last": 200}},
         *({"grid": value} for value in ({}, [], "edm", {"name": 3}, {"name": "edm", "rho": 10**9})),
         {"grid": {"name": "no such grid"}},
         {"grid": {"name": "trigonometric", "powr": 2}},

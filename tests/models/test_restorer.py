@@ -83,6 +83,16 @@ def test_the_augmentation_level_is_told(make_model: MakeModel, lr: torch.Tensor)
     assert not torch.allclose(plain, told)
 
 
+def test_the_network_is_told_what_the_config_says(make_model: MakeModel, lr: torch.Tensor) -> None:
+    """A silent v network makes gamma x of x: with half the sigma told, that of half the sigma."""
+    restorer = load(make_model(silent=True, told=0.5))
+    conditioned = restorer.condition(lr)
+    hr = restorer.restore(lr, noise(4), sampler="ddim", steps=1)
+    (sigma,) = restorer.sigmas(1)
+    x0 = conditioned.pack(noise(4)(INITIAL)) * sigma / (1 + (sigma / 2) ** 2)
+    assert torch.allclose(hr, conditioned.image(x0), atol=1e-6)
+
+
 @pytest.mark.parametrize(("scale", "levels", "multiple_of"), [(4, 2, 1), (8, 5, 2), (2, 5, 8), (3, 2, 2)])
 def test_sides_that_networks_on_the_image_can_take(
     scale: int, levels: int, multiple_of: int, make_model: MakeModel

@@ -74,6 +74,13 @@ def test_scores_are_those_of_the_pictures(make_model: Callable[..., Path], photo
         (["evaluate", "sr3-photo-4x", "PHOTOS", "--settings", "ddim:0"], 2, "no number of steps"),
         (["evaluate", "sr3-photo-4x", "PHOTOS", "--dtype", "int8"], 2, "--dtype int8 is unknown"),
         (["evaluate", "TINY", "EMPTY"], 3, "No photographs in"),
+        (["search-schedule", "TINY", "EMPTY", "--steps", "2", "--score", "psnr"], 3, "No photographs in"),
+        (
+            ["search-schedule", "TINY", "PHOTOS", "--steps", "2", "--score", "best"],
+            2,
+            "--score best is unknown",
+        ),
+        (["search-schedule", "TINY", "PHOTOS", "--steps", "2"], 2, "--score sum needs LPIPS"),
     ],
     ids=lambda value: " ".join(value[:2]) if isinstance(value, list) else str(value)[:20],
 )

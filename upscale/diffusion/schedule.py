@@ -140,15 +140,25 @@ def make_grid(name: str, steps: int, **parameters: float | str) -> list[float]:
 
 
 @grid("trigonometric")
-def trigonometric_grid(steps: int, *, power: float = 1.0, sigma_max: float = 100.0) -> list[float]:
-    """Return sigma_i = tan(pi t_i / 2) with t_i = t_max (1 - (i/n)^power) and tan(pi t_max / 2) = sigma_max.
+def trigonometric_grid(
+    steps: int, *, power: float = 1.0, sigma_max: float = 100.0, sigma_last: float = 0.0
+) -> list[float]:
+    """Return sigma_i = tan(pi t_i / 2), t falling from that of `sigma_max` as a power of the step.
 
     t is the cosine schedule's time: sqrt(gamma) = cos(pi t / 2). Powers above 1 put more steps near pure
-    noise. Scaling t by t_max (0.9936 for sigma_max 100) instead of clamping sigma keeps the grid strictly
-    falling for any number of steps.
+    noise. With `sigma_last` the last level is that: t_i = t_max - (t_max - t_last) (i/(n-1))^power. Without,
+    t would reach 0 one step after the last: t_i = t_max (1 - (i/n)^power). Scaling t by t_max (0.9936 for
+    sigma_max 100) instead of clamping sigma keeps the grid strictly falling for any number of steps. A single
+    step is `sigma_max`.
+
+    Raises:
+        UsageError: `sigma_last` is not below `sigma_max`.
     """
-    t_max = math.atan(sigma_max) * 2 / math.pi
-    times = [t_max * (1 - (i / steps) ** power) for i in range(steps)]
+    if not 0 <= sigma_last < sigma_max:
+        raise UsageError(f"A noise grid cannot fall from {sigma_max:g} to {sigma_last:g}.")
+    t_max, t_last = (math.atan(sigma) * 2 / math.pi for sigma in (sigma_max, sigma_last))
+    intervals = max(1, steps - 1) if sigma_last else steps
+    times = [t_max - (t_max - t_last) * (i / intervals) ** power for i in range(steps)]
     return [sigma_max, *(math.tan(math.pi / 2 * t) for t in times[1:])]
 
 

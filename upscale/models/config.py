@@ -43,6 +43,7 @@ class ModelConfig:
         residual_std: Standard deviation of the residual in [-1, 1] units; 1 for images.
         grid: Which noise levels the sampler visits: `name` of a grid in `diffusion.schedule` and its
             parameters.
+        told: Factor on the sigma that the network is told, see `diffusion.denoiser.retold`.
         steps: Default number of network evaluations.
         sampler: Default sampler.
         halo_px: Input pixels that a tile needs around it.
@@ -58,6 +59,7 @@ class ModelConfig:
     level: str = "trigonometric"
     residual_std: float = 1.0
     grid: Mapping[str, float | str] = field(default_factory=lambda: dict(DEFAULT_GRID))
+    told: float = 1.0
     steps: int = 4
     sampler: str = "ddim"
     halo_px: int = 16
@@ -111,6 +113,7 @@ class ModelConfig:
             and self.prediction in PREDICTIONS
             and self.level in LEVELS
             and _within(self.residual_std, 1e-6, 1e3)
+            and _within(self.told, 0.1, 10)
             and isinstance(self.steps, int)
             and 1 <= self.steps <= 2000
             and isinstance(self.halo_px, int)

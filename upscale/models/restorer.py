@@ -19,7 +19,7 @@ from torch.nn import functional as F
 from upscale import networks
 from upscale.diffusion import samplers, schedule
 from upscale.diffusion.conditioning import augmentation_level, upsample_bicubic
-from upscale.diffusion.denoiser import LEVELS, NetworkDenoiser
+from upscale.diffusion.denoiser import LEVELS, NetworkDenoiser, retold
 from upscale.diffusion.noise import INITIAL
 from upscale.diffusion.samplers import OnStep
 from upscale.errors import WeightsError
@@ -124,7 +124,8 @@ class Restorer:
         conditioned = self.condition(lr, sigma_aug)
         sigmas = self.sigmas(steps)
         x = conditioned.pack(noise(INITIAL)).mul_(sigmas[0])
-        x0 = samplers.sample(sampler, conditioned, x, sigmas, lambda k: conditioned.pack(noise(k)), on_step)
+        denoiser = retold(conditioned, self.config.told)
+        x0 = samplers.sample(sampler, denoiser, x, sigmas, lambda k: conditioned.pack(noise(k)), on_step)
         return conditioned.image(x0)
 
     @torch.inference_mode()

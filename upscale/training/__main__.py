@@ -7,7 +7,7 @@ import json
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Annotated, ParamSpec
+from typing import Annotated, Any, ParamSpec
 
 import torch
 import typer
@@ -24,6 +24,7 @@ from upscale.training.data import Photos
 from upscale.training.evaluate import Setting, evaluate, untiled
 from upscale.training.export import export
 from upscale.training.perceptual import VGGFeatures
+from upscale.training.search import SPACE, Crops, Goal, parse_axis, search
 from upscale.training.train import DTYPES, Report, train
 
 app = typer.Typer(no_args_is_help=True, add_completion=False)
@@ -59,6 +60,20 @@ def parse_settings(text: str) -> list[Setting]:
             raise UsageError(f"--settings {part!r} says no number of steps.", hint="Write ddim:4.")
         chosen.append(Setting(name, int(steps)))
     return chosen
+
+
+def goal_of(score: str, lpips_weight: float, lpips: Path | None) -> Goal:
+    """Return what `--score` and `--lpips-weight` ask for.
+
+    Raises:
+        UsageError: There is no such score, or the metric it needs is not given.
+    """
+    goals = {"psnr": Goal(1.0, 0.0), "lpips": Goal(0.0, 1.0), "sum": Goal(1.0, lpips_weight)}
+    if score not in goals:
+        raise UsageError(f"--score {score} is unknown.", hint=f"Choose from {', '.join(goals)}.")
+    if goals[score].lpips and lpips is None:
+        raise UsageError(f"--score {score} needs LPIPS.", hint="Give its weights with --lpips.")
+    return goals[score]
 
 
 @app.callback()
@@ -119,6 +134,9 @@ def evaluate_command(
     settings: Annotated[str, typer.Option(help="Samplers and steps.")] = "ddim:1,ddim:2,ddim:4,ddim:8",
     lpips: Annotated[Path | None, typer.Option(help="Weights of LPIPS (AlexNet), safetensors.")] = None,
     power: Annotated[float | None, typer.Option(help="Another power of the noise grid.")] = None,
+    sigma_max: Annotated[float | None, typer.Option(help="Another first noise level.")] = None,
+    sigma_last: Annotated[float | None, typer.Option(help="Another last noise level.")] = None,
+    told: Annotated[float | None, typer.Option(help="Another factor on the level told.")] = None,
     limit: Annotated[int | None, typer.Option(help="Only so many photographs.", min=1)] = None,
     dtype: Annotated[str, typer.Option(help="fp32 or bf16.")] = "bf16",
     threads: Annotated[int, typer.Option(help="CPU threads; 0 takes all.")] = 0,
@@ -130,8 +148,9 @@ def evaluate_command(
     if dtype not in DTYPES:
         raise UsageError(f"--dtype {dtype} is unknown.", hint=f"Choose from {', '.join(DTYPES)}.")
     restorer = Restorer.load(model, DTYPES[dtype], torch.device("cpu"))
-    if power is not None:
-        restorer.config = replace(restorer.config, grid={**restorer.config.grid, "power": power})
+    others = {"power": power, "sigma_max": sigma_max, "sigma_last": sigma_last}
+    grid = {**restorer.config.grid, **{name: value for name, value in others.items() if value is not None}}
+    restorer.config = replace(restorer.config, grid=grid, told=restorer.config.told if told is None else told)
     metric = LPIPS.from_file(lpips) if lpips else None
     scores = evaluate(untiled(restorer), restorer.config.scale, photos, chosen, metric, limit)
     table = Table("setting", "PSNR-Y", "LPIPS", "drift")
@@ -140,6 +159,72 @@ def evaluate_command(
         table.add_row(str(setting), f"{score.psnr_y:.3f}", distance, f"{score.drift:.2f}")
     console.print(table)
     print(json.dumps({str(setting): asdict(score) for setting, score in scores.items()}))
+
+
+@app.command("search-schedule")
+@explained
+def search_command(
+    model: Annotated[str, typer.Argument(help="A model by name or path.")],
+    photos: Annotated[
+        Path,
+        typer.Argument(
+            help="Folder of photographs to search on, not to report on.", exists=True, file_okay=False
+        ),
+    ],
+    steps: Annotated[int, typer.Option(help="Network evaluations.", min=1)],
+    sampler: Annotated[str | None, typer.Option(help="Sampler; the model's own if not given.")] = None,
+    score: Annotated[str, typer.Option(help="psnr, lpips or sum.")] = "sum",
+    lpips: Annotated[Path | None, typer.Option(help="Weights of LPIPS (AlexNet), safetensors.")] = None,
+    lpips_weight: Annotated[float, typer.Option(help="In a sum: dB that 1 of LPIPS counts for.")] = 20.0,
+    crops: Annotated[int, typer.Option(help="Crops, one from each of so many photographs.", min=1)] = 4,
+    side: Annotated[int, typer.Option(help="Side of a crop in pixels of the photograph.")] = 256,
+    trials: Annotated[int, typer.Option(help="Schedules that cover the space.", min=1)] = 64,
+    refine: Annotated[int, typer.Option(help="Schedules tried near the best one.", min=0)] = 32,
+    power: Annotated[str | None, typer.Option(help="Power of the grid, LOW:HIGH or one number.")] = None,
+    sigma_max: Annotated[str | None, typer.Option(help="First noise level, likewise.")] = None,
+    sigma_last: Annotated[str | None, typer.Option(help="Last noise level, likewise.")] = None,
+    told: Annotated[str | None, typer.Option(help="Factor on the level the network is told.")] = None,
+    seed: Annotated[int, typer.Option(help="Of crops, noise and draws.", min=0)] = 0,
+    show: Annotated[int, typer.Option(help="Rows of the table.", min=1)] = 10,
+    dtype: Annotated[str, typer.Option(help="fp32 or bf16.")] = "bf16",
+    threads: Annotated[int, typer.Option(help="CPU threads; 0 takes all.")] = 0,
+) -> None:
+    """Search for the noise levels to visit in so many steps; print a table, and the best as one JSON line."""
+    if threads:
+        torch.set_num_threads(threads)
+    goal = goal_of(score, lpips_weight, lpips)
+    given = {"power": power, "sigma_max": sigma_max, "sigma_last": sigma_last, "told": told}
+    space = {**SPACE, **{name: parse_axis(name, text) for name, text in given.items() if text is not None}}
+    if dtype not in DTYPES:
+        raise UsageError(f"--dtype {dtype} is unknown.", hint=f"Choose from {', '.join(DTYPES)}.")
+    restorer = Restorer.load(model, DTYPES[dtype], torch.device("cpu"))
+    chosen = sampler or restorer.config.sampler
+    samplers.get(chosen)
+    ready = Crops(restorer, photos, crops, side, seed, LPIPS.from_file(lpips) if lpips else None)
+    console.print(f"Crops: {', '.join(ready.names)}", soft_wrap=True, highlight=False)
+    found = search(
+        ready,
+        restorer,
+        steps=steps,
+        sampler=chosen,
+        goal=goal,
+        space=space,
+        trials=trials,
+        refine=refine,
+        seed=seed,
+    )
+    table = Table("power", "sigma_max", "sigma_last", "told", "PSNR-Y", "LPIPS", "score")
+    own = next(trial for trial in found if trial.schedule is None)
+    for trial in [*found[:show], own]:
+        s = trial.schedule
+        numbers = ["the model's", "own", "", ""] if s is None else [f"{v:g}" for v in asdict(s).values()]
+        distance = "-" if trial.lpips is None else f"{trial.lpips:.4f}"
+        table.add_row(*numbers, f"{trial.psnr_y:.3f}", distance, f"{trial.score:.4f}")
+    console.print(table)
+    best = next(trial for trial in found if trial.schedule is not None)
+    report: dict[str, Any] = {"model": restorer.config.name, "sampler": chosen, "steps": steps}
+    report |= {"crops": ready.names, "goal": asdict(goal), "own": asdict(own), "best": asdict(best)}
+    print(json.dumps({**report, "trials": [asdict(trial) for trial in found]}))
 
 
 @app.command("export")

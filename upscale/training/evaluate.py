@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,8 +47,8 @@ class Score:
     drift: float
 
 
-def photographs(folder: Path, scale: int) -> Iterator[tuple[str, Pixels, Pixels]]:
-    """Yield (name, LR, HR) uint8 [H, W, 3] for each picture; HR cropped, LR by Pillow's bicubic.
+def paths_of(folder: Path) -> list[Path]:
+    """Return the photographs of a folder, sorted.
 
     Raises:
         InputError: There is no PNG, JPEG or WebP file in the folder.
@@ -55,12 +56,22 @@ def photographs(folder: Path, scale: int) -> Iterator[tuple[str, Pixels, Pixels]
     paths = sorted(p for p in folder.iterdir() if p.suffix.lower() in (".png", ".jpg", ".jpeg", ".webp"))
     if not paths:
         raise InputError(f"No photographs in {folder}.")
-    for path in paths:
-        with Image.open(path) as image:
-            hr = np.asarray(image.convert("RGB"))
-        height, width = (side // scale * scale for side in hr.shape[:2])
-        hr = hr[:height, :width]
-        yield path.name, resize(hr, (width // scale, height // scale), resample="bicubic"), hr
+    return paths
+
+
+def pair_of(path: Path, scale: int) -> tuple[Pixels, Pixels]:
+    """Return (LR, HR) uint8 [H, W, 3] of a picture; HR cropped, LR by Pillow's bicubic."""
+    with Image.open(path) as image:
+        hr = np.asarray(image.convert("RGB"))
+    height, width = (side // scale * scale for side in hr.shape[:2])
+    hr = hr[:height, :width]
+    return resize(hr, (width // scale, height // scale), resample="bicubic"), hr
+
+
+def photographs(folder: Path, scale: int) -> Iterator[tuple[str, Pixels, Pixels]]:
+    """Yield (name, LR, HR) for each photograph of a folder, as `paths_of` and `pair_of` say."""
+    for path in paths_of(folder):
+        yield path.name, *pair_of(path, scale)
 
 
 Restore = Callable[[Pixels, Setting], Pixels]
@@ -105,15 +116,13 @@ def evaluate(
         InputError: There are none.
     """
     rows: dict[Setting, list[tuple[float, float, float]]] = {setting: [] for setting in settings}
-    for index, (_, lr, hr) in enumerate(photographs(folder, scale)):
-        if limit is not None and index >= limit:
-            break
+    for _, lr, hr in itertools.islice(photographs(folder, scale), limit):
         smooth = restore(lr, Setting(None)).mean((0, 1))
         for setting in settings:
             out = restore(lr, setting)
-            distance = float("nan") if lpips is None else _lpips(lpips, out, hr)
+            apart = float("nan") if lpips is None else distance(lpips, out, hr)
             drift = float(np.abs(out.mean((0, 1)) - smooth).max())
-            rows[setting].append((psnr_y(out, hr, border=scale), distance, drift))
+            rows[setting].append((psnr_y(out, hr, border=scale), apart, drift))
     scores = {}
     for setting, row in rows.items():
         psnr, distances, drifts = zip(*row, strict=True)
@@ -124,7 +133,8 @@ def evaluate(
 
 
 @torch.inference_mode()
-def _lpips(lpips: LPIPS, a: Pixels, b: Pixels) -> float:
+def distance(lpips: LPIPS, a: Pixels, b: Pixels) -> float:
+    """Return the LPIPS distance of two pictures, uint8 [H, W, 3]."""
     return float(
         lpips(*(torch.from_numpy(p.astype(np.float32) / 255).permute(2, 0, 1)[None] for p in (a, b)))
     )
