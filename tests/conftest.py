@@ -61,7 +61,7 @@ def make_model(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
         from upscale.models.checkpoint import save
         from upscale.models.config import ModelConfig
 
-        config = ModelConfig(name="tiny", arch=arch, **{**CONFIGS[arch], **changes})
+        config = ModelConfig(**{"name": "tiny", "arch": arch, **CONFIGS[arch], **changes})
         with torch.random.fork_rng(devices=[]), torch.no_grad():
             torch.manual_seed(seed)
             network = networks.get(arch).build(config.network)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -115,6 +116,63 @@ def test_rows_that_are_sound(row: dict[str, Any]) -> None:
 def test_rows_that_contradict_themselves(row: dict[str, Any], changes: dict[str, Any], said: str) -> None:
     with pytest.raises(ValueError, match=f"^a: .*{said}"):
         Entry.from_row("a", {**row, **changes})
+
+
+def put_on(shelf: Path, **rows: dict[str, Any]) -> None:
+    """Write a catalogue; JSON's strings, numbers and lists are TOML's as well."""
+    (shelf / "catalog.toml").write_text(
+        "\n".join(
+            f"[{name}]\n" + "\n".join(f"{key} = {json.dumps(value)}" for key, value in row.items())
+            for name, row in rows.items()
+        )
+    )
+    catalog.load.cache_clear()
+
+
+BOTH = {"summary": "A.", "cascade": ["a", "b"]}
+
+
+def test_a_cascade_names_a_model_for_each_stage(shelf: Path) -> None:
+    put_on(shelf, a=HERE, b=HERE, both=BOTH)
+    assert catalog.stages("both") == catalog.stages("a,b") == catalog.stages(" a, b") == ("a", "b")
+    assert catalog.stages("b,a") == ("b", "a") and catalog.stages("a") == ("a",)
+    for name in ("both", "a,b"):
+        for function in (catalog.locate, catalog.find, catalog.describe):
+            with pytest.raises(WeightsError, match="a cascade of the models a and b"):
+                function(name)
+    for name, said in (("a,", "missing"), (",", "missing"), ("a,both", "cascade itself")):
+        with pytest.raises(WeightsError, match=said):
+            catalog.stages(name)
+
+
+def test_describing_a_cascade(make_model: MakeModel) -> None:
+    first, second = make_model(name="one"), make_model("sr3_unet", name="two")
+    assert [config.name for config in catalog.describe_stages(f"{first},{second}")] == ["one", "two"]
+    assert [config.name for config in catalog.describe_stages(DEFAULT_MODEL)] == [DEFAULT_MODEL]
+    with pytest.raises(WeightsError, match="no model 'zzz'"):
+        catalog.describe_stages(f"{first},zzz")
+
+
+def test_a_path_with_a_comma_is_a_path(make_model: MakeModel, tmp_path: Path) -> None:
+    folder = make_model().rename(tmp_path / "a,b")
+    assert catalog.stages(str(folder)) == (str(folder),) and catalog.describe(str(folder)).scale == 4
+
+
+@pytest.mark.parametrize(
+    ("cascade", "said"),
+    [
+        ({**BOTH, "cascade": ["a", "c"]}, "no model c"),
+        ({**BOTH, "cascade": ["a", "both"]}, "a cascade itself"),
+        ({**BOTH, "cascade": ["a"]}, "two models or more"),
+        ({**BOTH, "cascade": ["a", 3]}, "wrong type"),
+        ({**BOTH, "licence": "MIT"}, "nothing else"),
+        ({**BOTH, "sha256": ONES}, "nothing else"),
+    ],
+)
+def test_cascades_that_cannot_be(cascade: dict[str, Any], said: str, shelf: Path) -> None:
+    put_on(shelf, a=HERE, b=HERE, both=cascade)
+    with pytest.raises(WeightsError, match=said):
+        catalog.load()
 
 
 @pytest.mark.parametrize("name", ["a/b", "A", "", "..", "a b", "a\\b"])

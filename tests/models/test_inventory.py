@@ -13,7 +13,7 @@ import pytest
 from upscale.errors import ExitCode, WeightsError
 from upscale.models import catalog
 from upscale.models.digest import sha256_of
-from upscale.models.inventory import EMBEDDED, LOCAL, inspect, verify
+from upscale.models.inventory import CASCADE, EMBEDDED, LOCAL, REMOTE, here, inspect, verify
 from upscale.options import DEFAULT_MODEL
 
 MakeModel = Callable[..., Path]
@@ -51,8 +51,28 @@ def test_the_catalogue_says_more_than_a_folder(make_model: MakeModel, shelf: Pat
     assert verify("tiny") == item
 
 
+def test_a_cascade_and_what_is_not_here(make_model: MakeModel, shelf: Path) -> None:
+    publish(shelf, make_model())
+    with (shelf / "catalog.toml").open("a") as file:
+        file.write(
+            f'[far]\nsummary = "F."\nlicence = "openrail"\nlicence_url = "https://x.org/l"\nsize = 5\n'
+            f'restricts = "No harm."\nsha256 = "{"0" * 64}"\nrepo = "nobody/far"\nscale = 4\n'
+            f'revision = "{"0" * 40}"\n[both]\nsummary = "B."\ncascade = ["tiny", "far"]\n'
+        )
+    catalog.load.cache_clear()
+    far, both = inspect("far"), inspect("both")
+    assert (far.where, far.licence_url, far.restricts) == (REMOTE, "https://x.org/l", "No harm.")
+    assert (both.where, both.stages, both.summary) == (CASCADE, ("tiny", "far"), "B.")
+    assert both.licence == "CC0-1.0, openrail" and both.size == (inspect("tiny").size or 0) + 5
+    assert inspect("far,tiny").stages == ("far", "tiny")
+    assert here() == ["tiny"]
+    with pytest.raises(WeightsError, match="a cascade of the models tiny and far"):
+        verify("both")
+
+
 def test_every_published_model_is_whole() -> None:
-    for name in catalog.load():
+    assert DEFAULT_MODEL in (names := here())
+    for name in names:
         verify(name)
 
 

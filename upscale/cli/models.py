@@ -60,7 +60,10 @@ def info(*, model: Name, json: Json = False, verbose: Verbose = False) -> int:
     lines = {
         "summary": item.summary or None,
         "scale": _scale(item) or None,
+        "models": ", ".join(item.stages),
         "licence": item.licence,
+        "its terms": item.restricts,
+        "its text": item.licence_url,
         "size": _mib(item) and f"{_mib(item)} MiB",
         "where": item.where,
         "weights": item.weights,
@@ -141,17 +144,20 @@ def verify_models(
     *,
     model: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[MODEL]...", help="Without one, all of the list.", show_default=False),
+        typer.Argument(
+            metavar="[MODEL]...", help="Without one, all that are on this computer.", show_default=False
+        ),
     ] = None,
     json: Json = False,
     verbose: Verbose = False,
 ) -> int:
     """Read every byte of models and compare it with what was published."""
     from upscale.models import catalog
-    from upscale.models.inventory import verify
+    from upscale.models.inventory import here, verify
 
     codes = []
-    for name in model or catalog.load():
+    names = [part for wanted in model for part in catalog.stages(wanted)] if model else here()
+    for name in names:
         try:
             item = verify(name)
         except UpscaleError as error:

@@ -62,11 +62,49 @@ def load() -> Mapping[str, Entry]:
     path = weights_folder() / "catalog.toml"
     try:
         table = tomllib.loads(path.read_text(encoding="utf-8"))
-        return {name: Entry.from_row(name, row) for name, row in table.items()}
+        entries = {name: Entry.from_row(name, row) for name, row in table.items()}
+        _check_cascades(entries)
+        return entries
     except (OSError, TypeError, AttributeError, ValueError) as error:  # ValueError: neither TOML nor UTF-8
         raise WeightsError(
             f"The model catalogue {path} cannot be read ({error}).", hint="Reinstall upscale."
         ) from None
+
+
+def _check_cascades(entries: Mapping[str, Entry]) -> None:
+    for entry in entries.values():
+        for name in entry.cascade:
+            if name not in entries:
+                raise ValueError(f"{entry.name}: there is no model {name}")
+            if entries[name].cascade:
+                raise ValueError(f"{entry.name}: {name} is a cascade itself")
+
+
+def stages(name: str) -> tuple[str, ...]:
+    """Return the names of the models that run the stages of a cascade, in order.
+
+    The last of them runs all stages after it as well. One name is one model for all stages.
+
+    Args:
+        name: As for `locate`; also a cascade of the catalogue, or several names with commas between them.
+
+    Raises:
+        WeightsError: One of several names is missing, or is a cascade itself.
+    """
+    entries = load()
+    if name in entries:
+        return entries[name].cascade or (name,)
+    names = tuple(part.strip() for part in name.split(","))
+    if len(names) == 1 or _exists(name):
+        return (name,)
+    for part in names:
+        if not part:
+            raise WeightsError(
+                f"A model's name is missing in {name!r}.", hint="Write it as in first,second, without gaps."
+            )
+        if part in entries and entries[part].cascade:
+            raise WeightsError(f"{part} is a cascade itself.", hint="Give it alone, or single models.")
+    return names
 
 
 def locate(name: str) -> Location:
@@ -132,13 +170,21 @@ def on_hub(name: str) -> Remote | None:
     if entry is not None:
         return None if entry.reference is None else Remote(entry.reference, entry)
     reference = hub.parse(name)
+    return None if reference is None or _exists(name) else Remote(reference)
+
+
+def _exists(name: str) -> bool:
     try:
-        return None if reference is None or Path(name).exists() else Remote(reference)
-    except OSError:  # a folder that may not be entered: `_locate_here` says so
-        return None
+        return Path(name).exists()
+    except (OSError, ValueError):  # a folder that may not be entered: `_locate_here` says so
+        return True
 
 
 def _locate_here(name: str) -> Location:
+    if len(several := stages(name)) > 1:
+        raise WeightsError(
+            f"{name} is a cascade of the models {' and '.join(several)}.", hint="Give one of them here."
+        )
     entry = load().get(name)
     if entry is not None:
         folder = embedded_folder(entry)
@@ -175,6 +221,15 @@ def describe(name: str) -> ModelConfig:
     configs = {path: sha256 for path, sha256 in remote.hashes.items() if path.endswith(".json")}
     folder = hub.fetch(remote.reference, configs)  # the weights are for later
     return read_config(remote.location(folder))
+
+
+def describe_stages(name: str) -> tuple[ModelConfig, ...]:
+    """Return the configs of `stages(name)`, in order, without loading weights.
+
+    Raises:
+        WeightsError: There is no such model, or a config is damaged.
+    """
+    return tuple(describe(part) for part in stages(name))
 
 
 def read_config(location: Location) -> ModelConfig:

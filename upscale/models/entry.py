@@ -117,8 +117,8 @@ class Entry:
         return [
             ("no licence", not self.licence),
             ("no size", self.size <= 0),
-            ("no repository is written so", bool(self.repo) and written != self.reference),
             ("not pinned to a commit", bool(self.repo) and not hub.COMMIT.fullmatch(self.revision)),
+            ("no repository is written so", bool(self.repo) and written != self.reference),
             ("a revision or subfolder of no repository", not self.repo and any(place)),
             ("files are listed of models on the Hub only", bool(self.files) and not self.repo),
             ("a model on the Hub needs its scale", bool(self.repo) and self.scale is None),

@@ -11,10 +11,10 @@ from upscale.models import catalog
 from upscale.models.catalog import Location
 from upscale.models.config import ModelConfig
 from upscale.models.digest import sha256_of
-from upscale.models.entry import FORMATS
+from upscale.models.entry import FORMATS, Entry
 from upscale.models.header import config_text, data_size
 
-EMBEDDED, LOCAL, CACHED, REMOTE = "embedded", "local", "cached", "remote"
+EMBEDDED, LOCAL, CACHED, REMOTE, CASCADE = "embedded", "local", "cached", "remote", "cascade"
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,8 @@ class Item:
 
     Attributes:
         name: What `--model` takes.
-        where: `embedded` in the package, `local`, `cached` from the Hub, or `remote`: there only.
+        where: `embedded` in the package, `local`, `cached` from the Hub, `remote`: there only, or a `cascade`
+            of other models.
         weights: The weights file; None for remote ones.
         size: Of the weights file, in bytes.
         scale: Upscaling factor; None where nobody said.
@@ -32,6 +33,9 @@ class Item:
         licence: SPDX name, None where nobody said.
         sha256: What the weights must hash to, None where nobody vouches for them.
         figures: Measured figures by name.
+        licence_url: Where the licence can be read, None where nobody said.
+        restricts: One line of what the licence forbids or asks for, empty where nobody wrote one.
+        stages: Names of a cascade's models, in order; empty for models.
     """
 
     name: str
@@ -44,6 +48,9 @@ class Item:
     licence: str | None = None
     sha256: str | None = None
     figures: Mapping[str, float] = field(default_factory=dict)
+    licence_url: str | None = None
+    restricts: str = ""
+    stages: tuple[str, ...] = ()
 
 
 def inspect(name: str) -> Item:
@@ -53,6 +60,8 @@ def inspect(name: str) -> Item:
         WeightsError: There is no such model, or its files cannot be read.
     """
     entry = catalog.load().get(name)
+    if len(stages := catalog.stages(name)) > 1:
+        return _cascade(name, entry, [inspect(part) for part in stages])
     location = catalog.find(name)
     remote = catalog.on_hub(name)
     config, size = None, entry.size if entry else None
@@ -72,7 +81,35 @@ def inspect(name: str) -> Item:
         licence=entry.licence if entry else None,
         sha256=entry.sha256 if entry else None,
         figures=entry.figures if entry else {},
+        licence_url=entry.licence_url or None if entry else None,
+        restricts=entry.restricts if entry else "",
     )
+
+
+def _cascade(name: str, entry: Entry | None, parts: list[Item]) -> Item:
+    licences = {part.licence for part in parts}
+    return Item(
+        name,
+        CASCADE,
+        weights=None,
+        size=sum(part.size or 0 for part in parts) if all(part.size for part in parts) else None,
+        scale=parts[0].scale,
+        config=None,
+        summary=entry.summary if entry else "",
+        licence=None if None in licences else ", ".join(sorted(filter(None, licences))),
+        figures=entry.figures if entry else {},
+        stages=tuple(part.name for part in parts),
+    )
+
+
+def here() -> list[str]:
+    """Return the models of the catalogue that are on this computer; asks no network.
+
+    Raises:
+        WeightsError: The catalogue is damaged.
+    """
+    entries = catalog.load().values()
+    return [entry.name for entry in entries if not entry.cascade and catalog.find(entry.name) is not None]
 
 
 def present(name: str) -> Item:
@@ -82,6 +119,10 @@ def present(name: str) -> Item:
         WeightsError: It is on the Hub only, or there is no such model.
     """
     item = inspect(name)
+    if item.stages:
+        raise WeightsError(
+            f"{name} is a cascade of the models {' and '.join(item.stages)}.", hint="Give one of them."
+        )
     if item.weights is None:
         raise WeightsError(f"{name} is not in the cache.", hint=f"Run: upscale models pull {name}")
     return item
