@@ -1,18 +1,21 @@
-"""One stage: LR pixels -> HR pixels, tile by tile. The canvases stay on the host, tiles go to the device."""
+"""One stage: LR pixels -> HR pixels, tile by tile, of one picture or of several.
+
+The canvases stay on the host, tiles go to the device.
+"""
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import cast
+from typing import NamedTuple, cast
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from upscale.diffusion.noise import INITIAL, NoiseField
-from upscale.engine.canvas import Blended, Canvas, SideBySide
+from upscale.engine.canvas import Blended, Canvas, Float32, SideBySide
 from upscale.engine.device import free_memory, is_out_of_memory
 from upscale.engine.tiles import Box, Tiling
 from upscale.errors import DeviceError
@@ -46,101 +49,140 @@ OnTile = Callable[[int, int, int, str | None], None]
 
 
 @dataclass
-class Stage:
-    """A stage about to run: a queue of tiles, and what to do when one fails.
+class Room:
+    """How much goes through the network at once. It shrinks when memory runs out, for all that comes after.
 
-    Running out of memory halves the tile and goes on. A tile that comes out with values that are no numbers
-    is done again in float32.
+    Attributes:
+        tile_px: Side of a tile in pixels of the stage's input, halo not counted.
+        together_px: Most pixels, halos counted, of several tiles at once.
+    """
+
+    tile_px: int
+    together_px: int
+
+
+class _Tile(NamedTuple):
+    """What is done next: a core of one of the pictures."""
+
+    picture: int
+    core: Box
+
+
+@dataclass
+class Stage:
+    """A stage about to run for pictures of one size: a queue of tiles, and what to do when some fail.
+
+    Small tiles of equal size go through the network together: alone they would leave the processor waiting
+    for memory and for kernels to start. Running out of memory
+    halves their number, at last the tile, and goes on. Tiles that come out with values that are no numbers
+    are done again in float32.
 
     Attributes:
         restorer: The model.
-        lr: [H, W, 1 or 3] input; grey is given to the model as three equal channels.
-        hr: [H', W', 1 or 3] canvas to fill, at most `scale` times as large as `lr`; what sticks out is cut
-            off.
+        lrs: The inputs, [H, W, 1 or 3] each; grey is given to the model as three equal channels.
+        hrs: The canvases to fill, [H', W', 1 or 3] each, at most `scale` times as large; what sticks out is
+            cut off.
         index: Of the stage, from 0; decides its noise.
         sampling: How to sample.
-        tile_px: Side of a tile in pixels of `lr`, halo not counted.
+        room: How much at once.
         on_tile: Told after every network evaluation.
     """
 
     restorer: Restorer
-    lr: Pixels
-    hr: Pixels
+    lrs: Sequence[Pixels]
+    hrs: Sequence[Pixels]
     index: int
     sampling: Sampling
-    tile_px: int
+    room: Room
     on_tile: OnTile
 
     def __post_init__(self) -> None:
-        size = (self.lr.shape[1], self.lr.shape[0])
-        self.tiling = Tiling(size, self.restorer.multiple_of, self.restorer.config.halo_px)
-        self.queue = deque(self.tiling.cores(self.tile_px))
-        self.canvas: Canvas = SideBySide(self.hr) if self.restorer.local else Blended(self.hr)
+        height, width = self.lrs[0].shape[:2]
+        assert all(lr.shape[:2] == (height, width) for lr in self.lrs), "one size goes through together"
+        assert all(hr.shape[:2] == self.hrs[0].shape[:2] for hr in self.hrs)
+        self.tiling = Tiling((width, height), self.restorer.multiple_of, self.restorer.config.halo_px)
+        cores = self.tiling.cores(self.room.tile_px)  # the same place of all pictures: they share its noise
+        self.queue = deque(_Tile(picture, core) for core in cores for picture in range(len(self.lrs)))
+        kind = SideBySide if self.restorer.local else Blended
+        self.canvases: list[Canvas] = [kind(hr) for hr in self.hrs]
         self.done = 0
 
     def run(self) -> None:
-        """Fill the canvas.
+        """Fill the canvases.
 
         Raises:
             DeviceError: Memory runs out even with the smallest tiles, or float32 overflows too.
         """
+        scale = self.restorer.config.scale
         while self.queue:
-            core = self.queue.popleft()
-            if max(core.width, core.height) > self.tile_px:  # planned before memory ran out
-                self.queue.extendleft(reversed(self.tiling.split(core, self.tile_px)))
+            tiles = self._next()
+            if not tiles:
                 continue
             problem: str | None = None
             evaluated = 0
-            inside = core.within(*self.tiling.size)  # padding is not counted as work
+            # Padding is not counted as work.
+            inside = sum(tile.core.within(*self.tiling.size).area for tile in tiles)
 
-            def on_step(_: int, pixels: int = inside.area) -> None:
+            def on_step(_: int, pixels: int = inside) -> None:
                 nonlocal evaluated
                 evaluated += pixels
                 self._tell(pixels)
 
             try:
-                tile = self._tile(core, on_step)
+                images = self._restored(tiles, on_step)
             except (RuntimeError, MemoryError) as error:
-                problem = self._smaller_tiles(core, error)
+                problem = self._less_at_once(tiles, error)
             else:
-                if not np.isfinite(tile).all():
+                if not np.isfinite(images).all():
                     problem = self._more_precision()
             if problem is not None:
-                free_memory(self.restorer.device)  # only here: the exception held the tile's tensors
-                self.queue.appendleft(core)
+                free_memory(self.restorer.device)  # only here: the exception held the tiles' tensors
+                self.queue.extendleft(reversed(tiles))
                 self._tell(-evaluated, problem)
                 continue
-            scale = self.restorer.config.scale
-            self.canvas.place(tile, self.tiling.window(core).times(scale), core.times(scale))
-            self.done += 1
+            for (picture, core), image in zip(tiles, images, strict=True):
+                window = self.tiling.window(core).times(scale)
+                self.canvases[picture].place(image, window, core.times(scale))
+            self.done += len(tiles)
             self._tell(0)
-        self.canvas.finish()
+        for canvas in self.canvases:
+            canvas.finish()
 
-    def _tile(self, core: Box, on_step: Callable[[int], None]) -> np.ndarray:
-        """Return the result for the core's window, [s h, s w, 3] float32, nominally in [-1, 1]."""
+    def _next(self) -> list[_Tile]:
+        """Take the next tiles of one size from the queue; none if the first one had to be cut up."""
+        first = self.queue.popleft()
+        if max(first.core.width, first.core.height) > self.room.tile_px:  # planned before memory ran out
+            parts = self.tiling.split(first.core, self.room.tile_px)
+            self.queue.extendleft(_Tile(first.picture, core) for core in reversed(parts))
+            return []
+        tiles, size = [first], self.tiling.window(first.core).size
+        most = self.room.together_px // (size[0] * size[1])
+        while len(tiles) < most and self.queue and self.tiling.window(self.queue[0].core).size == size:
+            tiles.append(self.queue.popleft())
+        return tiles
+
+    def _restored(self, tiles: Sequence[_Tile], on_step: Callable[[int], None]) -> Float32:
+        """Return the results for the windows of some tiles, [N, s h, s w, 3], nominally in [-1, 1]."""
         restorer, sampling = self.restorer, self.sampling
-        window = self.tiling.window(core)
-        fine = window.times(restorer.config.scale)
+        windows = [self.tiling.window(tile.core) for tile in tiles]
         field = NoiseField(sampling.seed, self.index)
 
-        x_lr = _to_device(to_float(_cut(self.lr, window)).transpose(2, 0, 1), restorer).expand(1, 3, -1, -1)
+        x_lr = _to_device(
+            [_rgb(_cut(self.lrs[t.picture], w)) for t, w in zip(tiles, windows, strict=True)], restorer
+        )
         if sampling.sigma_aug:
             grain = NoiseField(sampling.seed, AUGMENTATION_STAGE + self.index)
-            noise = grain.window(INITIAL, window.top, window.left, window.height, window.width)
-            x_lr = x_lr + sampling.sigma_aug * _to_device(noise, restorer)
-
-        def noise_of(step: int) -> Tensor:
-            return _to_device(field.window(step, fine.top, fine.left, fine.height, fine.width), restorer)
-
-        image = restorer.restore(
+            x_lr = x_lr + sampling.sigma_aug * _to_device(_noise(grain, INITIAL, windows), restorer)
+        fine = [window.times(restorer.config.scale) for window in windows]
+        images = restorer.restore(
             x_lr,
-            noise_of,
+            lambda step: _to_device(_noise(field, step, fine), restorer),
             sampler=sampling.sampler,
             steps=sampling.steps,
             sigma_aug=sampling.sigma_aug,
             on_step=on_step,
-        )[0]  # [3, s h, s w]
-        result: np.ndarray = image.permute(1, 2, 0).float().cpu().numpy()
+        )  # [N, 3, s h, s w]
+        result: Float32 = images.permute(0, 2, 3, 1).float().cpu().numpy()
         return result
 
     def _tell(self, pixels: int, message: str | None = None) -> None:
@@ -154,20 +196,39 @@ class Stage:
         self.restorer = self.restorer.in_float32()
         return "half precision overflowed; going on in fp32"
 
-    def _smaller_tiles(self, core: Box, error: Exception) -> str:
+    def _less_at_once(self, tiles: Sequence[_Tile], error: Exception) -> str:
         if not is_out_of_memory(error):
             raise error
-        self.tile_px = max(core.width, core.height) // 2
-        if self.tile_px < MIN_TILE_PX:
+        core = tiles[0].core
+        if len(tiles) > 1:
+            fewer = len(tiles) // 2
+            self.room.together_px = fewer * self.tiling.window(core).area
+            return f"out of memory; going on with {fewer} of {len(tiles)} tiles at once"
+        smaller = max(core.width, core.height) // 2
+        if smaller < MIN_TILE_PX:
             raise DeviceError(
-                f"{self.restorer.device} ran out of memory even with tiles of {2 * self.tile_px} pixels.",
+                f"{self.restorer.device} ran out of memory even with tiles of {2 * smaller} pixels.",
                 hint="Close other programs, or use --device cpu.",
             ) from error
-        return f"out of memory; going on with tiles of {self.tile_px} pixels"
+        self.room.tile_px = smaller
+        self.room.together_px = min(self.room.together_px, self.tiling.full_px(smaller))
+        return f"out of memory; going on with tiles of {smaller} pixels"
 
 
-def _to_device(array: np.ndarray, restorer: Restorer) -> Tensor:
-    return torch.from_numpy(np.ascontiguousarray(array))[None].to(restorer.device)
+def _to_device(arrays: Sequence[Float32], restorer: Restorer) -> Tensor:
+    return torch.from_numpy(np.stack(arrays)).to(restorer.device)
+
+
+def _rgb(pixels: Pixels) -> Float32:
+    """Return levels [H, W, 1 or 3] as [3, H, W] in [-1, 1]."""
+    planes = to_float(pixels).transpose(2, 0, 1)
+    return np.broadcast_to(planes, (3, *planes.shape[1:]))
+
+
+def _noise(field: NoiseField, step: int, windows: Sequence[Box]) -> list[Float32]:
+    """Return the noise of some windows, [3, h, w] each; that of one place is made once for all pictures."""
+    made = {w: field.window(step, w.top, w.left, w.height, w.width) for w in set(windows)}
+    return [made[window] for window in windows]
 
 
 def _cut(pixels: Pixels, box: Box) -> Pixels:

@@ -30,6 +30,11 @@ class Box:
         return self.bottom - self.top
 
     @property
+    def size(self) -> tuple[int, int]:
+        """(width, height)."""
+        return self.width, self.height
+
+    @property
     def area(self) -> int:
         """Pixels."""
         return self.width * self.height
@@ -84,6 +89,11 @@ class Tiling:
             min(width, core.right + halo),
             min(height, core.bottom + halo),
         )
+
+    def full_px(self, tile_px: int) -> int:
+        """Return the most pixels that the window of a tile of `tile_px` can have in any picture."""
+        most = max(self.multiple_of, tile_px // self.multiple_of * self.multiple_of)
+        return (most + 2 * _round_up(self.halo_px, self.multiple_of)) ** 2
 
 
 def _round_up(value: int, multiple: int) -> int:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -12,7 +13,8 @@ from upscale.diffusion import samplers
 from upscale.engine import device as devices
 from upscale.engine.plan import CascadePlan, plan_cascade
 from upscale.engine.progress import Progress, ProgressCallback
-from upscale.engine.stage import Sampling, Stage
+from upscale.engine.stage import Room, Sampling, Stage
+from upscale.engine.tiles import Tiling
 from upscale.errors import DeviceError
 from upscale.images.alpha import bleed
 from upscale.images.picture import Picture, Pixels
@@ -25,6 +27,7 @@ TILES_MAY_SHOW = (
     "This model looks at the whole picture at once; its tiles are blended and may show all the same. "
     "A larger --tile helps."
 )
+MOST_TOGETHER = 64  # pictures: a killed run loses those it was working on
 
 
 @dataclass(frozen=True)
@@ -105,6 +108,10 @@ class Upscaler:
             seed=options.seed,
             tile_px=options.tile_px or devices.default_tile_px(torch_device, self._restorer.fineness),
         )
+        full_px = Tiling((1, 1), self._restorer.multiple_of, config.halo_px).full_px(self.settings.tile_px)
+        self._room = Room(
+            self.settings.tile_px, full_px
+        )  # small tiles together need no more than a large one
         self._restorer.sigmas(self.settings.steps)  # a grid that cannot have so many steps says so now
 
     def __call__(
@@ -137,67 +144,109 @@ class Upscaler:
     ) -> Picture:
         """Return the picture at exactly `size` (width, height) in pixels, at least its own on both sides.
 
+        Raises:
+            UsageError: `size` is smaller than the picture.
+            DeviceError: Memory ran out for good.
+        """
+        return self.upscale_many([picture], size, progress)[0]
+
+    def together(self, size: tuple[int, int], target: tuple[int, int]) -> int:
+        """Return how many pictures of one (width, height) `upscale_many` does best at once.
+
+        Their inputs, and their results for the model's scale, have no more pixels than one full tile: more
+        would take memory and be no faster.
+        """
+        config = self._restorer.config
+        tiling = Tiling(size, self._restorer.multiple_of, config.halo_px)
+        if max(tiling.padded) > self._room.tile_px:
+            return 1
+        pixels = max(math.prod(tiling.padded), math.prod(target) // config.scale**2)
+        return max(1, min(MOST_TOGETHER, self._room.together_px // pixels))
+
+    def upscale_many(
+        self,
+        pictures: Sequence[Picture],
+        size: tuple[int, int],
+        progress: ProgressCallback | None = None,
+    ) -> list[Picture]:
+        """Return pictures of one size at exactly `size`, each as `upscale` alone makes it, beyond 1/255.
+
+        Small ones are much faster so; `together` says how many.
+
         Colour under fully transparent pixels is filled from its neighbours first, so that no dark fringe
         appears. Alpha goes through the model as well, in one step, which gives sharp edges and adds no
         texture; a model that predicts the noise knows nothing after one step, there alpha is interpolated.
 
         Raises:
-            UsageError: `size` is smaller than the picture.
+            UsageError: `size` is smaller than the pictures.
             DeviceError: Memory ran out for good.
         """
-        plan = plan_cascade(picture.size, size, self._restorer.config.scale)
-        with_alpha = (
-            picture.alpha is not None
-            and _varies(picture.alpha)
-            and self._restorer.config.prediction != "epsilon"
-        )
+        plan = plan_cascade(pictures[0].size, size, self._restorer.config.scale)
+        sees_alpha = self._restorer.config.prediction != "epsilon"
+        shaped = [
+            i for i, p in enumerate(pictures) if p.alpha is not None and sees_alpha and _varies(p.alpha)
+        ]
         work = _Work(
-            progress, len(plan.stages) * (1 + with_alpha), _cost(plan, self.settings.steps, with_alpha)
+            progress,
+            len(plan.stages) * (2 if shaped else 1),
+            _cost(plan, len(pictures) * self.settings.steps + len(shaped)),
         )
         if not self._restorer.local and any(
             max(stage.input_size) > self.settings.tile_px for stage in plan.stages
         ):
             work.notes.append(TILES_MAY_SHOW)
-        color, alpha = picture.color, None
-        if picture.alpha is not None:
-            color = bleed(color, picture.alpha)
-            small = picture.alpha[:, :, None]
-            alpha = resize(small, size, resample="bicubic")[:, :, 0]
-            if with_alpha:
-                alpha = _keep_extremes(self._run(small, plan, 1, work)[:, :, 0], alpha)
-        color = self._run(color, plan, self.settings.steps, work)
-        return replace(picture, color=color, alpha=alpha, notes=(*picture.notes, *work.notes))
+        alphas = [None if p.alpha is None else _interpolated(p.alpha, size) for p in pictures]
+        if shaped:
+            planes = [alpha[:, :, None] for i in shaped if (alpha := pictures[i].alpha) is not None]
+            for i, plane in zip(shaped, self._run(planes, plan, 1, work), strict=True):
+                smooth = alphas[i]
+                assert smooth is not None
+                alphas[i] = _keep_extremes(plane[:, :, 0], smooth)
+        colors = [p.color if p.alpha is None else bleed(p.color, p.alpha) for p in pictures]
+        colors = self._run(colors, plan, self.settings.steps, work)
+        return [
+            replace(picture, color=color, alpha=alpha, notes=(*picture.notes, *work.notes))
+            for picture, color, alpha in zip(pictures, colors, alphas, strict=True)
+        ]
 
-    def _run(self, pixels: Pixels, plan: CascadePlan, steps: int, work: _Work) -> Pixels:
-        """Return pixels [H, W, C] after all stages; 16 bits between them, the input's depth at the end."""
-        dtype = pixels.dtype
+    def _run(self, pictures: Sequence[Pixels], plan: CascadePlan, steps: int, work: _Work) -> list[Pixels]:
+        """Return pixels [H, W, C] after all stages; 16 bits between them, each input's depth at the end."""
+        dtypes = [pixels.dtype for pixels in pictures]
         config = self._restorer.config
         for stage in plan.stages:
             if stage.resize_from is not None:
-                pixels = resize(pixels, stage.input_size, box=(0.0, 0.0, *stage.resize_from))
-            pixels = pixels[: stage.input_size[1], : stage.input_size[0]]
+                box = (0.0, 0.0, *stage.resize_from)
+                pictures = [resize(pixels, stage.input_size, box=box) for pixels in pictures]
+            pictures = [pixels[: stage.input_size[1], : stage.input_size[0]] for pixels in pictures]
             last = stage.index == len(plan.stages) - 1
             width, height = plan.output_size if last and not plan.final_resize else stage.output_size
-            hr = np.empty((height, width, pixels.shape[2]), dtype if last else np.uint16)
+            hrs = [
+                np.empty((height, width, pixels.shape[2]), dtype if last else np.uint16)
+                for pixels, dtype in zip(pictures, dtypes, strict=True)
+            ]
             sampling = Sampling(
                 sampler=self.settings.sampler,
                 steps=steps,
                 seed=self.settings.seed,
                 sigma_aug=config.stage_noise if stage.index else 0.0,
             )
-            tile_px, tell = self.settings.tile_px, work.next_stage()
-            Stage(self._restorer, pixels, hr, stage.index, sampling, tile_px, tell).run()
-            pixels = hr
-        return resize(pixels, plan.output_size) if plan.final_resize else pixels
+            # A model that is not local shows where its tiles end: there each picture begins anew.
+            room = self._room if self._restorer.local else replace(self._room)
+            Stage(self._restorer, pictures, hrs, stage.index, sampling, room, work.next_stage()).run()
+            pictures = hrs
+        return [resize(pixels, plan.output_size) if plan.final_resize else pixels for pixels in pictures]
 
 
 def _varies(alpha: Pixels) -> bool:
     return bool((alpha != alpha.flat[0]).any())
 
 
-def _cost(plan: CascadePlan, steps: int, with_alpha: bool) -> int:
-    pixels = sum(width * height for width, height in (stage.input_size for stage in plan.stages))
-    return pixels * (steps + with_alpha)
+def _interpolated(alpha: Pixels, size: tuple[int, int]) -> Pixels:
+    return resize(alpha[:, :, None], size, resample="bicubic")[:, :, 0]
+
+
+def _cost(plan: CascadePlan, evaluations: int) -> int:
+    return sum(math.prod(stage.input_size) for stage in plan.stages) * evaluations
 
 
 def _keep_extremes(alpha: Pixels, smooth: Pixels) -> Pixels:
