@@ -7,9 +7,11 @@ of x and its noises, whose variance can be computed without drawing.
 
 from __future__ import annotations
 
+import inspect
 import math
 from collections.abc import Callable
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -22,6 +24,7 @@ from upscale.diffusion.schedule import (
     discrete_grid,
     edm_grid,
     make_betas,
+    resshift_grid,
     trigonometric_grid,
 )
 from upscale.errors import UsageError
@@ -61,11 +64,79 @@ def flow_error(name: str, sigmas: list[float], s: float = 0.5) -> float:
     return abs((sample(name, gaussian(s), x, sigmas, no_noise(x)) - expected).item())
 
 
-@pytest.mark.parametrize(("name", "order"), [("ddim", 1), ("dpmpp_2m", 2)])
-def test_order_of_convergence(name: str, order: int) -> None:
-    errors = [flow_error(name, edm_grid(n + 1, sigma_min=0.02, sigma_max=20.0)) for n in (40, 80, 160)]
-    for coarse, fine in zip(errors, errors[1:], strict=False):
-        assert coarse / fine == pytest.approx(2**order, rel=0.12)
+@pytest.mark.parametrize(
+    ("name", "order"),
+    [("ddim", 1), ("euler_ancestral@0", 1), ("heun", 2), ("dpmpp_2m", 2), ("dpmpp_2m_sde@0", 2)],
+)
+@pytest.mark.parametrize("more", [0, 1], ids=["even", "odd"])  # an even run of heun begins with Euler's step
+def test_order_of_convergence(name: str, order: int, more: int) -> None:
+    """The slope of the logarithm of the error over that of the number of evaluations."""
+    counts = [40 + more, 80 + more, 160 + more, 320 + more]
+    errors = [flow_error(name, edm_grid(n, sigma_min=0.02, sigma_max=20.0)) for n in counts]
+    slope = np.polyfit(np.log(counts), np.log(errors), 1)[0]
+    assert slope == pytest.approx(-order, abs=0.12)
+
+
+def test_heun_is_the_trapezoid_in_log_sigma() -> None:
+    """Exact where the estimate is linear in log sigma along the path, whatever the step."""
+    sigmas = [20.0, 3.0, 2.0, 1.0, 0.1]  # five levels: steps 20 -> 2 -> 0.1, 3 and 1 only count
+
+    def denoiser(x: Tensor, sigma: float) -> Tensor:
+        return torch.full_like(x, 0.7 - 0.2 * math.log(sigma))
+
+    seen: list[Tensor] = []
+
+    def watched(x: Tensor, sigma: float) -> Tensor:
+        seen.append(x.clone())
+        return denoiser(x, sigma)
+
+    x = scalar(5.0)
+    out = sample("heun", watched, x, sigmas, no_noise(x))
+    assert torch.equal(out, denoiser(x, 0.1))
+    for index, before, after in ((2, 20.0, 2.0), (4, 2.0, 0.1)):
+        # d(x/sigma) = D d(1/sigma); the integral of D from 1/before to 1/after, by parts
+        def integral(s: float) -> float:
+            return (0.7 - 0.2 * math.log(s)) / s - 0.2 / s
+
+        start = seen[index - 2].item() / before
+        exact = after * (start + integral(after) - integral(before))
+        assert seen[index].item() == pytest.approx(exact, rel=1e-12)
+
+
+def test_resshift_is_the_papers_formula() -> None:
+    """Yue et al., equation 7, step by step in its own variables, around a picture y."""
+    kappa, y = 2.0, 0.4
+    sigmas = resshift_grid(5, kappa=kappa)
+    etas = [(k / 2) ** 2 for k in (2 * s / (1 + math.sqrt(1 + s * s)) for s in sigmas)]  # for kappa 2
+    for eta, sigma in zip(etas, sigmas, strict=True):
+        assert kappa * math.sqrt(eta) / (1 - eta) == pytest.approx(sigma, rel=1e-12)
+    noises = torch.randn(5, 50, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    denoiser = gaussian(0.5)
+    x = y + sigmas[0] * noises[0]
+    out = sample("resshift", denoiser, x, sigmas, lambda k: noises[k + 1])
+    z = y + kappa * math.sqrt(etas[0]) * noises[0] * 1.0  # x_T: eta y of it is y's, the rest the start's y
+    for k in range(5):
+        eta = etas[k]
+        x0 = denoiser((z - eta * y) / (1 - eta), sigmas[k])
+        if k < 4:
+            eta_next = etas[k + 1]
+            alpha = eta - eta_next
+            z = eta_next / eta * z + alpha / eta * x0
+            z = z + kappa * math.sqrt(eta_next / eta * alpha) * noises[k + 1]
+    torch.testing.assert_close(out, x0, rtol=0, atol=1e-12)
+
+
+def test_resshift_is_ddpm_with_much_and_ddim_with_little_kappa() -> None:
+    noises = torch.randn(6, 40, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    sigmas = trigonometric_grid(6, power=2.0)
+    x = 100 * noises[5]
+
+    def run(name: str) -> Tensor:
+        return sample(name, gaussian(0.5), x, sigmas, lambda k: noises[k])
+
+    torch.testing.assert_close(run("resshift@1000"), run("ddpm"), rtol=0, atol=0.02)
+    fresh = [float((run(f"resshift@{kappa}") - run("ddim")).abs().mean()) for kappa in (0.01, 0.1, 1, 10)]
+    assert fresh == sorted(fresh) and fresh[0] < 0.05 < fresh[-1]
 
 
 def test_dpmpp_2m_is_the_papers_formula_on_uneven_steps() -> None:
@@ -131,18 +202,28 @@ def test_drawn_samples_have_the_mean_and_variance_of_the_data(name: str) -> None
     assert abs(out.var().item() - exact) < 5 * exact * math.sqrt(2 / count)
 
 
-def test_ddpm_is_exact_for_a_single_image_and_ddpm_beta_for_unit_gaussians() -> None:
+@pytest.mark.parametrize(
+    "name",
+    [*(name for name in SAMPLERS if name != "ddpm_beta"), "ddim@0.5", "resshift@20", "dpmpp_2m_sde@0.3"],
+)
+def test_a_single_image_is_met_exactly(name: str) -> None:
+    """x has variance sigma^2 before every estimate, and the end is the image, however few the steps."""
     sigmas = [30.0, 4.0, 1.0, 0.2]
-    # A single image: x keeps variance sigma^2 at every step; look at the x that enters each estimate.
     unit = torch.eye(4, dtype=torch.float64)
-    seen: list[Tensor] = []
+    seen: list[tuple[float, float]] = []
 
     def delta(x: Tensor, sigma: float) -> Tensor:
-        seen.append(x)
-        return torch.zeros_like(x)
+        seen.append((sigma, float(((x - MU) ** 2).sum())))
+        return torch.full_like(x, MU)
 
-    sample("ddpm", delta, sigmas[0] * unit[0], sigmas, lambda k: unit[k + 1])
-    assert [float((gains**2).sum()) for gains in seen] == pytest.approx([s * s for s in sigmas], rel=1e-12)
+    out = sample(name, delta, MU + sigmas[0] * unit[0], sigmas, lambda k: unit[k + 1])
+    assert torch.equal(out, torch.full_like(out, MU)) and len(seen) == 4
+    assert [variance for _, variance in seen] == pytest.approx([s * s for s, _ in seen], rel=1e-12)
+
+
+def test_ddpm_beta_is_exact_for_unit_gaussians() -> None:
+    sigmas = [30.0, 4.0, 1.0, 0.2]
+    sigmas = [30.0, 4.0, 1.0, 0.2]
     # Unit Gaussians: x has variance 1 + sigma^2, the last estimate divides x by that.
     assert spread("ddpm_beta", sigmas, 1.0, 1 + 30.0**2) == pytest.approx(1 / (1 + 0.2**2), rel=1e-12)
     assert spread("ddpm", sigmas, 1.0, 1 + 30.0**2) < 0.9
@@ -201,8 +282,9 @@ def test_one_step_is_the_estimate(name: str) -> None:
 
 @pytest.mark.parametrize("name", SAMPLERS)
 def test_calls(name: str) -> None:
-    """One estimate per sigma in order, noise once per step if stochastic, on_step after each; x stays."""
+    """As many estimates as sigmas, noise once per step if stochastic, on_step after each; x stays."""
     sigmas = [10.0, 3.0, 1.0, 0.1]
+    visited = [10.0, 3.0, 0.1, 0.1] if name == "heun" else sigmas
     asked: list[int] = []
     called: list[float] = []
     stepped: list[int] = []
@@ -218,7 +300,7 @@ def test_calls(name: str) -> None:
         return torch.ones_like(x)
 
     out = sample(name, denoiser, x, sigmas, noise, stepped.append)
-    assert (called, stepped) == (sigmas, [0, 1, 2, 3])
+    assert (called, stepped) == (visited, [0, 1, 2, 3])
     assert asked == ([0, 1, 2] if SAMPLERS[name].stochastic else [])
     assert torch.equal(x, before)
     assert out.shape == x.shape and out.dtype is x.dtype
@@ -267,6 +349,54 @@ def test_an_unknown_sampler_is_refused_with_the_nearest() -> None:
     with pytest.raises(UsageError, match="no sampler 'dpmpp2m'") as caught:
         sample("dpmpp2m", gaussian(0.5), x, [1.0], no_noise(x))
     assert caught.value.hint is not None and "Did you mean dpmpp_2m?" in caught.value.hint
+
+
+@pytest.mark.parametrize(("plain", "number"), [(n, row.number) for n, row in SAMPLERS.items() if row.number])
+def test_a_name_may_carry_a_number(plain: str, number: samplers.Number) -> None:
+    x = 10 * torch.randn(40, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    noises = torch.randn(4, 40, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+
+    def run(name: str) -> Tensor:
+        return sample(name, gaussian(0.5), x, [10.0, 3.0, 1.0, 0.1], lambda k: noises[k])
+
+    assert not torch.allclose(run(f"{plain}@0.3"), run(f"{plain}@0.6"))
+    default = inspect.signature(SAMPLERS[plain].run).parameters[number.name].default
+    assert torch.equal(run(f"{plain}@{default}"), run(plain))
+    assert samplers.get(f"{plain}@0.3").stochastic
+    assert SAMPLERS[plain].stochastic == (default > 0)
+    for text in ("", "x", "nan", "-1", "1e9"):
+        with pytest.raises(UsageError, match=f"says no {number.name}") as caught:
+            samplers.get(f"{plain}@{text}")
+        assert caught.value.hint is not None and f"{plain}@" in caught.value.hint
+
+
+def test_eta_0_asks_for_no_noise() -> None:
+    def never(k: int) -> Tensor:
+        raise AssertionError
+
+    row = samplers.get("euler_ancestral@0")
+    assert not row.stochastic
+    sample("euler_ancestral@0", gaussian(0.5), torch.zeros(2), [5.0, 1.0], never)
+
+
+def test_a_sampler_without_a_number_refuses_one() -> None:
+    with pytest.raises(UsageError, match="heun takes no number") as caught:
+        samplers.get("heun@0.5")
+    assert caught.value.hint is not None and "euler_ancestral" in caught.value.hint
+
+
+def test_zero_terminal_snr_removes_the_pull_to_medium_brightness() -> None:
+    """Lin et al., arXiv 2305.08891: from pure noise, a chain that ends above SNR 0 misses the data's mean."""
+    bright, chain = 0.8, {"betas": "linear", "length": 50, "start": 1e-3, "end": 5e-2}
+    start = torch.randn(20_000, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    means = {}
+    for zero_snr in (False, True):
+        sigmas = discrete_grid(10, zero_snr=zero_snr, **chain)
+        gamma = 1 / (1 + sigmas[0] ** 2)
+        x = start / math.sqrt(gamma)  # pure noise where sqrt(gamma) x0 should be in it as well
+        means[zero_snr] = sample("ddim", gaussian(0.3, bright), x, sigmas, no_noise(x)).mean().item()
+    assert means[True] == pytest.approx(bright, abs=0.01)
+    assert means[False] < bright - 0.05
 
 
 @pytest.mark.parametrize("sigmas", [[1.0, 1.0], [1.0, 2.0], [1.0, 0.0], [math.inf, 1.0], [math.nan, 1.0]])

@@ -21,8 +21,10 @@ from upscale.diffusion.schedule import (
     gamma_to_sigma,
     make_betas,
     make_grid,
+    resshift_grid,
     sigma_to_gamma,
     trigonometric_grid,
+    with_zero_terminal_snr,
 )
 from upscale.errors import UsageError
 
@@ -122,6 +124,39 @@ def test_discrete_grid_takes_levels_of_the_chain() -> None:
     assert discrete_grid(1) == [everything[0]]
     with pytest.raises(UsageError, match="2001 steps are more than the 2000"):
         discrete_grid(2001)
+
+
+@pytest.mark.parametrize("kind", ["linear", "quad", "const", "warmup10", "warmup50", "cosine"])
+def test_zero_terminal_snr(kind: str) -> None:
+    gammas = betas_to_gammas(make_betas(kind, 20, 1e-3, 5e-2))
+    rescaled = with_zero_terminal_snr(gammas)
+    assert rescaled[0] == pytest.approx(gammas[0], rel=1e-12) and rescaled[-1] == 0
+    # What is left is linear in sqrt(gamma).
+    slope = np.sqrt(gammas[0]) / (np.sqrt(gammas[0]) - np.sqrt(gammas[-1]))
+    np.testing.assert_allclose(np.diff(np.sqrt(rescaled)), slope * np.diff(np.sqrt(gammas)), atol=1e-14)
+    np.testing.assert_allclose(with_zero_terminal_snr(rescaled), rescaled, atol=1e-14)
+    sigmas = discrete_grid(betas=kind, length=20, start=1e-3, end=5e-2, zero_snr=True)
+    assert sigmas[0] == gamma_to_sigma(0.0)
+    np.testing.assert_allclose(sigmas[1:], [gamma_to_sigma(g) for g in rescaled[-2::-1]], rtol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("steps", "min_noise", "expected"),
+    [
+        (4, 0.2, [0.1, 0.520, 0.761, 0.99]),
+        (
+            15,
+            0.04,
+            [0.02, 0.117, 0.176, 0.234, 0.292, 0.351, 0.412, 0.476, 0.542, 0.610, 0.681, 0.754, 0.830],
+        ),
+    ],
+)
+def test_resshift_grid_is_the_published_one(steps: int, min_noise: float, expected: list[float]) -> None:
+    """sqrt(eta) of the authors' schedules for 4 and 15 steps with kappa 2 and power 0.3."""
+    sigmas = resshift_grid(steps, min_noise=min_noise)
+    roots = [s / (1 + math.sqrt(1 + s * s)) for s in reversed(sigmas)]  # of sigma (1 - eta) = 2 sqrt(eta)
+    assert roots[: len(expected)] == pytest.approx(expected, abs=6e-4)
+    assert roots[-1] == pytest.approx(0.99)
 
 
 def test_training_draws_gamma_uniformly_between_uniform_neighbours() -> None:

@@ -14,6 +14,7 @@ from torch.nn import functional as F
 from upscale import networks
 from upscale.diffusion.conditioning import upsample_bicubic
 from upscale.diffusion.noise import INITIAL
+from upscale.diffusion.samplers import SAMPLERS
 from upscale.errors import UsageError, WeightsError
 from upscale.models.restorer import Restorer
 
@@ -51,6 +52,19 @@ def test_every_architecture_restores(
     assert torch.equal(hr, restorer.restore(lr, noise(4), sampler="ddpm", steps=3))
     assert not torch.equal(hr, restorer.restore(lr, noise(4, seed=9), sampler="ddpm", steps=3))
     assert not torch.equal(hr, restorer.restore(lr.flip(2), noise(4), sampler="ddpm", steps=3))
+
+
+@pytest.mark.parametrize("arch", networks.names())
+@pytest.mark.parametrize("sampler", [*SAMPLERS, "ddim@0.5"])
+def test_every_sampler_samples_every_architecture(
+    arch: str, sampler: str, make_model: MakeModel, lr: torch.Tensor
+) -> None:
+    restorer = load(make_model(arch))
+    for count in (1, 2, 5):
+        steps: list[int] = []
+        hr = restorer.restore(lr, noise(4), sampler=sampler, steps=count, on_step=steps.append)
+        assert hr.shape == (1, 3, 32, 24) and hr.isfinite().all()
+        assert steps == list(range(count))  # a step is a network evaluation, for progress too
 
 
 def test_the_residual_is_added_to_bicubic(make_model: MakeModel, lr: torch.Tensor) -> None:

@@ -167,7 +167,8 @@ def upscale_files(
         str | None,
         Look(
             metavar="NAME",
-            help="How the steps are taken: ddim, dpmpp_2m, ddpm, … Without it: what suits the model.",
+            help="How the steps are taken: ddim, dpmpp_2m, ddpm, …; ddim@0.5 is between ddim and ddpm. "
+            "Without it: what suits the model.",
         ),
     ] = EngineOptions.sampler,
     device: Annotated[

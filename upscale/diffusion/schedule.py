@@ -88,6 +88,18 @@ def betas_to_gammas(betas: Float64) -> Float64:
     return np.cumprod(1.0 - betas, dtype=np.float64)
 
 
+def with_zero_terminal_snr(gammas: Float64) -> Float64:
+    """Return the gammas [T] shifted and scaled so that the last is 0: a chain that does begin at pure noise.
+
+    Lin et al., arXiv 2305.08891, algorithm 1: linear in sqrt(gamma), the first stays. A chain whose last
+    level still holds a little of the image, sampled from pure noise, keeps results near medium brightness. At
+    gamma 0 the noise says nothing of the image: the model must predict v or x0.
+    """
+    roots = np.sqrt(gammas)
+    rescaled: Float64 = ((roots - roots[-1]) * roots[0] / (roots[0] - roots[-1])) ** 2
+    return rescaled
+
+
 # --- gamma and sigma ------------------------------------------------------------------------------------
 
 
@@ -130,7 +142,7 @@ def grid(name: str) -> Callable[[Callable[..., list[float]]], Callable[..., list
     return register
 
 
-def make_grid(name: str, steps: int, **parameters: float | str) -> list[float]:
+def make_grid(name: str, steps: int, **parameters: float | str | bool) -> list[float]:
     """Return `steps` strictly falling sigmas of a grid of `GRIDS`, without the final 0.
 
     Raises:
@@ -174,6 +186,22 @@ def edm_grid(
     return [sigma_max, *((high + i / (steps - 1) * (low - high)) ** rho for i in range(1, steps))]
 
 
+@grid("resshift")
+def resshift_grid(
+    steps: int, *, kappa: float = 2.0, power: float = 0.3, min_noise: float = 0.2, max_eta: float = 0.99
+) -> list[float]:
+    """Return the levels of ResShift's chain, sigma = kappa sqrt(eta) / (1 - eta).
+
+    Yue et al., arXiv 2307.12348, equation 13: sqrt(eta) grows geometrically with a power of the step, from
+    min(min_noise / kappa, min_noise) to `max_eta` (which bounds sqrt(eta) in the authors' program). A single
+    step is the noisiest.
+    """
+    first = min(min_noise / kappa, min_noise)
+    shares = [((steps - 1 - i) / (steps - 1)) ** power if steps > 1 else 1.0 for i in range(steps)]
+    roots = [first * (max_eta / first) ** share for share in shares]
+    return [kappa * root / (1 - root * root) for root in roots]
+
+
 @grid("discrete")
 def discrete_grid(
     steps: int | None = None,
@@ -182,6 +210,7 @@ def discrete_grid(
     length: int = 2000,
     start: float = 1e-6,
     end: float = 1e-2,
+    zero_snr: bool = False,
 ) -> list[float]:
     """Return the levels of a discrete chain from the noisiest to the cleanest, evenly spaced in its index.
 
@@ -192,11 +221,14 @@ def discrete_grid(
         length: Length T of the chain.
         start: First beta.
         end: Last beta.
+        zero_snr: Whether the chain is rescaled by `with_zero_terminal_snr`.
 
     Raises:
         UsageError: More steps than levels, or no such schedule.
     """
     gammas = betas_to_gammas(make_betas(betas, length, start, end))
+    if zero_snr:
+        gammas = with_zero_terminal_snr(gammas)
     if steps is None:
         steps = length
     if steps > length:

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
-from upscale.diffusion.samplers import SAMPLERS
+from upscale.diffusion import samplers
 from upscale.diffusion.schedule import make_grid
 from upscale.errors import UsageError, WeightsError
 
@@ -119,15 +119,16 @@ class ModelConfig:
             and isinstance(self.halo_px, int)
             and 0 <= self.halo_px <= 512
             and _within(self.stage_noise, 0, 1)
-            and self.sampler in SAMPLERS
-            and self._grid_falls()
+            and self._can_be_sampled()
+            and not (self.grid.get("zero_snr") and self.prediction == "epsilon")  # noise is all there is
         )
         if not sound:
             raise WeightsError(f"{where} has values out of range.", hint="Get the model again.")
 
-    def _grid_falls(self) -> bool:
+    def _can_be_sampled(self) -> bool:
         parameters = dict(self.grid)
         try:
+            samplers.get(self.sampler)
             sigmas = make_grid(str(parameters.pop("name")), self.steps, **parameters)
         except (UsageError, TypeError, ValueError, ArithmeticError):
             return False
