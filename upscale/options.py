@@ -24,7 +24,8 @@ DEFAULT_MAX_INPUT_MPIX = 250.0
 DTYPES = ("auto", "fp32", "bf16", "fp16")
 CONFLICTS = ("fail", "skip", "overwrite", "rename")
 TEMPLATE_FIELDS = ("parent", "stem", "suffix", "scale", "size", "width", "height", "model", "seed")
-DEVICES = ("auto", "cpu", "cuda", "cuda:N", "mps")
+DEVICES = ("auto", "all", "cpu", "cuda", "cuda:N", "mps")
+ALL_DEVICES = "all"
 
 
 @dataclass(frozen=True)
@@ -111,7 +112,8 @@ class EngineOptions:
         steps: Network evaluations per stage, 1 to 2000; None takes the model's default.
         sampler: Name of a sampler; None takes the model's default.
         seed: Seed of the noise field, 0 to 2^63-1; same seed, same picture.
-        device: `auto`, `cpu`, `cuda`, `cuda:N` or `mps`.
+        device: `auto`, `cpu`, `cuda`, `cuda:N` or `mps`; for the command line also several with commas
+            between them, or `all`: each takes the next files then.
         dtype: `auto`, `fp32`, `bf16` or `fp16`.
         tile_px: Side of a tile in input pixels of its stage, halo not counted; None chooses by memory.
     """
@@ -134,8 +136,7 @@ class EngineOptions:
             raise UsageError(
                 f"--tile {self.tile_px} is out of range.", hint=f"It is at least {MIN_TILE_PX}, or auto."
             )
-        if not re.fullmatch(r"auto|cpu|mps|cuda(:[0-9]+)?", self.device):
-            raise UsageError(f"--device {self.device} is unknown.", hint=f"Choose from {', '.join(DEVICES)}.")
+        devices_named(self.device)
         if self.dtype not in DTYPES:
             raise UsageError(f"--dtype {self.dtype} is unknown.", hint=f"Choose from {', '.join(DTYPES)}.")
 
@@ -200,6 +201,27 @@ class FolderOptions:
     recursive: bool = False
     include: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
+
+
+def devices_named(device: str) -> tuple[str, ...]:
+    """Return the devices of a list such as `cuda:0,cuda:1`; naming one twice gives it two engines.
+
+    Raises:
+        UsageError: One is unknown, or `auto` or `all` is not alone.
+    """
+    names = tuple(device.split(","))
+    for name in names:
+        if not re.fullmatch(r"auto|all|cpu|mps|cuda(:[0-9]+)?", name):
+            what = f"--device {device}" if len(names) == 1 else f"{name!r} in --device {device}"
+            raise UsageError(
+                f"{what} is unknown.",
+                hint=f"Choose from {', '.join(DEVICES)}; several are written cuda:0,cuda:1.",
+            )
+    if len(names) > 1 and (alone := {"auto", ALL_DEVICES}.intersection(names)):
+        raise UsageError(
+            f"--device {device} is unclear: {min(alone)} stands alone.", hint="As in --device cuda:0,cuda:1."
+        )
+    return names
 
 
 def _check_template(template: str) -> None:

@@ -70,7 +70,8 @@ def test_end_is_told_before_the_next_one_ends(photo: Photo, request_for: Ask, en
     """The engine's progress is when there is time to tell."""
     listener = Ends()
 
-    def progressed(job: Any, progress: Any) -> None:
+    def progressed(jobs: Any, progress: Any) -> None:
+        (job,) = jobs
         if job.source.stem == "b" and progress.done == 1:
             time.sleep(0.3)  # for writing a.png
         elif job.source.stem == "b":

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,10 @@ def size_of(path: Path) -> tuple[int, int]:
         return image.size
 
 
+def stems(jobs: Sequence[Job]) -> str:
+    return " ".join(job.source.stem for job in jobs)
+
+
 class Diary(Listener):
     """Remembers what it hears."""
 
@@ -39,11 +43,11 @@ class Diary(Listener):
     def loaded(self, engine: Any) -> None:
         self.entries.append("loaded")
 
-    def started(self, job: Job) -> None:
-        self.entries.append(f"started {job.source.stem}")
+    def started(self, jobs: Sequence[Job]) -> None:
+        self.entries.append(f"started {stems(jobs)}")
 
-    def progressed(self, job: Job, progress: Any) -> None:
-        self.entries.append(f"{job.source.stem} {progress.done}/{progress.total}")
+    def progressed(self, jobs: Sequence[Job], progress: Any) -> None:
+        self.entries.append(f"{stems(jobs)} {progress.done}/{progress.total}")
 
     def finished(self, outcome: Outcome) -> None:
         self.entries.append(f"finished {outcome.source.stem}{' badly' if outcome.error else ''}")

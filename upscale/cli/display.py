@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from rich.progress import (
     BarColumn,
     Progress,
+    TaskID,
     TaskProgressColumn,
     TextColumn,
     TimeElapsedColumn,
@@ -18,14 +19,16 @@ from rich.table import Column
 
 from upscale.cli.console import STDERR, printable, say
 from upscale.cli.guard import explain
+from upscale.jobs.engines import Engine
 from upscale.jobs.items import Job
+from upscale.jobs.listener import Listener
 from upscale.jobs.plan import Plan
 from upscale.jobs.report import Outcome, Report, Status
-from upscale.jobs.run import Engine, Listener
 
 if TYPE_CHECKING:
     from upscale.engine.progress import Progress as Step
 
+REFRESHES_PER_S = 5.0
 SPEED_WINDOW_S = 900.0  # tiles may take a minute each on a CPU; a short window would never see two
 
 
@@ -58,10 +61,16 @@ class Lines(Listener):
         if self.verbose and settings is not None:
             say(describe_settings(settings), style="dim")
 
-    def progressed(self, job: Job, progress: Step) -> None:
+    def gave_up(self, device: str, error: Exception) -> None:
+        """Say which device is out."""
+        explain(error, verbose=self.verbose)
+        if not self.quiet:
+            say(f"Going on without {device}.", style="yellow")
+
+    def progressed(self, jobs: Sequence[Job], progress: Step) -> None:
         """Pass on what the engine has to say (a smaller tile after running out of memory)."""
         if progress.message:
-            self._note(job.source.name, progress.message)
+            self._note(with_others(jobs[0].source.name, jobs), progress.message)
 
     def finished(self, outcome: Outcome) -> None:
         """Say what became of an input."""
@@ -88,7 +97,10 @@ class Lines(Listener):
 
 
 class Bars(Lines):
-    """The same lines, above a bar for the file (tiles x steps of all stages) and one for all files."""
+    """The same lines, above a bar for what each device works on, and one for all files.
+
+    The first are over tiles x steps of all stages. Small files that are worked on together share one.
+    """
 
     def __init__(self, plan: Plan, *, quiet: bool, verbose: bool) -> None:
         super().__init__(plan, quiet=quiet, verbose=verbose)
@@ -101,14 +113,16 @@ class Bars(Lines):
             TimeRemainingColumn(compact=True),
             console=STDERR,
             transient=True,
+            refresh_per_second=REFRESHES_PER_S,
             speed_estimate_period=SPEED_WINDOW_S,
         )
         # Megapixels the model makes are what time goes with, so they are the unit over files of all sizes.
         self.total_mpix = sum(job.cascade.model_mpix for job in plan.jobs)
         self.done_mpix = 0.0
         self.done_files = 0
-        self.current: Job | None = None
-        self.file = self.progress.add_task("", total=None, doing="", visible=False)
+        self.bars: dict[int, TaskID] = {}  # by the job's id; small files share one
+        self.writing: set[TaskID] = set()  # of these, what the engines are through with
+        self.mpix: dict[int, float] = {}  # done of the jobs that have not ended, by their id
         self.all = self.progress.add_task(
             "all files", total=self.total_mpix, doing="", visible=len(plan.jobs) > 1
         )
@@ -122,42 +136,68 @@ class Bars(Lines):
     ) -> None:
         self.progress.stop()
 
-    def started(self, job: Job) -> None:
-        """Begin the file's bar anew."""
-        self.current = job
-        name = printable(job.source.path.name if job.source.path else job.source.name)
-        self.progress.reset(self.file, total=None, description=name, doing="reading", visible=True)
-        self.progress.update(self.all, doing=f"{self.done_files} of {len(self.plan.jobs)} done")
+    def started(self, jobs: Sequence[Job]) -> None:
+        """Show a bar for files."""
+        self._remove(self.writing)  # there is something better to show
+        path = jobs[0].source.path
+        name = printable(with_others(path.name if path else jobs[0].source.name, jobs))
+        bar = self.progress.add_task(name, total=None, doing="reading")
+        self.bars |= {id(job): bar for job in jobs}
+        self._count()
 
-    def progressed(self, job: Job, progress: Step) -> None:
-        """Move both bars."""
-        super().progressed(job, progress)
+    def progressed(self, jobs: Sequence[Job], progress: Step) -> None:
+        """Move their bar and that of all."""
+        super().progressed(jobs, progress)
         doing = f"tile {min(progress.tile + 1, progress.tiles)} of {progress.tiles}"
         if progress.stages > 1:
             doing = f"stage {progress.stage} of {progress.stages}, {doing}"
-        if progress.done >= progress.total:
-            doing = "writing"
-        self.progress.update(self.file, completed=progress.done, total=progress.total, doing=doing)
+        if (bar := self._bar(jobs)) is not None:
+            self.progress.update(bar, completed=progress.done, total=progress.total, doing=doing)
         share = progress.done / progress.total if progress.total else 0.0
-        self.progress.update(self.all, completed=self.done_mpix + share * job.cascade.model_mpix)
+        self.mpix |= {id(job): share * job.cascade.model_mpix for job in jobs}
+        self._count()
+
+    def computed(self, jobs: Sequence[Job]) -> None:
+        """Say that they are being written, until others are worked on."""
+        if (bar := self._bar(jobs)) is not None:
+            self.progress.update(bar, doing="writing")
+            self.writing.add(bar)
 
     def finished(self, outcome: Outcome) -> None:
-        """Take the file's bar away and leave its line."""
+        """Take its bar away and leave its line."""
         if outcome.job is not None and outcome.status in (Status.DONE, Status.FAILED):
             self.done_files += 1
             self.done_mpix += outcome.job.cascade.model_mpix
-            if outcome.job is self.current:  # else it was being written while the next one had begun
-                self.progress.update(self.file, visible=False)
-            self.progress.update(
-                self.all, completed=self.done_mpix, doing=f"{self.done_files} of {len(self.plan.jobs)} done"
-            )
+            self.mpix.pop(id(outcome.job), None)
+            if (bar := self.bars.pop(id(outcome.job), None)) is not None and bar not in self.bars.values():
+                self._remove({bar})
+            self._count()
         super().finished(outcome)
+
+    def _bar(self, jobs: Sequence[Job]) -> TaskID | None:
+        """Return the bar of jobs that were started together, though some may have ended since."""
+        return next((self.bars[id(job)] for job in jobs if id(job) in self.bars), None)
+
+    def _remove(self, bars: set[TaskID]) -> None:
+        for bar in bars:
+            self.progress.remove_task(bar)
+        self.bars = {job: bar for job, bar in self.bars.items() if bar not in bars}
+        self.writing = self.writing - bars
+
+    def _count(self) -> None:
+        doing = f"{self.done_files} of {len(self.plan.jobs)} done"
+        self.progress.update(self.all, completed=self.done_mpix + sum(self.mpix.values()), doing=doing)
 
 
 def display(plan: Plan, *, quiet: bool, verbose: bool) -> Lines:
     """Return the listener that fits the terminal and the wishes; use it as a context."""
     kind = Bars if STDERR.is_terminal and not quiet else Lines
     return kind(plan, quiet=quiet, verbose=verbose)
+
+
+def with_others(name: str, jobs: Sequence[Job]) -> str:
+    """Return what files that are worked on together are called, after the name of the first."""
+    return name if len(jobs) == 1 else f"{name} and {len(jobs) - 1} more"
 
 
 def about(outcome: Outcome) -> str:

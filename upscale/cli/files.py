@@ -174,7 +174,9 @@ def upscale_files(
     device: Annotated[
         str,
         Computer(
-            metavar="auto|cpu|cuda[:N]|mps", help="What computes; auto takes a graphics card if there is one."
+            metavar="auto|all|cpu|cuda[:N]|mps",
+            help="What computes; auto takes a graphics card if there is one. Several share the files: all or "
+            "cuda:0,cuda:1.",
         ),
     ] = EngineOptions.device,
     dtype: Annotated[

@@ -7,7 +7,7 @@ import math
 import torch
 
 from upscale.errors import DeviceError, UsageError
-from upscale.options import MIN_TILE_PX
+from upscale.options import ALL_DEVICES, MIN_TILE_PX
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 DTYPE_NAMES = {dtype: name for name, dtype in DTYPES.items()}
@@ -30,6 +30,11 @@ def resolve_device(name: str) -> torch.device:
         if torch.cuda.is_available():
             return torch.device("cuda", torch.cuda.current_device())
         return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    if "," in name or name == ALL_DEVICES:
+        raise UsageError(
+            f"One engine computes on one device, not on {name}.",
+            hint="Make an Upscaler for each; the upscale command takes several.",
+        )
     try:
         device = torch.device(name)
     except RuntimeError:
@@ -48,6 +53,13 @@ def resolve_device(name: str) -> torch.device:
     if device.type == "mps" and not torch.backends.mps.is_available():
         raise DeviceError("No Apple GPU (MPS) was found.", hint="Use --device cpu.")
     return torch.device(device.type)
+
+
+def all_devices() -> tuple[str, ...]:
+    """Return all CUDA devices there are; without one, what `auto` takes."""
+    if torch.cuda.is_available():
+        return tuple(f"cuda:{index}" for index in range(torch.cuda.device_count()))
+    return (str(resolve_device("auto")),)
 
 
 def resolve_dtype(name: str, device: torch.device) -> torch.dtype:
@@ -85,6 +97,15 @@ def default_tile_px(device: torch.device, fineness: int = 1) -> int:
         free, _ = torch.cuda.mem_get_info(device)
         side = min(GPU_TILE_PX, max(64, int(math.sqrt(0.8 * free / GPU_BYTES_PER_PIXEL)) // 32 * 32))
     return max(MIN_TILE_PX, side // fineness)
+
+
+def is_lost(error: BaseException) -> bool:
+    """Return whether an exception says that a device itself fails, so that nothing more can be done on it."""
+    accelerator: type[BaseException] = getattr(torch, "AcceleratorError", torch.OutOfMemoryError)  # torch 2.8
+    text = str(error)
+    return isinstance(error, RuntimeError) and (
+        isinstance(error, accelerator) or "CUDA error" in text or "CUDNN_STATUS" in text
+    )
 
 
 def is_out_of_memory(error: BaseException) -> bool:

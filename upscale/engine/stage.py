@@ -16,7 +16,7 @@ from torch import Tensor
 
 from upscale.diffusion.noise import INITIAL, NoiseField
 from upscale.engine.canvas import Blended, Canvas, Float32, SideBySide
-from upscale.engine.device import free_memory, is_out_of_memory
+from upscale.engine.device import free_memory, is_lost, is_out_of_memory
 from upscale.engine.tiles import Box, Tiling
 from upscale.errors import DeviceError
 from upscale.images.picture import Pixels
@@ -198,6 +198,11 @@ class Stage:
 
     def _less_at_once(self, tiles: Sequence[_Tile], error: Exception) -> str:
         if not is_out_of_memory(error):
+            if is_lost(error):
+                raise DeviceError(
+                    f"{self.restorer.device} failed ({str(error).partition(chr(10))[0]}).",
+                    hint="Run again for what is missing; if it happens again, try another --device.",
+                ) from error
             raise error
         core = tiles[0].core
         if len(tiles) > 1:

@@ -1,4 +1,4 @@
-"""Carry a plan out: read, upscale, write, one input after the other, reading and writing beside the engine.
+"""Carry a plan out: devices take its files one after another; their ends are told in the order of the inputs.
 
 One bad file never stops the others. What concerns every file (no weights, no such device) does, and so does
 being interrupted; a file is either written whole or not at all.
@@ -6,67 +6,32 @@ being interrupted; a file is either written whole or not at all.
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable
+import os
+import threading
+from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, BinaryIO, Protocol
+from dataclasses import replace
+from queue import SimpleQueue
+from typing import BinaryIO, NoReturn
 
-from upscale.errors import OutputError, UpscaleError
+from upscale.errors import OutputError
 from upscale.images.atomic import sweep
 from upscale.images.picture import Picture
 from upscale.jobs.ahead import ReadAhead
-from upscale.jobs.conflict import finished_before
+from upscale.jobs.device import Device, made_meanwhile
+from upscale.jobs.engines import Engine, for_each_device, load_engine
 from upscale.jobs.items import Failure, Job, Skipped
+from upscale.jobs.listener import Listener
 from upscale.jobs.plan import Plan
 from upscale.jobs.recipe import recipe
 from upscale.jobs.report import Outcome, Report, Status
-from upscale.jobs.steps import Step, explained, take, write_picture
+from upscale.jobs.steps import explained, take, write_picture
 from upscale.options import EngineOptions
 
-if TYPE_CHECKING:
-    from upscale.engine.progress import Progress
+__all__ = ["Engine", "Listener", "load_engine", "run"]
 
-
-class Engine(Protocol):
-    """What makes the pixels: `engine.Upscaler`, or in tests anything quicker."""
-
-    def upscale(
-        self, picture: Picture, size: tuple[int, int], progress: Callable[[Progress], None] | None = None
-    ) -> Picture:
-        """Return the picture at this (width, height) in pixels."""
-
-
-class Listener:
-    """Hears what happens; this one keeps quiet. Subclasses override what they show."""
-
-    def swept(self, files: int) -> None:
-        """Temporary files that killed runs had left are removed."""
-
-    def loaded(self, engine: Engine) -> None:
-        """The weights are there."""
-
-    def started(self, job: Job) -> None:
-        """A file is about to be read."""
-
-    def progressed(self, job: Job, progress: Progress) -> None:
-        """Some tiles of a file are done."""
-
-    def finished(self, outcome: Outcome) -> None:
-        """An input has ended, well or not."""
-
-
-def load_engine(options: EngineOptions) -> Engine:
-    """Return the real engine; imports torch and loads the weights.
-
-    Raises:
-        WeightsError: The model cannot be loaded.
-        DeviceError: The device is missing or cannot do what is asked.
-    """
-    from upscale.engine.upscaler import Upscaler
-
-    return Upscaler(**asdict(options))
+MAX_WRITERS = 4  # of one batch; encoders take one core each
 
 
 def run(
@@ -80,7 +45,7 @@ def run(
 
     Args:
         plan: What to do.
-        load: Makes the engine; called once, when the first input has been read.
+        load: Makes an engine; called once for each device, when its first input has been read.
         listener: Hears of every step, on the calling thread.
         stdout: Where a job without a target file writes.
 
@@ -91,34 +56,27 @@ def run(
     listener = listener or Listener()
     if removed := _sweep(plan):
         listener.swept(removed)
-    with ThreadPoolExecutor(1, "read") as reader, ThreadPoolExecutor(1, "write") as writer:
-        course = _Course(
-            plan, load, listener, stdout, ReadAhead(plan.jobs, plan.request.files, reader), writer
-        )
+    devices = for_each_device(plan.request.engine)
+    writers = max(len(devices), min(MAX_WRITERS, os.cpu_count() or 1))
+    with ThreadPoolExecutor(len(devices), "read") as reader, ThreadPoolExecutor(writers, "write") as writer:
+        course = _Course(plan, load, listener, stdout, reader, writer, devices)
         try:
             course.run()
         except BaseException:
-            with suppress(Exception):  # what is being written is finished, and told
-                course.drain(wait=True)
+            course.stop()
+            writer.shutdown()
+            with suppress(Exception):  # what was being written is finished, and told
+                course.hear()
+                course.tell_rest()
             raise
     return Report(tuple(course.outcomes[index] for index in range(len(plan.items))))
 
 
-@dataclass(frozen=True)
-class _Writing:
-    """A result on its way to its file."""
-
-    job: Job
-    seconds: float  # until now
-    notes: tuple[str, ...]
-    step: Future[Step[tuple[str, ...]]]
-
-
 class _Course:
-    """One plan being carried out.
+    """One plan being carried out; see `device.Course`.
 
-    The engine works on this thread; the next picture is read and the last result written beside it. Of each
-    kind there is one at most, so that memory holds no more than two results.
+    A single device works on the calling thread, so that Ctrl-C need not wait for it, several on threads of
+    their own. What is told comes through a queue to the calling thread, where the listener hears it.
     """
 
     def __init__(
@@ -127,106 +85,144 @@ class _Course:
         load: Callable[[EngineOptions], Engine],
         listener: Listener,
         stdout: BinaryIO | None,
-        ahead: ReadAhead,
+        reader: Executor,
         writer: Executor,
+        devices: Sequence[EngineOptions],
     ) -> None:
         self._plan = plan
-        self._load = load
-        self._listener = listener
+        self.load = load
+        self.listener = listener
         self._stdout = stdout
-        self._ahead = ahead
         self._writer = writer
-        self._engine: Engine | None = None
-        self._ends: deque[tuple[int, Outcome | _Writing]] = deque()  # in order, behind a result being written
-        self.outcomes: dict[int, Outcome] = {}
-        self._failed = False
+        self.fail_fast = plan.request.fail_fast
+        jobs = [(index, item) for index, item in enumerate(plan.items) if isinstance(item, Job)]
+        self.ahead = ReadAhead(jobs, plan.request.files, reader, batches=len(devices))
+        self._devices = [Device(options, self) for options in devices]
+        self._lock = threading.Lock()
+        self._thread = threading.current_thread()
+        self._events: SimpleQueue[Callable[[], None]] = SimpleQueue()
+        self._stopped, self._failed = threading.Event(), threading.Event()
+        # In this order ends are told: what planning found first.
+        order = sorted(range(len(plan.items)), key=lambda index: not isinstance(plan.items[index], Failure))
+        self._untold = iter(order)
+        self._next = next(self._untold, None)
+        self._ends: dict[int, Outcome] = {}
+        self.outcomes: dict[int, Outcome] = {}  # those told
 
     def run(self) -> None:
-        """Carry out everything; `outcomes` are those that have been told to the listener."""
+        """Carry out everything."""
         for index, item in enumerate(self._plan.items):
             if isinstance(item, Failure):
-                self._end(index, Outcome(item.source, error=item.error))
-        fail_fast = self._plan.request.fail_fast
+                self.end(index, Outcome(item.source, error=item.error))
         for index, item in enumerate(self._plan.items):
-            if isinstance(item, Failure):
-                continue
-            if fail_fast:
-                self.drain(wait=True)
-            job = item.job if isinstance(item, Skipped) else item
-            if fail_fast and self._failed:
-                self._end(index, Outcome(item.source, job, unfailing=Status.CANCELLED))
-            elif isinstance(item, Skipped) or _made_meanwhile(job):
-                differs = item.differs if isinstance(item, Skipped) else ()
-                self._end(index, Outcome(item.source, job, unfailing=Status.SKIPPED, differs=differs))
+            if isinstance(item, Skipped):
+                status = Status.CANCELLED if self.ends_now else Status.SKIPPED
+                self.end(index, Outcome(item.source, item.job, unfailing=status, differs=item.differs))
+        # Once more where a device gave files back after the others had ended.
+        while self.ahead.left and not self.ends_now:
+            if len(self._devices) == 1:
+                self._devices[0].work()
             else:
-                self._end(index, self._begin(job))
-        self.drain(wait=True)
+                self._work_on_threads()
+        for index, job in self.ahead.rest():
+            self.end(index, Outcome(job.source, job, unfailing=Status.CANCELLED))
+        self.hear()
 
-    def drain(self, *, wait: bool) -> None:
-        """Tell the listener of all that has ended, in order; `wait` for what is being written."""
-        while self._ends:
-            index, end = self._ends[0]
-            if isinstance(end, _Writing):
-                if not (wait or end.step.done()):
-                    return
-                end = _written(end)
-            self._ends.popleft()
-            self.outcomes[index] = end
-            self._failed |= end.error is not None
-            self._listener.finished(end)
+    def _work_on_threads(self) -> None:
+        with ThreadPoolExecutor(len(self._devices), "device") as pool:
+            working = [pool.submit(device.work) for device in self._devices]
+            try:
+                for future in working:
+                    future.add_done_callback(lambda _: self._events.put(_nothing))  # wakes this thread
+                while not all(future.done() for future in working):
+                    self._events.get()()
+                    for future in working:
+                        if future.done():
+                            future.result()  # raises what it raised
+            except BaseException:
+                self.stop()
+                raise
+        for future in working:
+            future.result()
 
-    def _end(self, index: int, end: Outcome | _Writing) -> None:
-        self._ends.append((index, end))
-        self.drain(wait=False)
+    @property
+    def stopped(self) -> bool:
+        return self._stopped.is_set()
 
-    def _begin(self, job: Job) -> Outcome | _Writing:
-        """Take a job as far as to the writing of its result."""
-        self._listener.started(job)
-        reading = self._ahead.get(job)
-        if reading.value is None:
-            return Outcome(job.source, job, reading.error, reading.seconds)
-        picture = reading.value
+    def stop(self) -> None:
+        """Have devices on other threads stop at their next evaluation."""
+        self._stopped.set()
+
+    @property
+    def ends_now(self) -> bool:
+        return self.fail_fast and self._failed.is_set()
+
+    def can_spare(self, device: Device) -> bool:
+        with self._lock:
+            if len(self._devices) == 1:
+                return False
+            self._devices = [other for other in self._devices if other is not device]
+            return True
+
+    def tell(self, event: Callable[[], None]) -> None:
+        self._events.put(event)
+        if threading.current_thread() is self._thread:
+            self.hear()
+
+    def hear(self) -> None:
+        """Let the listener hear what there is to tell."""
+        while not self._events.empty():
+            self._events.get()()
+
+    def end(self, index: int, outcome: Outcome) -> None:
+        if outcome.error is not None:
+            self._failed.set()
+        self.tell(lambda: self._end(index, outcome))
+
+    def _end(self, index: int, outcome: Outcome) -> None:
+        self._ends[index] = outcome
+        while self._next in self._ends:
+            self._tell_end(self._next)
+            self._next = next(self._untold, None)
+
+    def tell_rest(self) -> None:
+        """Tell those that wait for others before them, which will not end any more."""
+        for index in sorted(self._ends):
+            self._tell_end(index)
+
+    def _tell_end(self, index: int) -> None:
+        outcome = self.outcomes[index] = self._ends.pop(index)
+        self.listener.finished(outcome)
+
+    def write(self, index: int, job: Job, picture: Picture, seconds: float) -> Future[None]:
         request = self._plan.request
-        if self._engine is None:
-            self._engine = self._load(request.engine)
-            self._listener.loaded(self._engine)
-        engine = self._engine
-
-        def progressed(progress: Progress) -> None:
-            self.drain(wait=False)  # what has ended meanwhile is told now, not after this picture
-            self._listener.progressed(job, progress)
-
-        making = take(lambda: engine.upscale(picture, job.output_size, progress=progressed))
-        seconds = reading.seconds + making.seconds
-        if making.value is None:
-            assert making.error is not None
-            if isinstance(making.error, BrokenPipeError):  # nobody listens to the progress
-                raise making.error
-            return Outcome(job.source, job, explained(job, making.error), seconds, picture.notes)
-        large = making.value
         record = None if request.files.strip_metadata else recipe(job, request.engine, self._plan.model)
-        self.drain(wait=True)  # one at a time
-        writing = self._writer.submit(
-            take, lambda: write_picture(job, large, record, request.files, self._stdout)
-        )
-        return _Writing(job, seconds, large.notes, writing)
+
+        def write() -> None:
+            step = take(lambda: write_picture(job, picture, record, request.files, self._stdout))
+            if isinstance(step.error, BrokenPipeError):
+                self.tell(_raising(step.error))
+                return
+            ended = Outcome(job.source, job, None, seconds + step.seconds, picture.notes + (step.value or ()))
+            if step.error is None:
+                self.end(index, ended)
+            elif isinstance(step.error, OutputError) and made_meanwhile(job):  # while this process computed
+                self.end(index, replace(ended, notes=(), unfailing=Status.SKIPPED))
+            else:
+                self.end(index, replace(ended, error=explained(job, step.error)))
+
+        return self._writer.submit(write)
 
 
-def _written(writing: _Writing) -> Outcome:
-    """Wait for a result to be written, and return how it ended.
+def _nothing() -> None:
+    """Wake the thread that waits for something to hear."""
 
-    Raises:
-        BrokenPipeError: Nobody reads stdout any more.
-    """
-    job, step = writing.job, writing.step.result()
-    seconds = writing.seconds + step.seconds
-    if isinstance(step.error, BrokenPipeError):
-        raise step.error
-    if step.error is None:
-        return Outcome(job.source, job, None, seconds, writing.notes + (step.value or ()))
-    if isinstance(step.error, OutputError) and _made_meanwhile(job):  # while this process was computing
-        return Outcome(job.source, job, None, seconds, unfailing=Status.SKIPPED)
-    return Outcome(job.source, job, explained(job, step.error), seconds, writing.notes)
+
+def _raising(error: Exception) -> Callable[[], NoReturn]:
+    def fail() -> NoReturn:
+        raise error
+
+    return fail
 
 
 def _sweep(plan: Plan) -> int:
@@ -237,11 +233,3 @@ def _sweep(plan: Plan) -> int:
         if not isinstance(item, Failure)
     ]
     return sum(sweep(folder) for folder in {job.target.parent for job in jobs if job.target is not None})
-
-
-def _made_meanwhile(job: Job) -> bool:
-    """Return whether another process has made the result since it was planned to be made if missing."""
-    try:
-        return job.if_missing and job.target is not None and finished_before(job, job.target) is not None
-    except (UpscaleError, OSError):  # writing will say what is there
-        return False
