@@ -26,6 +26,22 @@ SR3_UNET = {
     "attn_res": [],
     "res_blocks": 1,
 }
+UNET2D = {
+    "block_out_channels": [8, 8],
+    "down_block_types": ["ResnetDownsampleBlock2D"] * 2,
+    "up_block_types": ["ResnetUpsampleBlock2D"] * 2,
+    "layers_per_block": 1,
+    "norm_num_groups": 4,
+    "add_attention": False,
+}
+VQVAE = {
+    "block_out_channels": [4, 4, 8],
+    "down_block_types": ["DownEncoderBlock2D"] * 3,
+    "up_block_types": ["UpDecoderBlock2D"] * 3,
+    "norm_num_groups": 4,
+    "num_vq_embeddings": 64,
+    "mid_block_add_attention": False,
+}
 CONFIGS: dict[str, dict[str, Any]] = {
     "residual_unet": {
         "network": RESIDUAL_UNET,
@@ -44,7 +60,28 @@ CONFIGS: dict[str, dict[str, Any]] = {
         "steps": 3,
         "sampler": "ddpm",
     },
+    "unet2d": {
+        "network": UNET2D,
+        "scale": 4,
+        "target": "image",
+        "prediction": "epsilon",
+        "level": "timestep",
+        "grid": {"name": "discrete", "betas": "cosine", "length": 20},
+        "steps": 3,
+        "sampler": "ddpm",
+    },
+    "latent_unet2d": {
+        "network": {"unet": UNET2D, "vqvae": VQVAE},
+        "scale": 4,
+        "target": "latent",
+        "prediction": "epsilon",
+        "level": "timestep",
+        "grid": {"name": "discrete", "betas": "quad", "length": 20, "start": 1e-3, "end": 0.3},
+        "steps": 3,
+        "sampler": "ddim",
+    },
 }
+NEEDS_DIFFUSERS = {"unet2d", "latent_unet2d"}
 
 
 @pytest.fixture(scope="session")
@@ -57,6 +94,8 @@ def make_model(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
     def make(arch: str = "residual_unet", *, seed: int = 0, silent: bool = False, **changes: Any) -> Path:
         import torch
 
+        if arch in NEEDS_DIFFUSERS:
+            pytest.importorskip("diffusers", reason="needs the extra: pip install 'upscale[diffusers]'")
         from upscale import networks
         from upscale.models.checkpoint import save
         from upscale.models.config import ModelConfig

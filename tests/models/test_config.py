@@ -49,7 +49,7 @@ def test_what_is_left_out_has_a_default() -> None:
 
 def test_names_are_those_of_the_diffusion_room() -> None:
     """They are written twice because the tables there import torch."""
-    assert set(PREDICTIONS) == set(PREDICTION_TABLE) and set(LEVELS) == set(LEVEL_TABLE)
+    assert set(PREDICTIONS) == set(PREDICTION_TABLE) and set(LEVELS) == {*LEVEL_TABLE, "timestep"}
 
 
 @pytest.mark.parametrize(
@@ -57,7 +57,7 @@ def test_names_are_those_of_the_diffusion_room() -> None:
     [
         *({"target": value} for value in TARGETS),
         *({"prediction": value} for value in PREDICTIONS),
-        *({"level": value} for value in LEVELS),
+        *({"level": value, "grid": {"name": "discrete"}} for value in LEVELS),
         *({"sampler": value} for value in SAMPLERS),
         {"sampler": "ddim@0.5"},
         {"grid": {"name": "edm"}},

@@ -45,13 +45,15 @@ def test_every_architecture_restores(
     arch: str, dtype: torch.dtype, make_model: MakeModel, lr: torch.Tensor
 ) -> None:
     restorer = load(make_model(arch), dtype)
-    steps = []
-    hr = restorer.restore(lr, noise(4), sampler="ddpm", steps=3, on_step=steps.append)
+    steps: list[int] = []
+    fine = restorer.noise_fineness
+    assert fine == (1 if arch == "latent_unet2d" else 4)
+    hr = restorer.restore(lr, noise(fine), sampler="ddpm", steps=3, on_step=steps.append)
     assert hr.shape == (1, 3, 32, 24) and hr.dtype == torch.float32 and hr.isfinite().all()
     assert steps == [0, 1, 2]
-    assert torch.equal(hr, restorer.restore(lr, noise(4), sampler="ddpm", steps=3))
-    assert not torch.equal(hr, restorer.restore(lr, noise(4, seed=9), sampler="ddpm", steps=3))
-    assert not torch.equal(hr, restorer.restore(lr.flip(2), noise(4), sampler="ddpm", steps=3))
+    assert torch.equal(hr, restorer.restore(lr, noise(fine), sampler="ddpm", steps=3))
+    assert not torch.equal(hr, restorer.restore(lr, noise(fine, seed=9), sampler="ddpm", steps=3))
+    assert not torch.equal(hr, restorer.restore(lr.flip(2), noise(fine), sampler="ddpm", steps=3))
 
 
 @pytest.mark.parametrize("arch", networks.names())
@@ -62,7 +64,7 @@ def test_every_sampler_samples_every_architecture(
     restorer = load(make_model(arch))
     for count in (1, 2, 5):
         steps: list[int] = []
-        hr = restorer.restore(lr, noise(4), sampler=sampler, steps=count, on_step=steps.append)
+        hr = restorer.restore(lr, noise(restorer.noise_fineness), sampler=sampler, steps=count, on_step=steps.append)
         assert hr.shape == (1, 3, 32, 24) and hr.isfinite().all()
         assert steps == list(range(count))  # a step is a network evaluation, for progress too
 

@@ -13,12 +13,18 @@ from upscale.errors import ExitCode, WeightsError
 FOLDER = Path(networks.__file__).parent
 
 
+def needs_diffusers(name: str) -> None:
+    if name.endswith("unet2d"):
+        pytest.importorskip("diffusers", reason="needs the extra: pip install 'upscale[diffusers]'")
+
+
 def test_every_file_is_an_architecture() -> None:
     assert networks.names() == sorted(p.stem for p in FOLDER.glob("*.py") if p.stem != "__init__")
 
 
 @pytest.mark.parametrize("name", networks.names())
 def test_architectures_build_from_plain_tables(name: str) -> None:
+    needs_diffusers(name)
     arch = networks.get(name)
     network = arch.build({})
     assert isinstance(network, nn.Module) and isinstance(arch.local, bool)
@@ -29,6 +35,7 @@ def test_architectures_build_from_plain_tables(name: str) -> None:
 
 @pytest.mark.parametrize("name", networks.names())
 def test_unknown_entries_of_a_table_are_type_errors(name: str) -> None:
+    needs_diffusers(name)
     with pytest.raises(TypeError, match="magic"):
         networks.get(name).build({"magic": 1})
 

@@ -211,24 +211,25 @@ def discrete_grid(
     start: float = 1e-6,
     end: float = 1e-2,
     zero_snr: bool = False,
+    spacing: str = "linspace",
+    offset: int = 0,
 ) -> list[float]:
-    """Return the levels of a discrete chain from the noisiest to the cleanest, evenly spaced in its index.
+    """Return levels of a discrete chain from the noisiest to the cleanest.
 
     Args:
-        steps: How many of the levels, from the last index down to 0; None takes all. A single step is the
-            noisiest.
+        steps: How many of the levels; None takes all. A single step is the noisiest.
         betas: Kind of the chain's beta schedule, a key of `BETAS`.
         length: Length T of the chain.
         start: First beta.
         end: Last beta.
         zero_snr: Whether the chain is rescaled by `with_zero_terminal_snr`.
+        spacing: Which levels: a key of `SPACINGS`.
+        offset: Added to the indices of `leading`.
 
     Raises:
-        UsageError: More steps than levels, or no such schedule.
+        UsageError: More steps than levels, no such schedule, or no such spacing.
     """
-    gammas = betas_to_gammas(make_betas(betas, length, start, end))
-    if zero_snr:
-        gammas = with_zero_terminal_snr(gammas)
+    gammas = chain_gammas(betas=betas, length=length, start=start, end=end, zero_snr=zero_snr)
     if steps is None:
         steps = length
     if steps > length:
@@ -236,7 +237,50 @@ def discrete_grid(
             f"{steps} steps are more than the {length} noise levels of this model.",
             hint=f"Ask for at most {length} steps.",
         )
-    return [gamma_to_sigma(float(gammas[t])) for t in np.linspace(length - 1, 0, steps).round().astype(int)]
+    indices = _lookup(SPACINGS, spacing, "spacing")(steps, length, offset) if steps > 1 else [length - 1]
+    return [gamma_to_sigma(float(gammas[t])) for t in indices]
+
+
+def chain_gammas(
+    *,
+    betas: str = "linear",
+    length: int = 2000,
+    start: float = 1e-6,
+    end: float = 1e-2,
+    zero_snr: bool = False,
+    **_: float | str,
+) -> Float64:
+    """Return the gammas [T] of the chain that a `discrete` grid with these parameters walks along."""
+    gammas = betas_to_gammas(make_betas(betas, length, start, end))
+    return with_zero_terminal_snr(gammas) if zero_snr else gammas
+
+
+def _linspace(steps: int, length: int, offset: int) -> list[int]:
+    """From the last index down to 0."""
+    return [int(t) for t in np.linspace(length - 1, 0, steps).round()]
+
+
+def _leading(steps: int, length: int, offset: int) -> list[int]:
+    """Multiples of T // n, from 0 up, plus the offset as far as the chain goes."""
+    stride = length // steps
+    offset = max(0, min(offset, length - 1 - stride * (steps - 1)))
+    return [stride * i + offset for i in reversed(range(steps))]
+
+
+def _trailing(steps: int, length: int, offset: int) -> list[int]:
+    """From the last index down in strides of T / n."""
+    return [int(t) - 1 for t in (length - length / steps * np.arange(steps)).round()]
+
+
+SPACINGS: dict[str, Callable[[int, int, int], list[int]]] = {
+    "linspace": _linspace,
+    "leading": _leading,
+    "trailing": _trailing,
+}
+"""(steps above 1, length, offset) -> falling indices into a chain, by the names that diffusers uses.
+
+Lin et al., arXiv 2305.08891, table 2.
+"""
 
 
 def _lookup(table: dict[str, T], name: str, what: str) -> T:

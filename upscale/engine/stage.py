@@ -173,7 +173,7 @@ class Stage:
         if sampling.sigma_aug:
             grain = NoiseField(sampling.seed, AUGMENTATION_STAGE + self.index)
             x_lr = x_lr + sampling.sigma_aug * _to_device(_noise(grain, INITIAL, windows), restorer)
-        fine = [window.times(restorer.config.scale) for window in windows]
+        fine = [window.times(restorer.noise_fineness) for window in windows]
         images = restorer.restore(
             x_lr,
             lambda step: _to_device(_noise(field, step, fine), restorer),

@@ -10,13 +10,13 @@ import difflib
 import functools
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from upscale.errors import WeightsError
-from upscale.models import hub
+from upscale.models import diffusers_layout, hub
 from upscale.models.config import MAX_JSON_BYTES, ModelConfig
-from upscale.models.entry import CONFIG_FILE, FORMATS, WEIGHTS_FILE, Entry
+from upscale.models.entry import CONFIG_FILE, DIFFUSERS, FORMATS, WEIGHTS_FILE, Entry
 from upscale.models.header import config_text
 from upscale.models.hub import Reference
 
@@ -26,11 +26,13 @@ class Location:
     """Where a model's files are.
 
     Attributes:
-        weights: The safetensors file.
+        weights: The safetensors file; for formats of several, the first of them.
         config: `config.json`, or None where the weights file describes itself.
         sha256: What the weights must hash to; None where nobody vouches for them.
         format: How the files are laid out, one of `entry.FORMATS`.
         folder: The model's folder, for formats of several files.
+        parts: For those, the weights file of each part of the network.
+        name: For those, what the model is called; ours say it themselves.
     """
 
     weights: Path
@@ -38,6 +40,13 @@ class Location:
     sha256: str | None = None
     format: str = FORMATS[0]
     folder: Path | None = None
+    parts: Mapping[str, Path] = field(default_factory=dict)
+    name: str = ""
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """All weights files."""
+        return tuple(self.parts.values()) or (self.weights,)
 
 
 def weights_folder() -> Path:
@@ -192,9 +201,13 @@ def _locate_here(name: str) -> Location:
     path = Path(name)
     try:
         if path.is_dir():
+            get = diffusers_layout.in_folder(path)
             if not (path / WEIGHTS_FILE).is_file():
+                if diffusers_layout.recognise(get):
+                    return _of_diffusers(path, path.resolve().name)
                 raise WeightsError(
-                    f"The folder {name} holds no {WEIGHTS_FILE}.", hint="Give a model's folder."
+                    f"The folder {name} holds no {WEIGHTS_FILE}.",
+                    hint="Give a model's folder: ours, or one in the format of diffusers.",
                 )
             config = path / CONFIG_FILE
             return Location(path / WEIGHTS_FILE, config if config.is_file() else None)
@@ -207,6 +220,12 @@ def _locate_here(name: str) -> Location:
         f"There is no model {name!r}.",
         hint=f"Did you mean {' or '.join(near)}? A model folder or owner/repo of the Hub works too.",
     )
+
+
+def _of_diffusers(folder: Path, name: str, sha256: str | None = None) -> Location:
+    get = diffusers_layout.in_folder(folder)
+    parts = diffusers_layout.weights(diffusers_layout.read(get, name), get, name)
+    return Location(next(iter(parts.values())), None, sha256, DIFFUSERS, folder, parts, name)
 
 
 def describe(name: str) -> ModelConfig:
@@ -238,6 +257,8 @@ def read_config(location: Location) -> ModelConfig:
     Raises:
         WeightsError: It is missing or damaged.
     """
+    if location.format == DIFFUSERS and location.folder is not None:
+        return diffusers_layout.read(diffusers_layout.in_folder(location.folder), location.name).config
     source = location.config or location.weights
     try:
         text = config_text(source) if location.config is None else _read_text(source)

@@ -1,4 +1,4 @@
-"""Weights files -> networks, and back. Safetensors only; nothing in a file is executed.
+"""Weights files -> networks, and back. Nothing in a file is executed.
 
 Sizes are checked against the network's before memory is taken: the network is laid out without storage first.
 """
@@ -10,17 +10,18 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import nn
 
 from upscale import networks
 from upscale.errors import WeightsError
+from upscale.models import diffusers_weights
 from upscale.models.catalog import Location, read_config
 from upscale.models.config import ModelConfig
 from upscale.models.digest import sha256_of
 from upscale.models.entry import CONFIG_FILE, WEIGHTS_FILE
 from upscale.models.header import CONFIG_KEY
+from upscale.models.tensors import Tensors, open_safetensors
 
 
 def load(location: Location) -> tuple[ModelConfig, nn.Module]:
@@ -38,7 +39,11 @@ def load(location: Location) -> tuple[ModelConfig, nn.Module]:
     except OSError as error:
         raise WeightsError(f"The weights {path} cannot be read ({error.strerror}).") from None
     config = read_config(location)
-    return config, _fill(build(config, str(path)), path)
+    network = build(config, str(path))
+    if not location.parts:
+        return config, _fill(network, open_safetensors(path), str(path))
+    tensors = diffusers_weights.open_parts(location.parts).without(getattr(network, "unused", ()))
+    return config, _fill(network, tensors, str(location.folder))
 
 
 def build(config: ModelConfig, where: str) -> nn.Module:
@@ -50,7 +55,7 @@ def build(config: ModelConfig, where: str) -> nn.Module:
     try:
         with torch.device("meta"):
             return networks.get(config.arch).build(config.network)
-    except (TypeError, ValueError, RuntimeError, ZeroDivisionError) as error:
+    except (TypeError, ValueError, RuntimeError, ArithmeticError, AttributeError) as error:
         raise WeightsError(
             f"{where} describes a {config.arch} network that cannot be built ({error})."
         ) from None
@@ -63,19 +68,9 @@ def check_shapes(network: nn.Module, found: Mapping[str, tuple[int, ...]], where
         raise WeightsError(f"The weights {where} do not fit their config: {_difference(expected, found)}.")
 
 
-def _fill(network: nn.Module, path: Path) -> nn.Module:
-    try:
-        with safe_open(path, framework="pt", device="cpu") as file:
-            found = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
-            check_shapes(network, found, str(path))
-            tensors = {name: file.get_tensor(name).float() for name in found}
-    except OSError as error:
-        raise WeightsError(f"The weights {path} cannot be read ({error}).") from None
-    except SafetensorError as error:
-        raise WeightsError(
-            f"{path} is not a whole safetensors file ({error}).", hint="Get the model again."
-        ) from None
-    network.load_state_dict(tensors, assign=True)
+def _fill(network: nn.Module, tensors: Tensors, where: str) -> nn.Module:
+    check_shapes(network, tensors.shapes, where)
+    network.load_state_dict({name: tensors.read(name).float() for name in tensors.shapes}, assign=True)
     return network.eval().requires_grad_(False)
 
 

@@ -16,12 +16,13 @@ from upscale.diffusion import samplers
 from upscale.diffusion.schedule import make_grid
 from upscale.errors import UsageError, WeightsError
 
-TARGETS = ("residual", "image")
+TARGETS = ("residual", "image", "latent")
 PREDICTIONS = ("epsilon", "v", "x0")  # as in `diffusion.denoiser`, which imports torch
-LEVELS = ("sqrt_gamma", "trigonometric")  # likewise
+LEVELS = ("sqrt_gamma", "trigonometric", "timestep")  # likewise
 MAX_NUMBER = 100_000  # in a network or grid table: no honest size comes near it
 MAX_BLOCKS = 256  # of a kind: layers are laid out one by one, which takes time even without storage
 MAX_LEVELS = 8  # each doubles the smallest picture that a network takes
+MAX_ENTRIES = 64  # of a table
 MAX_JSON_BYTES = 1_000_000
 
 
@@ -37,9 +38,11 @@ class ModelConfig:
         arch: Architecture, a file of the networks room.
         network: What that architecture's `build` takes.
         scale: Upscaling factor of one pass.
-        target: What is diffused: the `residual` to the bicubic upsampling, pixel-unshuffled, or the `image`.
+        target: What is diffused: the `residual` to the bicubic upsampling, pixel-unshuffled, the `image`, or
+            a `latent` as large as the LR image, from which the network decodes the image.
         prediction: What the network predicts, a key of `diffusion.denoiser.PREDICTIONS`.
-        level: How it is told the noise level, a key of `diffusion.denoiser.LEVELS`.
+        level: How it is told the noise level: a key of `diffusion.denoiser.LEVELS`, or `timestep`, the index
+            in the chain of a `discrete` grid.
         residual_std: Standard deviation of the residual in [-1, 1] units; 1 for images.
         grid: Which noise levels the sampler visits: `name` of a grid in `diffusion.schedule` and its
             parameters.
@@ -112,6 +115,7 @@ class ModelConfig:
             and self.target in TARGETS
             and self.prediction in PREDICTIONS
             and self.level in LEVELS
+            and (self.level != "timestep" or self.grid["name"] == "discrete")
             and _within(self.residual_std, 1e-6, 1e3)
             and _within(self.told, 0.1, 10)
             and isinstance(self.steps, int)
@@ -142,9 +146,12 @@ def _within(value: Any, low: float, high: float) -> bool:
 
 
 def _of_honest_depth(name: str, value: Any) -> bool:
-    if isinstance(value, list | tuple | Mapping):
+    if isinstance(value, Mapping):
+        return len(value) <= MAX_ENTRIES and all(_of_honest_depth(*item) for item in value.items())
+    if isinstance(value, list | tuple):
         return len(value) <= MAX_LEVELS
-    return not (name.endswith("blocks") and isinstance(value, int | float)) or value <= MAX_BLOCKS
+    counts = name.endswith(("blocks", "layers_per_block"))
+    return not (counts and isinstance(value, int | float)) or value <= MAX_BLOCKS
 
 
 def _leaves(value: Any) -> list[Any]:

@@ -13,7 +13,7 @@ from upscale.models.licence import Licence
 
 WEIGHTS_FILE = "model.safetensors"
 CONFIG_FILE = "config.json"
-FORMATS = ("upscale", "diffusers")
+FORMATS = OURS, DIFFUSERS = ("upscale", "diffusers")
 NAME = re.compile(r"[a-z0-9][a-z0-9.-]*")  # of a folder on every file system, and never a path
 MAX_SCALE = 16  # as of configs
 

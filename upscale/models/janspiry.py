@@ -9,23 +9,19 @@ the scale and the noise levels do not, they are in the JSON the project was run 
 from __future__ import annotations
 
 import json
-import pickle
 import re
 import shutil
 import tempfile
-import warnings
-import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
 from torch import Tensor
 
 from upscale.errors import OutputError, UsageError, WeightsError
-from upscale.models import checkpoint
+from upscale.models import checkpoint, pickled
 from upscale.models.config import MAX_JSON_BYTES, ModelConfig
 from upscale.models.entry import CONFIG_FILE, WEIGHTS_FILE
 
@@ -121,50 +117,17 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     Raises:
         WeightsError: The file cannot be read, holds anything but tensors, or claims more than it holds.
     """
-    try:
-        held = path.stat().st_size
-        # Mapped, a file of any size takes no memory yet; the container of old torch cannot be mapped.
-        with warnings.catch_warnings(action="ignore"):  # of unusual pickle protocols; what counts is refused
-            state = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
-    except OSError as error:
-        raise WeightsError(f"The weights {path} cannot be read ({error.strerror or error}).") from None
-    except pickle.UnpicklingError as error:
-        told = str(error).split("\n")[0]
-        raise WeightsError(
-            f"{path} is not a plain file of tensors; nothing in it was executed ({told[:200]}).",
-            hint="Only tensors are read from pickled weights.",
-        ) from None
-    except (
-        RuntimeError,  # torch's own for most damage
-        ValueError,
-        TypeError,
-        LookupError,
-        AttributeError,
-        EOFError,
-        AssertionError,
-        MemoryError,
-        OverflowError,
-        RecursionError,
-        zipfile.BadZipFile,
-        SafetensorError,  # newer torch goes by the suffix
-    ) as error:
-        told = str(error).split("\n")[0]
-        raise WeightsError(f"{path} is damaged or not a .pth file ({told[:200]}).") from None
+    what = "an SR3 network"
+    wanted = "Give the file whose name ends with _gen.pth; _opt.pth is the optimiser."
     tensors: dict[str, Tensor] = {}
-    for key, value in state.items() if isinstance(state, dict) else ():
-        name = str(key)
+    for key, tensor in pickled.read_tensors(path, what, wanted).items():
+        name = key
         for prefix in PREFIXES:
             name = name.removeprefix(prefix)
         if name not in BUFFERS:
-            tensors[name] = value
-    if not tensors or not all(isinstance(tensor, Tensor) for tensor in tensors.values()):
-        raise WeightsError(
-            f"{path} holds no state dict of an SR3 network.",
-            hint="Give the file whose name ends with _gen.pth; _opt.pth is the optimiser.",
-        )
-    # A view may show one number a million times.
-    if sum(tensor.numel() * tensor.element_size() for tensor in tensors.values()) > held:
-        raise WeightsError(f"{path} claims more numbers than it holds.", hint="Get the weights again.")
+            tensors[name] = tensor
+    if not tensors:
+        raise WeightsError(f"{path} holds no state dict of {what}.", hint=wanted)
     return tensors
 
 

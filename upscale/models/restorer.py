@@ -2,7 +2,8 @@
 
 A `Restorer` binds a network to its config; `condition` prepares one LR image (or tile), and what it returns
 is the `Denoiser` that samplers call, plus the way into and out of the space they work in. That space is the
-HR image for SR3's own target, and the pixel-unshuffled residual at LR size for the embedded models.
+HR image for SR3's own target, the pixel-unshuffled residual at LR size for the embedded models, and a latent
+at LR size for models that decode their picture from one.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from torch.nn import functional as F
 from upscale import networks
 from upscale.diffusion import samplers, schedule
 from upscale.diffusion.conditioning import augmentation_level, upsample_bicubic
-from upscale.diffusion.denoiser import LEVELS, NetworkDenoiser, retold
+from upscale.diffusion.denoiser import LEVELS, Level, NetworkDenoiser, retold, timestep_level
 from upscale.diffusion.noise import INITIAL
 from upscale.diffusion.samplers import OnStep
 from upscale.errors import WeightsError
@@ -35,7 +36,7 @@ class Conditioned(Protocol):
         ...
 
     def pack(self, noise: Tensor) -> Tensor:
-        """Take noise over the HR image [B, 3, s h, s w] into sampling space."""
+        """Take noise [B, 3, H, W], over the restorer's grid for it, into sampling space."""
         ...
 
     def image(self, x0: Tensor) -> Tensor:
@@ -51,7 +52,8 @@ class Restorer:
         network: The network, in `dtype`.
         dtype: What it computes in; everything around it is float32.
         device: Where.
-        fineness: Pixels that the network computes at on each side of an LR pixel: 1, or `scale` for images.
+        fineness: Pixels that the network computes on each side of an LR pixel: 1 for a residual, or `scale`.
+        noise_fineness: Points of noise on each side of an LR pixel: 1 for latents, or `scale`.
         multiple_of: Sides of an LR tile must be multiples of this.
         local: Whether tiles with a halo give exactly the untiled picture.
     """
@@ -65,10 +67,14 @@ class Restorer:
         self.dtype = dtype
         self.device = device
         self.local = networks.get(config.arch).local
+        self.fineness = 1 if config.target == "residual" else config.scale
+        self.noise_fineness = 1 if config.target == "latent" else config.scale
         # Networks on the HR image say their multiple in HR pixels.
         multiple: Any = network.multiple_of
-        self.fineness = config.scale if config.target == "image" else 1
-        self.multiple_of: int = multiple // math.gcd(multiple, self.fineness)
+        self.multiple_of: int = multiple // math.gcd(
+            multiple, config.scale if config.target == "image" else 1
+        )
+        self.level = _level(config)
 
     @classmethod
     def load(cls, name: str, dtype: torch.dtype, device: torch.device) -> Restorer:
@@ -98,7 +104,7 @@ class Restorer:
         """Prepare LR images [B, 3, h, w] in [-1, 1] float32, noise of std `sigma_aug` already added."""
         if self.config.target == "residual":
             return _Residual(self, lr, sigma_aug)
-        return _Image(self, lr)
+        return _Latent(self, lr) if self.config.target == "latent" else _Image(self, lr)
 
     @torch.inference_mode()
     def restore(
@@ -115,7 +121,8 @@ class Restorer:
 
         Args:
             lr: [B, 3, h, w] in [-1, 1] float32, noise of std `sigma_aug` already added.
-            noise: Unit Gaussian over the HR image [B, 3, s h, s w] for each step, and for `noise.INITIAL`.
+            noise: Unit Gaussian [B, 3, n h, n w] with n the `noise_fineness`, for each step, and for
+                `noise.INITIAL`.
             sampler: Name of a sampler.
             steps: Network evaluations.
             sigma_aug: Conditioning augmentation that the network is told.
@@ -123,20 +130,28 @@ class Restorer:
         """
         conditioned = self.condition(lr, sigma_aug)
         sigmas = self.sigmas(steps)
-        x = conditioned.pack(noise(INITIAL)).mul_(sigmas[0])
+        x = conditioned.pack(noise(INITIAL)).mul_(self._start(sigmas[0]))
         denoiser = retold(conditioned, self.config.told)
         x0 = samplers.sample(sampler, denoiser, x, sigmas, lambda k: conditioned.pack(noise(k)), on_step)
         return conditioned.image(x0)
+
+    def _start(self, sigma: float) -> float:
+        """Return the standard deviation of what a run starts from.
+
+        A discrete chain starts from unit noise in its own, variance-preserving units, wherever it ends.
+        """
+        return math.hypot(1.0, sigma) if self.config.grid["name"] == "discrete" else sigma
 
     @torch.inference_mode()
     def _try_out(self, name: str) -> None:
         """Restore the smallest picture there is: a config may promise what its network does not do."""
         side = self.multiple_of
         lr = torch.zeros(1, 3, side, side, device=self.device)
-        noise = torch.zeros(1, 3, side * self.config.scale, side * self.config.scale, device=self.device)
+        noise = torch.zeros(1, 3, side * self.noise_fineness, side * self.noise_fineness, device=self.device)
         try:
             conditioned = self.condition(lr)
-            fits = conditioned.image(conditioned(conditioned.pack(noise), 1.0)).shape == noise.shape
+            image = conditioned.image(conditioned(conditioned.pack(noise), 1.0))
+            fits = image.shape == (1, 3, side * self.config.scale, side * self.config.scale)
         except torch.OutOfMemoryError:
             raise
         except (AssertionError, AttributeError, RuntimeError, TypeError, ValueError):
@@ -162,7 +177,7 @@ class _Residual:
         self._denoiser = NetworkDenoiser(
             lambda x, level: restorer.network(restorer.narrow(x), level, features),
             prediction=restorer.config.prediction,
-            level=LEVELS[restorer.config.level],
+            level=restorer.level,
         )
 
     def __call__(self, x: Tensor, sigma: float) -> Tensor:
@@ -183,7 +198,7 @@ class _Image:
         self._denoiser = NetworkDenoiser(
             lambda x, level: restorer.network(restorer.narrow(x), level, condition),
             prediction=restorer.config.prediction,
-            level=LEVELS[restorer.config.level],
+            level=restorer.level,
             clamp=1.0,
         )
 
@@ -195,3 +210,34 @@ class _Image:
 
     def image(self, x0: Tensor) -> Tensor:
         return x0
+
+
+class _Latent:
+    """The target is a latent [B, 3, h, w] that the network decodes; it is told the LR image itself."""
+
+    def __init__(self, restorer: Restorer, lr: Tensor) -> None:
+        self._restorer = restorer
+        condition = restorer.narrow(lr)
+        self._denoiser = NetworkDenoiser(
+            lambda x, level: restorer.network(restorer.narrow(x), level, condition),
+            prediction=restorer.config.prediction,
+            level=restorer.level,
+        )
+
+    def __call__(self, x: Tensor, sigma: float) -> Tensor:
+        return self._denoiser(x, sigma)
+
+    def pack(self, noise: Tensor) -> Tensor:
+        return noise
+
+    def image(self, x0: Tensor) -> Tensor:
+        image: Tensor = self._restorer.network.decode(x0)
+        return image.float().clamp(-1.0, 1.0)
+
+
+def _level(config: ModelConfig) -> Level:
+    """Return how the network is told the noise level."""
+    if config.level == "timestep":
+        chain: dict[str, Any] = {name: value for name, value in config.grid.items() if name != "name"}
+        return timestep_level([float(gamma) for gamma in schedule.chain_gammas(**chain)])
+    return LEVELS[config.level]
