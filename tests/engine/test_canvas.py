@@ -25,9 +25,12 @@ def fill(kind: Kind, tiling: Tiling, tile_px: int, picture: np.ndarray) -> np.nd
     """Cut a picture [H, W, 3] into tiles and put them together again."""
     hr = np.full((*tiling.size[::-1], 3), 99, np.uint8)
     canvas = kind(hr)
-    for core in tiling.cores(tile_px):
+    cores = tiling.cores(tile_px)
+    for core, following in zip(cores, [*cores[1:], None], strict=True):
         window = tiling.window(core)
         canvas.place(picture[window.top : window.bottom, window.left : window.right], window, core)
+        if following is not None:
+            canvas.settle(tiling.window(following).top)
     canvas.finish()
     return hr
 

@@ -16,6 +16,7 @@ from upscale.diffusion.samplers import SAMPLERS
 from upscale.engine.progress import Progress
 from upscale.engine.upscaler import Upscaler
 from upscale.errors import DeviceError, InputError, UsageError, WeightsError
+from upscale.images import scratch
 from upscale.images.picture import Picture
 from upscale.images.pil import to_pil
 from upscale.images.resize import resize
@@ -273,3 +274,24 @@ def test_no_memory_for_the_weights(tiny: str, load: Load, monkeypatch: pytest.Mo
     monkeypatch.setattr(torch.nn.Module, "to", full)
     with pytest.raises(DeviceError, match="not enough memory for the model"):
         load(tiny)
+
+
+@pytest.mark.parametrize("arch", ["residual_unet", "sr3_unet"])
+@pytest.mark.parametrize("scale", [2, 4, 8])
+def test_canvases_on_disk_give_the_same_picture(
+    arch: str,
+    scale: int,
+    make_model: Callable[..., Path],
+    load: Load,
+    draw: Draw,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    color = draw(70, 50).color
+    picture = Picture(color, np.where(color[:, :, 0] > 99, color[:, :, 1], 0).astype(np.uint8))
+    upscaler = load(str(make_model(arch)), tile_px=32, steps=1 if arch == "residual_unet" else None)
+    memory = upscaler.upscale(picture, (70 * scale, 50 * scale))
+    monkeypatch.setattr(scratch, "DISK_FROM_BYTES", 1)
+    disk = upscaler.upscale(picture, (70 * scale, 50 * scale))
+    assert memory.alpha is not None and disk.alpha is not None
+    assert scratch.is_mapped(disk.color) and scratch.is_mapped(disk.alpha)
+    assert np.array_equal(disk.color, memory.color) and np.array_equal(disk.alpha, memory.alpha)

@@ -74,3 +74,18 @@ def test_fast():
     start = time.process_time()
     bleed(color, alpha)
     assert time.process_time() - start < 2  # 0.15 s; anything per pixel in Python takes far longer
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+@pytest.mark.parametrize("size", [(700, 90), (333, 200)], ids=str)
+def test_strips_make_the_same_picture(dtype, size, monkeypatch):
+    """Holes larger than a strip and its surroundings, and single pixels."""
+    width, height = size[1], size[0]
+    rng = np.random.default_rng(0)
+    color = rng.integers(0, np.iinfo(dtype).max, (height, width, 3), dtype, endpoint=True)
+    alpha = rng.integers(0, 2, (height, width)).astype(dtype)
+    alpha[40 : height - 30] = 0
+    alpha[height // 2, 3] = 9
+    whole = bleed(color, alpha)
+    monkeypatch.setattr("upscale.images.alpha.STRIP_PX", 1)
+    assert np.abs(bleed(color, alpha).astype(int) - whole).max() <= 1

@@ -4,6 +4,8 @@ A local network gives the same pixels whichever tile they are in, so cores are p
 that looks at the whole tile (group normalisation, attention) gives slightly other pixels in every tile;
 there a tile's weight falls linearly over the halo it shares with its neighbour. Weights are above 0
 everywhere and the sum is divided by theirs, so however tiles lie, every pixel is a mean of their pixels.
+
+Tiles come row by row; what they have settled needs no memory, so a picture on disk takes none but the tiles'.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from upscale.engine.tiles import Box
+from upscale.images import scratch
 from upscale.images.picture import Pixels
 from upscale.images.pixels import from_float
 
@@ -32,6 +35,10 @@ class Canvas(Protocol):
             window: The pixels of the HR picture that it shows; it may stick out at the right and the bottom.
             core: Those it answers for, within the window.
         """
+        ...
+
+    def settle(self, rows: int) -> None:
+        """Do what can be done with the rows above `rows`: no further tile shows them."""
         ...
 
     def finish(self) -> None:
@@ -56,18 +63,24 @@ class SideBySide:
                 _channels(part, self._hr), self._hr.dtype
             )
 
+    def settle(self, rows: int) -> None:
+        """Let go of their memory, where the picture is on disk."""
+        scratch.release(self._hr)
+
     def finish(self) -> None:
-        """Nothing is left to do."""
+        """Nothing else is left to do."""
+        scratch.release(self._hr)
 
 
 class Blended:
-    """Weighs tiles over their halos. Holds 16 bytes per pixel of RGB beside the picture itself."""
+    """Weighs tiles over their halos. Holds 16 bytes per pixel of RGB for the rows that are not settled."""
 
     def __init__(self, hr: Pixels) -> None:
         """Fill `hr` [H, W, 1 or 3]."""
         self._hr = hr
-        self._sum = np.zeros(hr.shape, np.float32)
-        self._weight = np.zeros((*hr.shape[:2], 1), np.float32)
+        self._top = 0  # rows above are in the picture
+        self._sum = np.zeros((0, *hr.shape[1:]), np.float32)  # of the rows from `_top` on, as far as needed
+        self._weight = np.zeros((0, hr.shape[1], 1), np.float32)
 
     def place(self, tile: Float32, window: Box, core: Box) -> None:
         """Add the whole window, weighted."""
@@ -75,20 +88,44 @@ class Blended:
         inside = window.within(width, height)
         if inside.width <= 0 or inside.height <= 0:
             return
+        assert inside.top >= self._top, "its rows are settled"
+        self._reach(inside.bottom)
         rows = ramps(window.top, core.top, core.bottom, window.bottom)
         columns = ramps(window.left, core.left, core.right, window.right)
         weight = (rows[:, None] * columns)[: inside.height, : inside.width, None]
         part = _channels(_part(tile, window, inside), self._hr)
-        self._sum[inside.top : inside.bottom, inside.left : inside.right] += part * weight
-        self._weight[inside.top : inside.bottom, inside.left : inside.right] += weight
+        place = np.s_[inside.top - self._top : inside.bottom - self._top, inside.left : inside.right]
+        self._sum[place] += part * weight
+        self._weight[place] += weight
 
-    def finish(self) -> None:
+    def settle(self, rows: int) -> None:
         """Divide by the weights and convert."""
-        for top in range(0, len(self._hr), BAND_ROWS):
-            band = slice(top, top + BAND_ROWS)
+        count = min(rows, len(self._hr)) - self._top
+        if count <= 0:
+            return
+        for top in range(0, count, BAND_ROWS):
+            band = slice(top, min(top + BAND_ROWS, count))
             weight = self._weight[band]
             assert (weight > 0).all(), "tiles leave no pixel out"
-            self._hr[band] = from_float(self._sum[band] / weight, self._hr.dtype)
+            self._hr[self._top + band.start : self._top + band.stop] = from_float(
+                self._sum[band] / weight, self._hr.dtype
+            )
+        self._sum, self._weight = self._sum[count:].copy(), self._weight[count:].copy()
+        self._top += count
+        scratch.release(self._hr)
+
+    def finish(self) -> None:
+        """Settle all rows."""
+        self.settle(len(self._hr))
+
+    def _reach(self, bottom: int) -> None:
+        """Make room for the rows above `bottom`."""
+        missing = bottom - self._top - len(self._sum)
+        if missing > 0:
+            self._sum = np.concatenate([self._sum, np.zeros((missing, *self._sum.shape[1:]), np.float32)])
+            self._weight = np.concatenate(
+                [self._weight, np.zeros((missing, *self._weight.shape[1:]), np.float32)]
+            )
 
 
 def ramps(start: int, core_start: int, core_stop: int, stop: int) -> Float32:

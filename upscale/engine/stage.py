@@ -19,6 +19,7 @@ from upscale.engine.canvas import Blended, Canvas, Float32, SideBySide
 from upscale.engine.device import free_memory, is_lost, is_out_of_memory
 from upscale.engine.tiles import Box, Tiling
 from upscale.errors import DeviceError
+from upscale.images import scratch
 from upscale.images.picture import Pixels
 from upscale.images.pixels import to_float
 from upscale.models.restorer import Restorer
@@ -106,6 +107,7 @@ class Stage:
         kind = SideBySide if self.restorer.local else Blended
         self.canvases: list[Canvas] = [kind(hr) for hr in self.hrs]
         self.done = 0
+        self.settled = 0  # rows of the canvases
 
     def run(self) -> None:
         """Fill the canvases.
@@ -144,6 +146,7 @@ class Stage:
                 window = self.tiling.window(core).times(scale)
                 self.canvases[picture].place(image, window, core.times(scale))
             self.done += len(tiles)
+            self._settle()
             self._tell(0)
         for canvas in self.canvases:
             canvas.finish()
@@ -184,6 +187,18 @@ class Stage:
         )  # [N, 3, s h, s w]
         result: Float32 = images.permute(0, 2, 3, 1).float().cpu().numpy()
         return result
+
+    def _settle(self) -> None:
+        """Tell the canvases which rows are done: those above all windows still to come."""
+        if not self.queue:
+            return
+        core = min((tile.core for tile in self.queue), key=lambda core: core.top)
+        top = self.tiling.window(core).top * self.restorer.config.scale
+        if top > self.settled:
+            self.settled = top
+            for canvas in self.canvases:
+                canvas.settle(top)
+            scratch.release(*self.lrs)
 
     def _tell(self, pixels: int, message: str | None = None) -> None:
         self.on_tile(self.done, max(1, self.done + len(self.queue)), pixels, message)

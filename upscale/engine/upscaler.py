@@ -16,6 +16,7 @@ from upscale.engine.progress import Progress, ProgressCallback
 from upscale.engine.stage import Room, Sampling, Stage
 from upscale.engine.tiles import Tiling
 from upscale.errors import DeviceError
+from upscale.images import scratch
 from upscale.images.alpha import bleed
 from upscale.images.picture import Picture, Pixels
 from upscale.images.pil import from_pil, to_pil
@@ -216,12 +217,12 @@ class Upscaler:
         for stage in plan.stages:
             if stage.resize_from is not None:
                 box = (0.0, 0.0, *stage.resize_from)
-                pictures = [resize(pixels, stage.input_size, box=box) for pixels in pictures]
+                pictures = [_resized(pixels, stage.input_size, box=box) for pixels in pictures]
             pictures = [pixels[: stage.input_size[1], : stage.input_size[0]] for pixels in pictures]
             last = stage.index == len(plan.stages) - 1
             width, height = plan.output_size if last and not plan.final_resize else stage.output_size
             hrs = [
-                np.empty((height, width, pixels.shape[2]), dtype if last else np.uint16)
+                scratch.empty((height, width, pixels.shape[2]), dtype if last else np.uint16)
                 for pixels, dtype in zip(pictures, dtypes, strict=True)
             ]
             sampling = Sampling(
@@ -234,15 +235,28 @@ class Upscaler:
             room = self._room if self._restorer.local else replace(self._room)
             Stage(self._restorer, pictures, hrs, stage.index, sampling, room, work.next_stage()).run()
             pictures = hrs
-        return [resize(pixels, plan.output_size) if plan.final_resize else pixels for pixels in pictures]
+            del hrs  # so that they go from the disk as soon as the next stage has been given its input
+        return [_resized(pixels, plan.output_size) if plan.final_resize else pixels for pixels in pictures]
+
+
+def _resized(
+    pixels: Pixels,
+    size: tuple[int, int],
+    *,
+    box: tuple[float, float, float, float] | None = None,
+    resample: str = "lanczos",
+) -> Pixels:
+    """Return pixels resampled as by `resize`, on disk if they are many."""
+    result = scratch.empty((size[1], size[0], pixels.shape[2]), pixels.dtype)
+    return resize(pixels, size, box=box, resample=resample, out=result)
 
 
 def _varies(alpha: Pixels) -> bool:
-    return bool((alpha != alpha.flat[0]).any())
+    return bool(alpha.min() != alpha.max())
 
 
 def _interpolated(alpha: Pixels, size: tuple[int, int]) -> Pixels:
-    return resize(alpha[:, :, None], size, resample="bicubic")[:, :, 0]
+    return _resized(alpha[:, :, None], size, resample="bicubic")[:, :, 0]
 
 
 def _cost(plan: CascadePlan, evaluations: int) -> int:
@@ -250,9 +264,13 @@ def _cost(plan: CascadePlan, evaluations: int) -> int:
 
 
 def _keep_extremes(alpha: Pixels, smooth: Pixels) -> Pixels:
-    """Return alpha, but fully transparent or opaque wherever plain interpolation says so."""
+    """Return alpha, made fully transparent or opaque wherever plain interpolation says so."""
     full = np.iinfo(alpha.dtype).max
-    return np.where((smooth == 0) | (smooth == full), smooth, alpha)
+    for rows in scratch.row_blocks(alpha):
+        sure = (smooth[rows] == 0) | (smooth[rows] == full)
+        np.copyto(alpha[rows], smooth[rows], where=sure)
+        scratch.release(alpha, smooth)
+    return alpha
 
 
 class _Work:

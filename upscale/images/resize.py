@@ -1,7 +1,8 @@
 """Resampling of pixel arrays, by Pillow's filters (antialiased when shrinking).
 
 8-bit grey and RGB go through Pillow's native modes; 16-bit and float channels one by one through its float
-mode, so no more than one channel is ever held as floats beside the pixels.
+mode. Large pictures are done strip by strip of rows: beside the two arrays no more than a strip is held, and
+those on disk take no memory.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from upscale.images import arrays
+from upscale.images import arrays, scratch
 from upscale.images.picture import Pixels
 
 P = TypeVar("P", npt.NDArray[np.uint8], npt.NDArray[np.uint16], Pixels, npt.NDArray[np.float32])
@@ -28,12 +29,18 @@ RESAMPLERS = {
 }
 
 
+# How many pixels beyond its centre a filter of Pillow looks, on the coarser of the two grids.
+_SUPPORT = {"nearest": 1.0, "box": 0.5, "bilinear": 1.0, "hamming": 1.0, "bicubic": 2.0, "lanczos": 3.0}
+STRIP_PX = 1 << 22  # of the larger side of the two; a picture of no more is done in one go
+
+
 def resize(
     pixels: P,
     size: tuple[int, int],
     *,
     box: tuple[float, float, float, float] | None = None,
     resample: str = "lanczos",
+    out: P | None = None,
 ) -> P:
     """Return `pixels` resampled to `size`.
 
@@ -44,6 +51,7 @@ def resize(
             may exceed the picture at the right and the bottom, where the edge pixels are repeated. None: all
             of it.
         resample: A name in `RESAMPLERS`.
+        out: Where the result goes, of its shape and dtype; None makes a new array in memory.
 
     Returns:
         [height, width, C] of the same dtype. Integers are rounded to nearest and clipped; floats may
@@ -56,24 +64,50 @@ def resize(
     margin = (_beyond(right, width), _beyond(bottom, height))
     right, bottom = min(right, width + margin[0]), min(bottom, height + margin[1])
 
-    def resampled(plane: npt.NDArray[Any]) -> Image.Image:
-        image = _extended(plane, margin)
-        return image.resize(size, RESAMPLERS[resample], (left, top, right, bottom))
+    shape = (size[1], size[0], channels)
+    result = np.empty(shape, pixels.dtype) if out is None else out
+    assert result.shape == shape and result.dtype == pixels.dtype, (result.shape, shape)
+    pitch = (bottom - top) / size[1]
+    reach = _SUPPORT[resample] * max(1.0, pitch) + 1
+    for rows in _strips(size, width, pitch):
+        start, stop = top + rows.start * pitch, top + rows.stop * pitch
+        first = max(0, math.floor(start - reach))
+        last = min(height + margin[1], math.ceil(stop + reach))
+        strip = _extended(pixels[first : min(last, height)], (margin[0], max(0, last - height)))
+        part = (left, start - first, right, min(stop, bottom) - first)
+        _resample(strip, part, resample, result[rows])
+        scratch.release(pixels, result)
+    return result
 
-    if pixels.dtype == np.uint8 and channels in (1, 3):
-        return arrays.to_array(resampled(pixels)).reshape(size[1], size[0], channels)
-    result = np.empty((size[1], size[0], channels), pixels.dtype)
-    for channel in range(channels):
+
+def _strips(size: tuple[int, int], width: int, pitch: float) -> list[slice]:
+    """Return slices over the rows of a result of `size` whose strips have about `STRIP_PX` pixels."""
+    rows = max(1, int(STRIP_PX / max(size[0], width * pitch)))
+    return [slice(first, min(first + rows, size[1])) for first in range(0, size[1], rows)]
+
+
+def _resample(
+    pixels: npt.NDArray[Any], box: tuple[float, float, float, float], resample: str, out: npt.NDArray[Any]
+) -> None:
+    """Fill `out` [h, w, C] with the box of `pixels` [H, W, C]."""
+    size = (out.shape[1], out.shape[0])
+
+    def resampled(plane: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        return arrays.to_array(arrays.to_image(plane).resize(size, RESAMPLERS[resample], box))
+
+    if pixels.dtype == np.uint8 and pixels.shape[2] in (1, 3):
+        out[...] = resampled(pixels).reshape(out.shape)
+        return
+    for channel in range(pixels.shape[2]):
         plane = pixels[..., channel]
         if pixels.dtype == np.uint8:
-            result[..., channel] = arrays.to_array(resampled(plane))
+            out[..., channel] = resampled(plane)
             continue
-        values = arrays.to_array(resampled(plane.astype(np.float32, copy=False)))
+        values = resampled(plane.astype(np.float32, copy=False))
         if pixels.dtype == np.uint16:
             values += np.float32(0.5)
             np.clip(values, 0, 65535, out=values)
-        result[..., channel] = values  # truncates for uint16: that is the floor of value + 0.5
-    return result
+        out[..., channel] = values  # truncates for uint16: that is the floor of value + 0.5
 
 
 def _beyond(edge: float, side: int) -> int:
@@ -81,19 +115,8 @@ def _beyond(edge: float, side: int) -> int:
     return max(0, math.ceil(edge - side - 1e-6))
 
 
-def _extended(plane: npt.NDArray[Any], margin: tuple[int, int]) -> Image.Image:
-    """Return the plane as an image, `margin` (right, bottom) pixels larger, its last pixels repeated."""
+def _extended(pixels: npt.NDArray[Any], margin: tuple[int, int]) -> npt.NDArray[Any]:
+    """Return pixels `margin` (right, bottom) larger, the last ones repeated."""
     if margin == (0, 0):
-        return arrays.to_image(plane)
-    height, width = plane.shape[:2]
-    size = (width + margin[0], height + margin[1])
-    image = Image.new(arrays.to_image(plane[:1, :1]).mode, size)
-    for rows in arrays.row_blocks(width, height):  # not np.pad: that would be one more copy of all pixels
-        image.paste(arrays.to_image(plane[rows]), (0, rows.start))
-    if margin[0]:
-        column = image.crop((width - 1, 0, width, height))
-        image.paste(column.resize((margin[0], height), Image.Resampling.NEAREST), (width, 0))
-    if margin[1]:
-        row = image.crop((0, height - 1, size[0], height))
-        image.paste(row.resize((size[0], margin[1]), Image.Resampling.NEAREST), (0, height))
-    return image
+        return pixels
+    return np.pad(pixels, ((0, margin[1]), (0, margin[0]), (0, 0)), mode="edge")
