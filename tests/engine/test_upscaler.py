@@ -276,8 +276,9 @@ def test_no_memory_for_the_weights(tiny: str, load: Load, monkeypatch: pytest.Mo
         load(tiny)
 
 
-@pytest.mark.parametrize("arch", ["residual_unet", "sr3_unet"])
-@pytest.mark.parametrize("scale", [2, 4, 8])
+@pytest.mark.parametrize(
+    ("arch", "scale"), [("residual_unet", 2), ("residual_unet", 8), ("sr3_unet", 4)], ids=str
+)
 def test_canvases_on_disk_give_the_same_picture(
     arch: str,
     scale: int,
@@ -286,12 +287,12 @@ def test_canvases_on_disk_give_the_same_picture(
     draw: Draw,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    color = draw(70, 50).color
+    color = draw(40, 34).color
     picture = Picture(color, np.where(color[:, :, 0] > 99, color[:, :, 1], 0).astype(np.uint8))
-    upscaler = load(str(make_model(arch)), tile_px=32, steps=1 if arch == "residual_unet" else None)
-    memory = upscaler.upscale(picture, (70 * scale, 50 * scale))
+    upscaler = load(str(make_model(arch)), tile_px=32, steps=1)
+    memory = upscaler.upscale(picture, (40 * scale, 34 * scale))
     monkeypatch.setattr(scratch, "DISK_FROM_BYTES", 1)
-    disk = upscaler.upscale(picture, (70 * scale, 50 * scale))
+    disk = upscaler.upscale(picture, (40 * scale, 34 * scale))
     assert memory.alpha is not None and disk.alpha is not None
     assert scratch.is_mapped(disk.color) and scratch.is_mapped(disk.alpha)
     assert np.array_equal(disk.color, memory.color) and np.array_equal(disk.alpha, memory.alpha)
