@@ -64,7 +64,9 @@ def test_every_sampler_samples_every_architecture(
     restorer = load(make_model(arch))
     for count in (1, 2, 5):
         steps: list[int] = []
-        hr = restorer.restore(lr, noise(restorer.noise_fineness), sampler=sampler, steps=count, on_step=steps.append)
+        hr = restorer.restore(
+            lr, noise(restorer.noise_fineness), sampler=sampler, steps=count, on_step=steps.append
+        )
         assert hr.shape == (1, 3, 32, 24) and hr.isfinite().all()
         assert steps == list(range(count))  # a step is a network evaluation, for progress too
 
