@@ -108,7 +108,7 @@ class EngineOptions:
     """How the pixels are made.
 
     Attributes:
-        model: Name in the catalogue, or path of a model folder or `.safetensors` file.
+        model: Name in the catalogue, model folder or `.safetensors` file, or `owner/repo` on the Hub.
         steps: Network evaluations per stage, 1 to 2000; None takes the model's default.
         sampler: Name of a sampler; None takes the model's default.
         seed: Seed of the noise field, 0 to 2^63-1; same seed, same picture.
@@ -116,6 +116,8 @@ class EngineOptions:
             between them, or `all`: each takes the next files then.
         dtype: `auto`, `fp32`, `bf16` or `fp16`.
         tile_px: Side of a tile in input pixels of its stage, halo not counted; None chooses by memory.
+        offline: Whether nothing is downloaded: a model of the Hub must be in the cache.
+        accept_licence: Whether the user accepts the licence of a model that is downloaded.
     """
 
     model: str = DEFAULT_MODEL
@@ -125,6 +127,8 @@ class EngineOptions:
     device: str = "auto"
     dtype: str = "auto"
     tile_px: int | None = None
+    offline: bool = False
+    accept_licence: bool = False
 
     def __post_init__(self) -> None:
         """Raise `UsageError` on a value out of range."""

@@ -7,10 +7,15 @@ import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from urllib.parse import unquote
 
 import pytest
+from huggingface_hub import constants, file_download
 
+from upscale.models import licence
+
+CARD = b"---\nlicense: apache-2.0\n---\n# Tiny\n\nA tiny model.\n"
 Fault = Callable[["Handler", bytes], bool]
 """(the request being answered, the file's bytes) -> whether it has answered; False leaves it to the server"""
 
@@ -90,9 +95,10 @@ class Handler(BaseHTTPRequestHandler):
         content = repository.commits[commit].get("/".join(parts[4:]))
         if content is None:
             return self.refuse(404, "EntryNotFound", commit)
+        self.commit = commit
         if self.server.fault is not None and self.server.fault(self, content):
             return None
-        self.send(content, content, commit)
+        self.send(content, content)
         return None
 
     def refuse(self, status: int, code: str = "", commit: str = "") -> None:
@@ -104,11 +110,11 @@ class Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Length", "0")
         self.end_headers()
 
-    def send(self, promised: bytes, sent: bytes, commit: str = "0" * 40) -> None:
+    def send(self, promised: bytes, sent: bytes) -> None:
         """Send a file as one kept in LFS: its ETag is its SHA-256."""
         start = int(self.headers.get("Range", "bytes=0-").removeprefix("bytes=").split("-")[0])
         self.send_response(206 if start else 200)
-        self.send_header("X-Repo-Commit", commit)
+        self.send_header("X-Repo-Commit", self.commit)
         self.send_header("ETag", f'"{hashlib.sha256(promised).hexdigest()}"')
         self.send_header("Accept-Ranges", "bytes")
         self.send_header("Content-Length", str(len(promised) - start))
@@ -129,3 +135,52 @@ def hub_server() -> Iterator[HubServer]:
     """A running server without repositories."""
     with HubServer() as running:
         yield running
+
+
+@pytest.fixture
+def files(make_model: Callable[..., Path]) -> dict[str, bytes]:
+    """A model, at the top of a repository and in a folder of it."""
+    model = {path.name: path.read_bytes() for path in make_model().iterdir()}
+    card = {"README.md": CARD}
+    return {**card, **model, **{f"deep/er/{name}": content for name, content in model.items()}}
+
+
+@pytest.fixture
+def point_client_at(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """Make an address the Hub's."""
+
+    def point(url: str) -> None:
+        template = constants.HUGGINGFACE_CO_URL_TEMPLATE.replace(constants.ENDPOINT, url)
+        for module in (constants, file_download):  # older clients keep a copy where they use it
+            monkeypatch.setattr(module, "HUGGINGFACE_CO_URL_TEMPLATE", template, raising=False)
+            monkeypatch.setattr(module, "ENDPOINT", url, raising=False)
+
+    return point
+
+
+@pytest.fixture
+def own_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty folder of settings, and nothing accepted yet."""
+    for variable in ("HOME", "XDG_CONFIG_HOME", "APPDATA"):
+        monkeypatch.setenv(variable, str(tmp_path / "settings"))
+    monkeypatch.delenv(licence.ENVIRONMENT, raising=False)
+    monkeypatch.setattr(licence, "_now", set())
+    return tmp_path / "settings"
+
+
+@pytest.fixture
+def server(
+    hub_server: HubServer,
+    files: dict[str, bytes],
+    point_client_at: Callable[[str], None],
+    own_settings: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> HubServer:
+    """The Hub, and an empty cache of the client's. The client waits between its attempts; not here."""
+    hub_server.add("owner/sr3", files)
+    point_client_at(hub_server.url)
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr("time.sleep", lambda seconds: None)
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    return hub_server

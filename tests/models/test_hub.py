@@ -14,7 +14,7 @@ from typing import Any
 
 import huggingface_hub
 import pytest
-from huggingface_hub import constants, file_download
+from huggingface_hub import constants
 from typer.testing import CliRunner
 
 from upscale.cli.app import app
@@ -26,33 +26,6 @@ from upscale.models.inventory import CACHED, REMOTE, inspect
 
 REPO = Reference("owner/sr3")
 Server = Any
-
-
-@pytest.fixture
-def files(make_model: Callable[..., Path]) -> dict[str, bytes]:
-    """A model, at the top of a repository and in a folder of it."""
-    model = {path.name: path.read_bytes() for path in make_model().iterdir()}
-    return {**model, **{f"deep/er/{name}": content for name, content in model.items()}}
-
-
-def point_client_at(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    template = constants.HUGGINGFACE_CO_URL_TEMPLATE.replace(constants.ENDPOINT, url)
-    for module in (constants, file_download):  # older clients keep a copy where they use it
-        monkeypatch.setattr(module, "HUGGINGFACE_CO_URL_TEMPLATE", template, raising=False)
-        monkeypatch.setattr(module, "ENDPOINT", url, raising=False)
-
-
-@pytest.fixture
-def server(
-    hub_server: Server, files: dict[str, bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Server:
-    """The Hub, and an empty cache of the client's. The client waits between its attempts; not here."""
-    hub_server.add(REPO.repo, files)
-    point_client_at(hub_server.url, monkeypatch)
-    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr("time.sleep", lambda seconds: None)
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    return hub_server
 
 
 def kept(tmp_path: Path) -> list[str]:
@@ -128,16 +101,18 @@ def test_a_model_is_fetched_once_and_then_works_without_a_network(
     config, weights = folder / "config.json", folder / "model.safetensors"
     assert (config.read_bytes(), weights.read_bytes()) == (files["config.json"], files["model.safetensors"])
     seen = server.connections
-    assert len(server.requests) == 4  # HEAD and GET of each file
+    assert (
+        len(server.requests) == 6
+    )  # HEAD and GET of each file, and what the branch stands for, before and after
     assert fetch(reference) == folder == hub.cached(reference)
     assert catalog.describe(str(reference)).name == "tiny"
     assert catalog.locate(str(reference)).weights == weights
-    assert (server.connections, len(server.requests)) == (seen, 4)
+    assert (server.connections, len(server.requests)) == (seen, 6)
 
 
 def test_describing_fetches_the_config_alone(server: Server) -> None:
     assert catalog.describe("owner/sr3").scale == 4
-    assert all("config.json" in request for request in server.requests)
+    assert not [request for request in server.requests if "safetensors" in request]
 
 
 def test_a_commit_is_never_resolved_again(server: Server, files: dict[str, bytes]) -> None:
@@ -156,6 +131,27 @@ def test_a_branch_moves_only_when_asked(server: Server, files: dict[str, bytes])
     assert (fetch(REPO) / "config.json").read_bytes() == files["config.json"]
     folder = fetch(REPO, fresh=True)
     assert (folder / "config.json").read_bytes() == changed and (folder / "model.safetensors").is_file()
+
+
+@pytest.mark.parametrize("broken", ["config.json", "model.safetensors"])
+def test_an_update_that_fails_leaves_the_old_model(
+    broken: str, server: Server, files: dict[str, bytes]
+) -> None:
+    old = fetch(REPO)
+
+    def fail(handler: Any, content: bytes) -> bool:
+        if handler.path.endswith(broken) and handler.command == "GET":
+            handler.refuse(500)
+            return True
+        return False
+
+    server.add(REPO.repo, {name: content + b" " for name, content in files.items()})
+    server.fault = fail
+    with pytest.raises(WeightsError):
+        fetch(REPO, fresh=True)
+    assert hub.cached(REPO) == old
+    server.fault = None
+    assert fetch(REPO, fresh=True) == hub.cached(REPO) != old
 
 
 def test_a_branch_that_moves_in_between(server: Server, files: dict[str, bytes]) -> None:
@@ -338,11 +334,11 @@ def test_what_is_not_there(reference: Reference, said: str, server: Server) -> N
         fetch(reference)
 
 
-def test_no_network(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_network(server: Server, point_client_at: Callable[[str], None]) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{free.getsockname()[1]}"
-    point_client_at(url, monkeypatch)
+    point_client_at(url)
     with pytest.raises(WeightsError, match="cannot be reached"):
         fetch(REPO)
 
@@ -394,8 +390,8 @@ def test_a_cache_that_cannot_be_written(server: Server, tmp_path: Path) -> None:
 
 def test_pull_and_rm(server: Server, tmp_path: Path) -> None:
     invoke = CliRunner().invoke
-    assert invoke(app, ["models", "info", "owner/sr3", "--json"]).exit_code == 0
-    assert not server.requests  # only pulling asks
+    assert invoke(app, ["models", "info", "owner/sr3", "--json", "--offline"]).exit_code == 0
+    assert not server.connections
     for command in ("path", "verify"):
         result = invoke(app, ["models", command, "owner/sr3"])
         assert result.exit_code == ExitCode.WEIGHTS and "upscale models pull owner/sr3" in result.stderr

@@ -109,14 +109,21 @@ def test_a_header_that_promises_more_than_the_file(make_model: MakeModel) -> Non
     assert CliRunner().invoke(app, ["models", "verify", str(path.parent)]).exit_code == ExitCode.WEIGHTS
 
 
+@pytest.mark.parametrize("revision", ["main", "f" * 40])
 @pytest.mark.parametrize("commit", ["../../../escaped", "/escaped", "..\\..\\escaped"])
 def test_a_server_that_names_a_folder_elsewhere(
-    commit: str, hub_server: Any, make_model: MakeModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    revision: str,
+    commit: str,
+    hub_server: Any,
+    make_model: MakeModel,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """The commit it tells becomes a folder's name in the cache."""
 
     def lying(handler: Any, content: bytes) -> bool:
-        handler.send(content, content, commit)
+        handler.commit = commit
+        handler.send(content, content)
         return True
 
     template = constants.HUGGINGFACE_CO_URL_TEMPLATE.replace(constants.ENDPOINT, hub_server.url)
@@ -125,8 +132,10 @@ def test_a_server_that_names_a_folder_elsewhere(
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "a" / "b" / "c" / "cache"))
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     hub_server.add("owner/sr3", {path.name: path.read_bytes() for path in make_model().iterdir()})
+    repository = hub_server.repositories["owner/sr3"]
+    repository.commits["f" * 40] = repository.commits[repository.refs["main"]]
     hub_server.fault = lying
     with pytest.raises(WeightsError):
-        hub.fetch(hub.Reference("owner/sr3"))
+        hub.fetch(hub.Reference("owner/sr3", revision))
     outside = [p for p in tmp_path.rglob("*") if p.is_file() and (tmp_path / "a/b/c/cache") not in p.parents]
     assert outside == []

@@ -161,7 +161,12 @@ def upscale_files(
         ),
     ] = EngineOptions.seed,
     model: Annotated[
-        str, Look(metavar="NAME|PATH", help="The trained model: a name, or a model's folder.")
+        str,
+        Look(
+            metavar="NAME|PATH|REPO",
+            help="The trained model: a name (see: upscale models list), a model's folder or file, or "
+            "owner/repo on the Hugging Face Hub.",
+        ),
     ] = EngineOptions.model,
     sampler: Annotated[
         str | None,
@@ -197,6 +202,22 @@ def upscale_files(
             help="Refuse photos of more million pixels (some files are made to fill your memory).",
         ),
     ] = FileOptions.max_input_mpix,
+    offline: Annotated[
+        bool,
+        Computer(
+            "--offline",
+            metavar="",
+            help="Download no model; those of the package, and those that were downloaded, work.",
+        ),
+    ] = EngineOptions.offline,
+    accept_licence: Annotated[
+        bool,
+        Computer(
+            "--accept-licence",
+            metavar="",
+            help="Accept the licence of a model that is downloaded, without being asked.",
+        ),
+    ] = EngineOptions.accept_licence,
     fail_fast: Annotated[
         bool, Result("--fail-fast", metavar="", help="Begin nothing more after the first failure.")
     ] = False,
@@ -232,6 +253,8 @@ def upscale_files(
         device=device,
         dtype=dtype,
         tile_px=parse_tile(tile),
+        offline=offline,
+        accept_licence=accept_licence,
     )
     file_options = FileOptions(
         format=format,

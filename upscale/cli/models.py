@@ -12,6 +12,7 @@ from upscale.errors import ExitCode, UpscaleError, UsageError
 
 if TYPE_CHECKING:
     from upscale.models.inventory import Item
+    from upscale.models.remote import Remote
 
 SCHEMA = 1
 MIB = 1 << 20
@@ -21,6 +22,9 @@ models = typer.Typer(no_args_is_help=True, help="See, check and convert models."
 Name = Annotated[
     str,
     typer.Argument(metavar="MODEL", help="A name, a folder, or owner/repo on the Hub.", show_default=False),
+]
+Offline = Annotated[
+    bool, typer.Option("--offline", metavar="", help="Ask nothing of the Hub; only the cache.")
 ]
 Json = Annotated[bool, typer.Option("--json", help="A line of JSON for each.", metavar="")]
 Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="The details of errors.", metavar="")]
@@ -49,18 +53,20 @@ def list_models(*, json: Json = False, verbose: Verbose = False) -> int:
 
 @models.command("info")
 @guarded
-def info(*, model: Name, json: Json = False, verbose: Verbose = False) -> int:
-    """Show what a model is and how it is run."""
-    from upscale.models.inventory import inspect
+def info(*, model: Name, offline: Offline = False, json: Json = False, verbose: Verbose = False) -> int:
+    """Show what a model is, how it is run, and its licence; reads the card of one on the Hub."""
+    from upscale.models import hub
+    from upscale.models.access import FREE
+    from upscale.models.inventory import inspect, look_up
 
-    item = inspect(model)
+    item = inspect(model) if offline or hub.forbidden() else look_up(model, FREE)
     if json:
         _print_json("model", item)
         return ExitCode.OK
     lines = {
         "summary": item.summary or None,
-        "scale": _scale(item) or None,
         "models": ", ".join(item.stages),
+        "scale": _scale(item) or None,
         "licence": item.licence,
         "its terms": item.restricts,
         "its text": item.licence_url,
@@ -98,25 +104,42 @@ def path(*, model: Name, verbose: Verbose = False) -> int:
 
 @models.command("pull")
 @guarded
-def pull(*, model: Name, json: Json = False, verbose: Verbose = False) -> int:
+def pull(
+    *,
+    model: Name,
+    offline: Offline = False,
+    accept_licence: Annotated[
+        bool, typer.Option("--accept-licence", metavar="", help="Accept its licence without being asked.")
+    ] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", metavar="", help="Nothing but errors.")] = False,
+    json: Json = False,
+    verbose: Verbose = False,
+) -> int:
     """Download a model of the Hub, or what is new of it; then it works offline.
 
     [bold cyan]upscale models pull owner/repo@revision:subfolder[/]  (revision and subfolder may be left out)
     """
-    from upscale.models import catalog, hub
+    from upscale.cli.fetching import asking, telling
+    from upscale.models import catalog
+    from upscale.models.access import Access
     from upscale.models.inventory import inspect, present
 
-    remote = catalog.on_hub(model)
-    if remote is not None:
-        pinned = hub.COMMIT.fullmatch(remote.reference.revision) is not None
-        hub.fetch(remote.reference, remote.hashes, fresh=not pinned)
-        item = inspect(model)
-    else:
-        item = present(model)
-    if json:
-        _print_json("model", item)
-    else:
-        _echo(f"{item.name}: {item.where}, {_mib(item)} MiB")
+    for name in catalog.stages(model):
+        remote = catalog.on_hub(name)
+        if remote is not None:
+
+            def download(remote: Remote = remote) -> None:
+                with telling(bars=not (quiet or json)) as tell:
+                    remote.pull(Access(offline, accept_licence, tell))
+
+            asking(download, may_ask=not json)
+            item = inspect(name)
+        else:
+            item = present(name)
+        if json:
+            _print_json("model", item)
+        elif not quiet:
+            _echo(f"{item.name}: {item.where}, {_mib(item)} MiB")
     return ExitCode.OK
 
 

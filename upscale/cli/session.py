@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from upscale.cli import dry_run
 from upscale.cli.display import Lines, display, summarize
+from upscale.cli.fetching import asking, bring
 from upscale.cli.json_lines import JsonLines
 from upscale.cli.streams import own_stdout, silence_stdout
 from upscale.errors import ExitCode, OutputError
@@ -36,7 +37,9 @@ class Talk:
 def work(request: Request, talk: Talk) -> ExitCode:
     """Plan a request and carry it out."""
     with _json_lines(talk) as lines:
-        plan = settle(request)
+        plan = asking(lambda: settle(request), may_ask=not talk.json)
+        if plan.jobs:
+            asking(lambda: bring(request.engine, bars=not talk.quiet), may_ask=not talk.json)
         writes_to_stdout = any(job.target is None for job in plan.jobs)
         with contextlib.ExitStack() as stack:
             stdout = stack.enter_context(own_stdout()) if writes_to_stdout else None
@@ -56,7 +59,7 @@ def work(request: Request, talk: Talk) -> ExitCode:
 def show(request: Request, talk: Talk) -> ExitCode:
     """Plan a request and print what would be done; the exit code is that of the inputs refused."""
     with _json_lines(talk) as lines:
-        plan = settle(request)
+        plan = asking(lambda: settle(request), may_ask=not talk.json)
         outcomes = []
         for item in plan.items:
             if isinstance(item, Failure):

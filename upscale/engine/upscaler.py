@@ -21,6 +21,7 @@ from upscale.images.alpha import bleed
 from upscale.images.picture import Picture, Pixels
 from upscale.images.pil import from_pil, to_pil
 from upscale.images.resize import resize
+from upscale.models.access import Access
 from upscale.models.restorer import Restorer
 from upscale.options import DEFAULT_MODEL, EngineOptions, TargetSize
 
@@ -75,6 +76,8 @@ class Upscaler:
         sampler: str | None = None,
         seed: int = 0,
         tile_px: int | None = None,
+        offline: bool = False,
+        accept_licence: bool = False,
     ) -> None:
         """Load a model. Arguments are those of `upscale.options.EngineOptions`.
 
@@ -84,14 +87,23 @@ class Upscaler:
             DeviceError: The device is not there.
         """
         options = EngineOptions(
-            model=model, steps=steps, sampler=sampler, seed=seed, device=device, dtype=dtype, tile_px=tile_px
+            model=model,
+            steps=steps,
+            sampler=sampler,
+            seed=seed,
+            device=device,
+            dtype=dtype,
+            tile_px=tile_px,
+            offline=offline,
+            accept_licence=accept_licence,
         )
         torch_device = devices.resolve_device(options.device)
         torch_dtype = devices.resolve_dtype(options.dtype, torch_device)
         if options.sampler is not None:
             samplers.get(options.sampler)
+        access = Access(options.offline, options.accept_licence)
         try:
-            self._restorer = Restorer.load(options.model, torch_dtype, torch_device)
+            self._restorer = Restorer.load(options.model, torch_dtype, torch_device, access)
         except (RuntimeError, MemoryError) as error:
             if not devices.is_out_of_memory(error):
                 raise

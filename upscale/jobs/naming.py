@@ -50,8 +50,7 @@ def format_of(source: Source, info: ImageInfo) -> OutputFormat:
     which is JPEG with an appendix) the suffix counts, and PNG is what is left.
     """
     suffix = "" if source.path is None else source.path.suffix
-    rows = (_writable(name) for name in (info.format, suffix))
-    return next((row for row in rows if row is not None and row.photos), format_for(FALLBACK_FORMAT))
+    return _writable(info.format) or _writable(suffix) or format_for(FALLBACK_FORMAT)
 
 
 def template_of(destination: Destination, files: FileOptions) -> str:

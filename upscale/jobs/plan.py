@@ -26,6 +26,7 @@ from upscale.jobs.own import results_among
 from upscale.jobs.recipe import recipe
 from upscale.jobs.request import Request
 from upscale.jobs.source import Source
+from upscale.models.access import Access
 from upscale.models.catalog import describe
 from upscale.models.config import ModelConfig
 from upscale.options import TargetSize
@@ -74,7 +75,7 @@ def plan(request: Request) -> Plan:
         destination,
         naming.requested_format(destination, request.files),
         naming.template_of(destination, request.files),
-        describe(request.engine.model),
+        describe(request.engine.model, Access(request.engine.offline, request.engine.accept_licence)),
     )
     if request.engine.sampler is not None:
         samplers.get(request.engine.sampler)  # raises if there is none

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
+from pathlib import Path
 
 from upscale.errors import WeightsError
 from upscale.images.record import Record
@@ -27,7 +28,7 @@ def recipe(job: Job, options: EngineOptions, model: ModelConfig) -> Record:
     entries = {
         "version": __version__,
         "model": model.name,
-        "weights": _weights_hash(options.model),
+        **({"weights": weights} if (weights := _weights_hash(options.model)) else {}),
         "scale": f"{job.output_size[0] / job.info.size[0]:.6g}",
         "steps": str(options.steps or model.steps),
         "sampler": options.sampler or model.sampler,
@@ -53,19 +54,21 @@ def _size_of(source: Source) -> int | None:
         return None
 
 
-@cache
-def _weights_hash(model: str) -> str:
-    """Return the hash of a model's weights, from the catalogue or else counted.
+def _weights_hash(model: str) -> str | None:
+    """Return the hash of a model's weights, from the catalogue or else counted; None before they are here.
 
     Raises:
         WeightsError: There is no such model, or its weights cannot be read.
     """
-    location = catalog.locate(model)
-    if location.sha256 is not None:
-        return location.sha256
+    location = catalog.find(model)
+    if location is None:
+        return None
+    return location.sha256 or _hash_of(location.weights)
+
+
+@cache
+def _hash_of(weights: Path) -> str:
     try:
-        return sha256_of(location.weights)
+        return sha256_of(weights)
     except OSError as error:
-        raise WeightsError(
-            f"The model's file {location.weights} cannot be read ({error.strerror})."
-        ) from None
+        raise WeightsError(f"The model's file {weights} cannot be read ({error.strerror}).") from None

@@ -15,10 +15,11 @@ from pathlib import Path
 
 from upscale.errors import WeightsError
 from upscale.models import diffusers_layout, hub
+from upscale.models.access import FREE, Access
 from upscale.models.config import MAX_JSON_BYTES, ModelConfig
 from upscale.models.entry import CONFIG_FILE, DIFFUSERS, FORMATS, WEIGHTS_FILE, Entry
 from upscale.models.header import config_text
-from upscale.models.hub import Reference
+from upscale.models.remote import Remote
 
 
 @dataclass(frozen=True)
@@ -116,11 +117,12 @@ def stages(name: str) -> tuple[str, ...]:
     return names
 
 
-def locate(name: str) -> Location:
+def locate(name: str, access: Access = FREE) -> Location:
     """Return where the model `name` is; one on the Hub is downloaded unless it is in the cache.
 
     Args:
         name: A catalogue name, a model folder, a `.safetensors` file, or `owner/repo[@revision][:subfolder]`.
+        access: How the Hub may be used.
 
     Raises:
         WeightsError: There is no such model (the message names the nearest ones), or it cannot be had.
@@ -128,7 +130,7 @@ def locate(name: str) -> Location:
     remote = on_hub(name)
     if remote is None:
         return _locate_here(name)
-    return remote.location(hub.fetch(remote.reference, remote.hashes))
+    return _at(remote, remote.fetch(remote.hashes, access))
 
 
 def find(name: str) -> Location | None:
@@ -140,34 +142,17 @@ def find(name: str) -> Location | None:
     remote = on_hub(name)
     if remote is None:
         return _locate_here(name)
-    folder = hub.cached(remote.reference, remote.hashes)
-    return None if folder is None else remote.location(folder)
+    folder = remote.cached()
+    return None if folder is None else _at(remote, folder)
 
 
-@dataclass(frozen=True)
-class Remote:
-    """A model on the Hub.
-
-    Attributes:
-        reference: Where.
-        entry: What the catalogue says of it; None for others.
-    """
-
-    reference: Reference
-    entry: Entry | None = None
-
-    @property
-    def hashes(self) -> Mapping[str, str]:
-        """Its files by path in its folder, each with its SHA-256 or an empty string."""
-        return dict.fromkeys(hub.FILES, "") if self.entry is None else self.entry.hashes
-
-    def location(self, folder: Path) -> Location:
-        """Return where its files are in a folder that holds them."""
-        if self.entry is None:
-            return Location(folder / WEIGHTS_FILE, folder / CONFIG_FILE)
-        weights = folder / self.entry.weights_file
-        config = folder / CONFIG_FILE if CONFIG_FILE in self.hashes else None
-        return Location(weights, config, self.entry.sha256, self.entry.format, folder)
+def _at(remote: Remote, folder: Path) -> Location:
+    """Return where the files of a model of the Hub are in a folder that holds them."""
+    if remote.entry is None:
+        return Location(folder / WEIGHTS_FILE, folder / CONFIG_FILE)
+    weights = folder / remote.entry.weights_file
+    config = folder / CONFIG_FILE if CONFIG_FILE in remote.hashes else None
+    return Location(weights, config, remote.entry.sha256, remote.entry.format, folder)
 
 
 def on_hub(name: str) -> Remote | None:
@@ -228,7 +213,7 @@ def _of_diffusers(folder: Path, name: str, sha256: str | None = None) -> Locatio
     return Location(next(iter(parts.values())), None, sha256, DIFFUSERS, folder, parts, name)
 
 
-def describe(name: str) -> ModelConfig:
+def describe(name: str, access: Access = FREE) -> ModelConfig:
     """Return the config of the model `name` (as for `locate`) without loading its weights.
 
     Raises:
@@ -237,18 +222,29 @@ def describe(name: str) -> ModelConfig:
     remote = on_hub(name)
     if remote is None:
         return read_config(_locate_here(name))
-    configs = {path: sha256 for path, sha256 in remote.hashes.items() if path.endswith(".json")}
-    folder = hub.fetch(remote.reference, configs)  # the weights are for later
-    return read_config(remote.location(folder))
+    return read_config(_at(remote, remote.fetch(remote.configs, access)))  # the weights are for later
 
 
-def describe_stages(name: str) -> tuple[ModelConfig, ...]:
+def describe_stages(name: str, access: Access = FREE) -> tuple[ModelConfig, ...]:
     """Return the configs of `stages(name)`, in order, without loading weights.
 
     Raises:
         WeightsError: There is no such model, or a config is damaged.
     """
-    return tuple(describe(part) for part in stages(name))
+    return tuple(describe(part, access) for part in stages(name))
+
+
+def known_config(name: str) -> ModelConfig | None:
+    """Return what `describe` does as far as it is on this computer, else None; asks no network.
+
+    Raises:
+        WeightsError: There is no such model, or its config is damaged.
+    """
+    remote = on_hub(name)
+    if remote is None:
+        return read_config(_locate_here(name))
+    folder = hub.cached(remote.reference, remote.configs)
+    return None if folder is None else read_config(_at(remote, folder))
 
 
 def read_config(location: Location) -> ModelConfig:

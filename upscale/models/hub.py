@@ -7,19 +7,19 @@ What is in the cache is used without asking the network. The client is imported 
 from __future__ import annotations
 
 import contextlib
-import errno
 import re
-import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from upscale.errors import WeightsError
+from upscale.models.client import Tell, bar_class, quiet_client
 from upscale.models.digest import sha256_of
+from upscale.models.hub_errors import NotThere, explained
 
 FILES = ("config.json", "model.safetensors")
-FULL = errno.ENOSPC, errno.EFBIG, errno.EDQUOT
+CARD = "README.md"
 NAME = r"[A-Za-z0-9_][A-Za-z0-9_.-]*"  # of an owner, a repository, a folder: never `..`, never hidden
 REFERENCE = re.compile(
     rf"(?P<repo>{NAME}/{NAME})(@(?P<revision>{NAME}(/{NAME})*))?(:(?P<subfolder>{NAME}(/{NAME})*))?"
@@ -42,6 +42,10 @@ class Reference:
     repo: str
     revision: str = "main"
     subfolder: str = ""
+
+    def path_of(self, name: str) -> str:
+        """Return where in the repository a file of the model is."""
+        return f"{self.subfolder}/{name}" if self.subfolder else name
 
     def __str__(self) -> str:
         revision = "" if self.revision == "main" else f"@{self.revision}"
@@ -74,15 +78,25 @@ def cached(reference: Reference, files: Iterable[str] = FILES) -> Path | None:
 
 
 def fetch(
-    reference: Reference, files: Mapping[str, str] = dict.fromkeys(FILES, ""), *, fresh: bool = False
+    reference: Reference,
+    files: Mapping[str, str] = dict.fromkeys(FILES, ""),
+    *,
+    fresh: bool = False,
+    tell: Tell | None = None,
+    permit: Callable[[Reference], None] | None = None,
 ) -> Path:
     """Return the model's folder with these files in it, downloading those that are not in the cache.
+
+    All are of one commit, whatever happens to a branch meanwhile; and only once all are here does a branch
+    show them, so that a download that fails leaves what was there before.
 
     Args:
         reference: Which model.
         files: Their paths in the model's folder, each with the SHA-256 that it must have, or an empty string.
             What hashes otherwise is removed from the cache.
         fresh: Whether to ask the Hub what a branch or tag stands for now.
+        tell: Told how far each file is.
+        permit: Called with the commit before anything is downloaded; may raise to forbid it.
 
     Raises:
         WeightsError: They cannot be had; the message says why. What is in the cache stays usable.
@@ -90,17 +104,62 @@ def fetch(
     here = None if fresh else cached(reference, files)
     if here is not None:
         return here
-    first, *others = files
-    path = (None if fresh else _cached(reference, first)) or _download(reference, first, files[first])
-    folder = _folder(path, first)
-    # All from the same commit, whatever happens to a branch in between.
-    depth = len(reference.subfolder.split("/")) if reference.subfolder else 0
-    commit = (folder, *folder.parents)[depth].name
+    first = next(iter(files))
+    pinned = bool(COMMIT.fullmatch(reference.revision))
+    known = reference.revision if pinned else _commit_in_cache(reference, files)
+    commit = known if known is not None and not (fresh and not pinned) else _resolve(reference, first)
     same = Reference(reference.repo, commit, reference.subfolder)
-    for name in others:
+    if permit is not None:
+        permit(same)
+    for name, sha256 in files.items():
         if _cached(same, name) is None:
-            _download(same, name, files[name])
+            _download(same, name, sha256, tell)
+    if commit != known:
+        _download(reference, first)  # it is here: only the branch is noted
+    folder = cached(same, files)
+    if folder is None:  # somebody empties it meanwhile
+        raise WeightsError(
+            f"The files of {reference} do not stay in the cache.",
+            hint="Does another program clear it? Try again.",
+        )
     return folder
+
+
+def fetch_card(reference: Reference) -> Path | None:
+    """Return the path of the repository's card, downloading it; None if it has none.
+
+    Raises:
+        WeightsError: It cannot be had.
+    """
+    try:
+        return _download(Reference(reference.repo, reference.revision), CARD)
+    except NotThere:
+        return None
+
+
+def cached_card(reference: Reference) -> Path | None:
+    """Return the path of the repository's card if it is in the cache; asks no network."""
+    return _cached(Reference(reference.repo, reference.revision), CARD)
+
+
+def has_no_card(reference: Reference) -> bool:
+    """Return whether the Hub said before that this commit has no card."""
+    found = _in_cache(Reference(reference.repo, reference.revision), CARD)
+    return found is not None and not isinstance(found, str)
+
+
+def endpoint() -> str:
+    """Return the address of the Hub."""
+    from huggingface_hub import constants
+
+    return str(constants.ENDPOINT)
+
+
+def forbidden() -> bool:
+    """Return whether the environment forbids to ask the Hub (`HF_HUB_OFFLINE`)."""
+    from huggingface_hub import constants
+
+    return bool(constants.HF_HUB_OFFLINE)
 
 
 def remove(reference: Reference) -> int:
@@ -137,44 +196,86 @@ def _folder(path: Path, name: str) -> Path:
     return path.parents[len(name.split("/")) - 1]
 
 
-def _path_in(reference: Reference, name: str) -> str:
-    return f"{reference.subfolder}/{name}" if reference.subfolder else name
-
-
 def _cached(reference: Reference, name: str) -> Path | None:
+    found = _in_cache(reference, name)
+    return Path(found) if isinstance(found, str) else None
+
+
+def _in_cache(reference: Reference, name: str) -> Any:
+    """Return the path of a cached file, None if unknown, else the client's mark that there is none."""
     from huggingface_hub import constants, try_to_load_from_cache
 
     try:
-        found = try_to_load_from_cache(
+        return try_to_load_from_cache(
             reference.repo,
-            _path_in(reference, name),
+            reference.path_of(name),
             revision=reference.revision,
             cache_dir=constants.HF_HUB_CACHE,
         )
     except (OSError, ValueError):  # a cache that may not be read, a name the client does not like
         return None
-    return Path(found) if isinstance(found, str) else None
 
 
-def _download(reference: Reference, name: str, sha256: str = "") -> Path:
-    from huggingface_hub import constants, hf_hub_download
-    from huggingface_hub.errors import HTTPError  # type: ignore[attr-defined]  # of its HTTP library
-    from huggingface_hub.utils.tqdm import are_progress_bars_disabled, disable_progress_bars
+def _commit_in_cache(reference: Reference, files: Iterable[str]) -> str | None:
+    """Return the commit that a branch or tag stood for when it was last asked for, if the cache tells."""
+    found = ((_cached(reference, name), name) for name in files)
+    return next((_commit_of(reference, path, name) for path, name in found if path is not None), None)
 
-    if not are_progress_bars_disabled() and not (sys.stderr and sys.stderr.isatty()):
-        disable_progress_bars()
+
+def _commit_of(reference: Reference, path: Path, name: str) -> str:
+    """Return the commit that a cached file is of."""
+    depth = reference.path_of(name).count("/")
+    return path.parents[depth].name
+
+
+def _resolve(reference: Reference, name: str) -> str:
+    """Return the commit that a branch or tag stands for now, by asking for a file of it."""
+    from huggingface_hub import constants, get_hf_file_metadata, hf_hub_url
+    from huggingface_hub.errors import FileMetadataError, HTTPError  # type: ignore[attr-defined]
+
     try:
-        file = hf_hub_download(
-            reference.repo,
-            _path_in(reference, name),
-            revision=reference.revision,
-            cache_dir=constants.HF_HUB_CACHE,
-            endpoint=constants.ENDPOINT,
-        )
+        with quiet_client():
+            url = hf_hub_url(
+                reference.repo,
+                reference.path_of(name),
+                revision=reference.revision,
+                endpoint=constants.ENDPOINT,
+            )
+            commit = get_hf_file_metadata(url, timeout=constants.HF_HUB_ETAG_TIMEOUT).commit_hash
+        if commit is None or not COMMIT.fullmatch(commit):
+            raise FileMetadataError("No commit is named.")
+    except (HTTPError, OSError, ValueError) as error:
+        raise explained(error, reference, name) from None
+    return commit
+
+
+def _download(reference: Reference, name: str, sha256: str = "", tell: Tell | None = None) -> Path:
+    import inspect
+
+    from huggingface_hub import constants, hf_hub_download
+    from huggingface_hub.errors import FileMetadataError, HTTPError  # type: ignore[attr-defined]
+
+    progress: dict[str, Any] = {}
+    if tell is not None:
+        tell(name, 0, None)
+        if "tqdm_class" in inspect.signature(hf_hub_download).parameters:  # clients before 1.2 have none
+            progress["tqdm_class"] = bar_class(name, tell)
+    try:
+        with quiet_client():
+            file = hf_hub_download(
+                reference.repo,
+                reference.path_of(name),
+                revision=reference.revision,
+                cache_dir=constants.HF_HUB_CACHE,
+                endpoint=constants.ENDPOINT,
+                **progress,
+            )
         path = Path(file)
+        if COMMIT.fullmatch(reference.revision) and _commit_of(reference, path, name) != reference.revision:
+            raise FileMetadataError("Another commit is named.")
         _check(path, reference, sha256)
     except (HTTPError, OSError, ValueError) as error:  # ValueError: names the client does not like
-        raise _explained(error, reference, name) from None
+        raise explained(error, reference, name) from None
     return path
 
 
@@ -193,80 +294,3 @@ def _check(path: Path, reference: Reference, sha256: str) -> None:
             f"{path.name} of {reference} arrived damaged: its SHA-256 is wrong.",
             hint="It was removed; try again, and if it stays so, the repository has changed.",
         )
-
-
-def _explained(error: Exception, reference: Reference, name: str) -> WeightsError:
-    """Return what is said of an error of the client."""
-    from huggingface_hub import constants, errors
-
-    if isinstance(error, errors.LocalEntryNotFoundError):
-        if constants.HF_HUB_OFFLINE:
-            return WeightsError(
-                f"The model {reference} is not in the cache, and the Hub is not asked (HF_HUB_OFFLINE).",
-                hint="Go online once, and run: upscale models pull " + str(reference),
-            )
-        if isinstance(error.__cause__, Exception):
-            error = error.__cause__
-    status = getattr(getattr(error, "response", None), "status_code", 0)
-    rules: list[tuple[bool, str, str]] = [
-        (
-            isinstance(error, errors.GatedRepoError),
-            f"The repository {reference.repo} is gated: its owner wants its terms accepted.",
-            "Accept them on its page on the Hub, and log in with: hf auth login",
-        ),
-        (
-            isinstance(error, errors.RevisionNotFoundError),
-            f"The repository {reference.repo} has no revision {reference.revision}.",
-            "Give a branch, a tag or a commit after the @.",
-        ),
-        (
-            isinstance(error, errors.EntryNotFoundError) and status == 404,
-            f"The repository {reference.repo} holds no {_path_in(reference, name)}"
-            f" (revision {reference.revision}).",
-            "Models of upscale have a config.json and a model.safetensors; a subfolder follows a colon.",
-        ),
-        (
-            isinstance(error, errors.RepositoryNotFoundError) or status == 404,
-            f"There is no model {reference}: no folder of that name here, and no repository on the Hub that "
-            "is open to you.",
-            "Check the spelling; for a private one log in with: hf auth login",
-        ),
-        (status in (401, 403), f"The Hub does not let you read {reference.repo}.", "Run: hf auth login"),
-        (
-            status == 429,
-            "The Hub answers that it was asked too often (429).",
-            "Wait some minutes; logged in (hf auth login) the limits are higher.",
-        ),
-        (status >= 500, f"The Hub has trouble of its own ({status}).", "Try again later."),
-        (
-            isinstance(error, OSError) and error.errno in FULL,
-            f"There is no room for {reference} in the cache {constants.HF_HUB_CACHE}.",
-            "Free some space, or set HF_HOME to a folder elsewhere.",
-        ),
-        (
-            any(sign in str(error) for sign in ("Consistency check failed", "peer closed", "IncompleteRead")),
-            f"Only a part of {reference} arrived.",
-            "Try again; nothing damaged was kept.",
-        ),
-        (
-            isinstance(error, errors.FileMetadataError),
-            f"{constants.ENDPOINT} does not answer as the Hub does.",
-            "Check HF_ENDPOINT, and what stands between this computer and the network.",
-        ),
-        (
-            isinstance(error, PermissionError | NotADirectoryError | FileExistsError),
-            f"The cache {constants.HF_HUB_CACHE} cannot be written ({_first_line(error)}).",
-            "Set HF_HOME to a folder that can.",
-        ),
-    ]
-    for applies, message, hint in rules:
-        if applies:
-            return WeightsError(message, hint=hint)
-    return WeightsError(
-        f"The Hub cannot be reached for {reference} ({_first_line(error)}).",
-        hint="Check the connection; models in the cache and embedded ones work without it.",
-    )
-
-
-def _first_line(error: Any) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0][:200]

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from upscale.errors import WeightsError
 from upscale.models import catalog
+from upscale.models.access import Access
+from upscale.models.card import Card, read_card
 from upscale.models.catalog import Location
 from upscale.models.config import ModelConfig
 from upscale.models.digest import sha256_of
 from upscale.models.entry import FORMATS, Entry
 from upscale.models.header import config_text, data_size
+from upscale.models.hub import CARD
+from upscale.models.licence import LicenceNotAccepted
+from upscale.models.remote import Remote
 
 EMBEDDED, LOCAL, CACHED, REMOTE, CASCADE = "embedded", "local", "cached", "remote", "cascade"
 
@@ -62,11 +68,9 @@ def inspect(name: str) -> Item:
     entry = catalog.load().get(name)
     if len(stages := catalog.stages(name)) > 1:
         return _cascade(name, entry, [inspect(part) for part in stages])
-    location = catalog.find(name)
-    remote = catalog.on_hub(name)
-    config, size = None, entry.size if entry else None
-    if location is not None:
-        config, size = catalog.read_config(location), _size(location.weights)
+    location, remote = catalog.find(name), catalog.on_hub(name)
+    config = catalog.known_config(name)
+    card = _card(entry, location, remote)
     where = LOCAL if entry is None else EMBEDDED
     if remote is not None:
         where = REMOTE if location is None else CACHED
@@ -74,16 +78,40 @@ def inspect(name: str) -> Item:
         name,
         where,
         weights=location.weights if location else None,
-        size=size,
+        size=_size(location.weights) if location else entry.size if entry else None,
         scale=config.scale if config else entry.scale if entry else None,
         config=config,
-        summary=entry.summary if entry else "",
-        licence=entry.licence if entry else None,
+        summary=card.summary,
+        licence=card.licence.name or None,
         sha256=entry.sha256 if entry else None,
         figures=entry.figures if entry else {},
-        licence_url=entry.licence_url or None if entry else None,
-        restricts=entry.restricts if entry else "",
+        licence_url=card.licence.url or None,
+        restricts=card.licence.restricts or (card.licence.gist if card.licence.name else ""),
     )
+
+
+def look_up(name: str, access: Access) -> Item:
+    """Return what `inspect` does; of a model that is on the Hub only, its card and its config are fetched.
+
+    Raises:
+        WeightsError: There is no such model, or the Hub cannot be asked.
+    """
+    for part in catalog.stages(name):
+        remote = catalog.on_hub(part)
+        if remote is not None and remote.entry is None and remote.cached() is None:
+            remote.card(access)
+            with suppress(LicenceNotAccepted):  # the card may be shown
+                remote.fetch(remote.configs, access)
+    return inspect(name)
+
+
+def _card(entry: Entry | None, location: Location | None, remote: Remote | None) -> Card:
+    if entry is not None:
+        return Card(entry.terms, entry.summary)
+    if remote is not None:
+        return remote.known_card()
+    assert location is not None, "it is neither embedded nor on the Hub"
+    return read_card(location.weights.with_name(CARD))
 
 
 def _cascade(name: str, entry: Entry | None, parts: list[Item]) -> Item:

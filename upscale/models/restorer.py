@@ -25,6 +25,7 @@ from upscale.diffusion.noise import INITIAL
 from upscale.diffusion.samplers import OnStep
 from upscale.errors import WeightsError
 from upscale.models import catalog, checkpoint
+from upscale.models.access import FREE, Access
 from upscale.models.config import ModelConfig
 
 
@@ -77,13 +78,13 @@ class Restorer:
         self.level = _level(config)
 
     @classmethod
-    def load(cls, name: str, dtype: torch.dtype, device: torch.device) -> Restorer:
-        """Load the model `name`: a catalogue name, a folder or a file.
+    def load(cls, name: str, dtype: torch.dtype, device: torch.device, access: Access = FREE) -> Restorer:
+        """Load the model `name`: a catalogue name, a folder, a file or a reference to the Hub.
 
         Raises:
             WeightsError: It cannot be found, verified or loaded.
         """
-        restorer = cls(*checkpoint.load(catalog.locate(name)), dtype, device)
+        restorer = cls(*checkpoint.load(catalog.locate(name, access)), dtype, device)
         restorer._try_out(name)
         return restorer
 

@@ -1,0 +1,114 @@
+"""A model on the Hub: its files, and whether its licence lets us fetch them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from upscale.errors import WeightsError
+from upscale.models import hub, licence
+from upscale.models.access import Access
+from upscale.models.card import Card, read_card
+from upscale.models.entry import Entry
+from upscale.models.hub import Reference
+from upscale.models.licence import Licence, LicenceNotAccepted
+
+
+@dataclass(frozen=True)
+class Remote:
+    """A model on the Hub.
+
+    Attributes:
+        reference: Where.
+        entry: What the catalogue says of it; None for others.
+    """
+
+    reference: Reference
+    entry: Entry | None = None
+
+    @property
+    def hashes(self) -> Mapping[str, str]:
+        """Its files by path in its folder, each with its SHA-256 or an empty string."""
+        return dict.fromkeys(hub.FILES, "") if self.entry is None else self.entry.hashes
+
+    @property
+    def configs(self) -> Mapping[str, str]:
+        """The small ones of them, which say what the model is."""
+        return {path: sha256 for path, sha256 in self.hashes.items() if path.endswith(".json")}
+
+    def cached(self) -> Path | None:
+        """Return the model's folder if all of it is in the cache; asks no network."""
+        return hub.cached(self.reference, self.hashes)
+
+    def fetch(self, files: Mapping[str, str], access: Access, *, fresh: bool = False) -> Path:
+        """Return the model's folder with these files of it, downloading those that are not in the cache.
+
+        Args:
+            files: Some of `hashes`.
+            access: How the Hub may be used.
+            fresh: Whether to ask the Hub what a branch or tag stands for now.
+
+        Raises:
+            LicenceNotAccepted: Something would be downloaded under a licence that nobody accepted.
+            WeightsError: They cannot be had.
+        """
+        if not fresh and (here := hub.cached(self.reference, files)) is not None:
+            return here
+        self._refuse_offline(access)
+        return hub.fetch(
+            self.reference,
+            files,
+            fresh=fresh,
+            tell=access.tell,
+            permit=lambda commit: Remote(commit, self.entry)._permit(access),
+        )
+
+    def pull(self, access: Access) -> Path:
+        """Download all of the model that is not in the cache, or is new where a branch or tag has moved.
+
+        Raises:
+            LicenceNotAccepted: It has a licence that nobody accepted.
+            WeightsError: It cannot be had.
+        """
+        pinned = hub.COMMIT.fullmatch(self.reference.revision) is not None
+        return self.fetch(self.hashes, access, fresh=not pinned and not access.offline)
+
+    def card(self, access: Access) -> Card:
+        """Return what the repository's card says, downloading it if it is not in the cache.
+
+        Raises:
+            WeightsError: It cannot be had.
+        """
+        path = hub.cached_card(self.reference)
+        if path is None and not hub.has_no_card(self.reference):
+            self._refuse_offline(access)
+            path = hub.fetch_card(self.reference)
+        return self._card_at(path)
+
+    def known_card(self) -> Card:
+        """Return what the repository's card says as far as it is in the cache; asks no network."""
+        path = hub.cached_card(self.reference)
+        return Card(Licence("")) if path is None else self._card_at(path)
+
+    def _permit(self, access: Access) -> None:
+        """Raise `LicenceNotAccepted` unless the licence asks for credit only, or the user accepts it."""
+        terms = self.entry.terms if self.entry is not None else self.card(access).licence
+        if terms.permissive or licence.accepted(self.reference.repo, terms):
+            return
+        if not access.accept_licence:
+            raise LicenceNotAccepted(self.reference.repo, terms)
+        licence.accept(self.reference.repo, terms)
+
+    def _card_at(self, path: Path | None) -> Card:
+        page = f"{hub.endpoint()}/{self.reference.repo}"
+        return Card(Licence("", page)) if path is None else read_card(path, page)
+
+    def _refuse_offline(self, access: Access) -> None:
+        why = "--offline" if access.offline else "HF_HUB_OFFLINE" if hub.forbidden() else None
+        if why is not None:
+            name = self.entry.name if self.entry is not None else str(self.reference)
+            raise WeightsError(
+                f"The model {name} is not in the cache, and the Hub is not asked ({why}).",
+                hint=f"Go online once, and run: upscale models pull {name}",
+            )
