@@ -19,6 +19,7 @@ PICTURES = {
     "colour": Picture(RNG.integers(0, 255, (40, 50, 3), np.uint8)),
     "gray": Picture(RNG.integers(0, 255, (40, 50, 1), np.uint8)),
     "16 bits": Picture(RNG.integers(0, 65535, (40, 50, 1), np.uint16)),
+    "16 bits in colour": Picture(RNG.integers(0, 65535, (40, 50, 3), np.uint16)),
     "alpha": Picture(RNG.integers(0, 255, (40, 50, 3), np.uint8), RNG.integers(0, 255, (40, 50), np.uint8)),
     "metadata": Picture(
         RNG.integers(0, 255, (9, 9, 3), np.uint8), metadata=Metadata(xmp=b"<x/>", dpi=(72, 72))
@@ -40,9 +41,9 @@ def test_what_we_write_is_whole_and_a_part_of_it_is_not(row, kind, tmp_path):
 
 
 def test_formats_that_are_not_written_count_as_whole(tmp_path):
-    path = tmp_path / "a.gif"
+    path = tmp_path / "a.ico"
     Image.new("L", (9, 9)).save(path)
-    assert is_whole(path, "GIF")
+    assert is_whole(path, "ICO")
 
 
 def test_file_that_vanished(tmp_path):
@@ -50,7 +51,7 @@ def test_file_that_vanished(tmp_path):
         is_whole(tmp_path / "gone.png", "PNG")
 
 
-@pytest.mark.parametrize("format", ["TIFF", "AVIF", "PPM", "PNG", "JPEG"])
+@pytest.mark.parametrize("format", ["TIFF", "AVIF", "PPM", "PNG", "JPEG", "GIF"])
 @pytest.mark.parametrize("data", [b"", b"x", b"II*\0" + b"\xff" * 40, b"P6\n9 9\n255\n", bytes(100)])
 def test_nonsense_is_not_whole(data, format, tmp_path):
     path = tmp_path / "a"

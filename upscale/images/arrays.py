@@ -15,7 +15,15 @@ from PIL import Image
 
 BLOCK_PX = 1 << 20
 
-_DTYPES = {"L": np.uint8, "LA": np.uint8, "RGB": np.uint8, "RGBA": np.uint8, "I": np.int32, "F": np.float32}
+_DTYPES = {
+    "L": np.uint8,
+    "P": np.uint8,
+    "LA": np.uint8,
+    "RGB": np.uint8,
+    "RGBA": np.uint8,
+    "I": np.int32,
+    "F": np.float32,
+}
 
 
 def row_blocks(width: int, height: int) -> Iterator[slice]:
@@ -26,7 +34,7 @@ def row_blocks(width: int, height: int) -> Iterator[slice]:
 
 
 def to_array(image: Image.Image) -> npt.NDArray[Any]:
-    """Return a loaded image of mode L, LA, RGB, RGBA, I, F or I;16* as a new array [H, W] or [H, W, C].
+    """Return a loaded image of mode L, P, LA, RGB, RGBA, I, F or I;16* as a new array [H, W] or [H, W, C].
 
     The dtype is uint8, uint16 for I;16*, int32 for I, float32 for F.
     """

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
+import numpy as np
 from PIL import Image
 
 from upscale.images import metadata, modes
+from upscale.images.deep import Deep
 from upscale.images.picture import Picture
 from upscale.images.storage import Storage
 
@@ -19,21 +22,40 @@ _UPRIGHT = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+_TURNS = {  # times 90 degrees to the left, then mirrored left to right
+    Image.Transpose.FLIP_LEFT_RIGHT: (0, True),
+    Image.Transpose.ROTATE_180: (2, False),
+    Image.Transpose.FLIP_TOP_BOTTOM: (2, True),
+    Image.Transpose.TRANSPOSE: (3, True),
+    Image.Transpose.ROTATE_270: (3, False),
+    Image.Transpose.TRANSVERSE: (1, True),
+    Image.Transpose.ROTATE_90: (1, False),
+}
 _FORMAT_NAMES = {"MPO": "JPEG"}  # a JPEG with further pictures behind it, as phones write
 
 
-def decode(image: Image.Image, storage: Storage) -> Picture:
+def decode(image: Image.Image, storage: Storage, samples: Callable[[], Deep] | None = None) -> Picture:
     """Decode an opened image, or take over a loaded one.
+
+    Args:
+        image: What to decode.
+        storage: How it is stored.
+        samples: Decodes it to 16 bits, where Pillow alone would give 8 (`deep.decode`).
 
     Raises:
         Exception: Whatever Pillow's decoders raise on damaged data.
     """
-    found = metadata.collect(image)
-    image.load()
-    method = _UPRIGHT.get(found.orientation)
-    if method is not None and image.format != "TIFF":  # Pillow turns TIFF itself while loading
-        image = _transposed(image, method)
-    planes = modes.unpack(image, storage, found.icc_profile)
+    is_tiff = image.format == "TIFF"
+    decoded = samples() if samples is not None and not is_tiff else None
+    found = metadata.collect(image)  # decodes a PNG, for what stands behind its pixels
+    method = None if is_tiff else _UPRIGHT.get(found.orientation)  # Pillow turns TIFF itself while loading
+    if samples is not None:
+        decoded = samples() if decoded is None else _turned(decoded, method)
+        planes = modes.from_samples(decoded, image.info.get("transparency"), found.icc_profile)
+    else:
+        image.load()
+        upright = image if method is None else _transposed(image, method)
+        planes = modes.unpack(upright, storage, found.icc_profile)
     return Picture(
         color=planes.color,
         alpha=planes.alpha,
@@ -47,3 +69,12 @@ def _transposed(image: Image.Image, method: Image.Transpose) -> Image.Image:
     upright = image.transpose(method)
     upright.format = image.format
     return upright
+
+
+def _turned(samples: Deep, method: Image.Transpose | None) -> Deep:
+    """Return an array [H, W, C] as `Image.transpose` would turn it."""
+    if method is None:
+        return samples
+    turns, mirrored = _TURNS[method]
+    turned = np.rot90(samples, turns)
+    return np.ascontiguousarray(turned[:, ::-1] if mirrored else turned)

@@ -1,7 +1,4 @@
-"""Output formats: one row each. Adding one is adding a row.
-
-GIF is read but not written: 256 colours do a photo no good, and its sizes are better in PNG or WebP.
-"""
+"""Output formats: one row each. Adding one is adding a row."""
 
 from __future__ import annotations
 
@@ -10,11 +7,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
-from typing import Literal
 
 from PIL import Image
 
 from upscale.errors import OutputError, UsageError
+from upscale.images.sequence import Sequence
 
 
 @dataclass(frozen=True)
@@ -29,12 +26,16 @@ class OutputFormat:
         max_bytes: Largest size of the uncompressed pixels, for formats with 32-bit offsets; None without
             limit.
         gray_bits: Bits per channel that greyscale can be written with.
+        color_bits: Bits per channel that colour, and grey with alpha, can be written with.
+        sequence: Several pictures that it can hold, as frames or as pages; None for a single one.
+        photos: Whether it suits photographs; a still picture is written in it only where that is asked for.
         alpha: Whether there is an alpha channel; without, pictures are laid on white.
         icc: Whether colour profiles are kept; without, colours are converted to sRGB.
         exif: Whether EXIF is kept.
-        xmp: How Pillow takes XMP: as an option, as PNG text, as TIFF tag; None where it cannot be kept.
+        xmp: Whether XMP is kept.
+        iptc: Whether IPTC records are kept.
         dpi: Whether the resolution is kept (besides in EXIF).
-        max_exif_bytes: Largest EXIF block (and XMP packet); None without limit.
+        max_exif_bytes: Largest EXIF block (and XMP packet, and IPTC records); None without limit.
         default_quality: Encoder quality, 1 to 100; None for lossless formats.
         options: Further options for Pillow.
         color_options: Options for pictures in colour only.
@@ -46,10 +47,14 @@ class OutputFormat:
     max_side_px: int
     max_bytes: int | None = None
     gray_bits: tuple[int, ...] = (8,)
+    color_bits: tuple[int, ...] = (8,)
+    sequence: Sequence | None = None
+    photos: bool = True
     alpha: bool = True
     icc: bool = True
     exif: bool = True
-    xmp: Literal["option", "png text", "tiff tag"] | None = "option"
+    xmp: bool = True
+    iptc: bool = False
     dpi: bool = True
     max_exif_bytes: int | None = None
     default_quality: int | None = None
@@ -76,6 +81,7 @@ _ROWS = (
         (".jpg", ".jpeg", ".jpe", ".jfif"),
         max_side_px=65500,  # libjpeg's JPEG_MAX_DIMENSION; the format itself could hold 65535
         alpha=False,
+        iptc=True,
         max_exif_bytes=65500,  # a segment's 65533 less the headers
         default_quality=95,
         color_options={"subsampling": "4:4:4"},  # halved colour would show at once in an enlarged picture
@@ -86,7 +92,8 @@ _ROWS = (
         (".png",),
         max_side_px=2**31 - 1,
         gray_bits=(8, 16),
-        xmp="png text",
+        color_bits=(8, 16),
+        sequence="animation",
         options={"compress_level": 2},  # four times as fast as the default 6, and a tenth larger
     ),
     OutputFormat(
@@ -94,6 +101,7 @@ _ROWS = (
         "WEBP",
         (".webp",),
         max_side_px=16383,
+        sequence="animation",
         dpi=False,
         default_quality=92,
         options={"alpha_quality": 100},
@@ -105,18 +113,31 @@ _ROWS = (
         max_side_px=2**31 - 1,
         max_bytes=2**32 - 2**24,
         gray_bits=(8, 16),
-        xmp="tiff tag",
-        # Not compressed: Pillow's way through libtiff drops EXIF and holds the whole file in memory.
+        color_bits=(8, 16),
+        sequence="pages",
+        iptc=True,
     ),
     OutputFormat(
         "avif",
         "AVIF",
         (".avif",),
         max_side_px=65536,
+        sequence="animation",
         dpi=False,
         default_quality=85,
         options={"speed": 8},  # the default 6 takes seconds per megapixel
         color_options={"subsampling": "4:4:4"},
+    ),
+    OutputFormat(
+        "gif",
+        "GIF",
+        (".gif",),
+        max_side_px=65535,
+        sequence="animation",
+        photos=False,  # 256 colours; PNG has all of them and is smaller
+        icc=False,
+        exif=False,
+        dpi=False,
     ),
     OutputFormat(
         "bmp",
@@ -127,7 +148,7 @@ _ROWS = (
         alpha=False,  # could be written, but hardly any program reads it
         icc=False,
         exif=False,
-        xmp=None,
+        xmp=False,
     ),
     OutputFormat(
         "ppm",
@@ -135,15 +156,15 @@ _ROWS = (
         (".ppm", ".pgm", ".pnm"),
         max_side_px=2**31 - 1,
         gray_bits=(8, 16),
+        color_bits=(8, 16),
         alpha=False,
         icc=False,
         exif=False,
-        xmp=None,
+        xmp=False,
         dpi=False,
     ),
 )
 FORMATS: Mapping[str, OutputFormat] = MappingProxyType({row.name: row for row in _ROWS})
-_FALLBACK = FORMATS["png"]  # lossless, any depth, alpha
 
 _BY_NAME = {
     **{row.pillow_name.lower(): row for row in _ROWS},
@@ -172,15 +193,6 @@ def format_for(name_or_suffix: str) -> OutputFormat:
     return row
 
 
-def format_like(pillow_name: str | None) -> OutputFormat:
-    """Return the format to write for a picture read from `pillow_name` (None: made in memory).
-
-    That is the same format where it can be written, else PNG.
-    """
-    row = _BY_NAME.get((pillow_name or "").lower(), _FALLBACK)
-    return row if row.is_available else _FALLBACK
-
-
 def check_size(format: OutputFormat, size: tuple[int, int], *, name: str | Path = "The picture") -> None:
     """Check, before any work is done, that a format can hold `size` (width, height) in pixels.
 
@@ -199,3 +211,21 @@ def check_size(format: OutputFormat, size: tuple[int, int], *, name: str | Path 
             f"{name} would be {width}x{height} pixels; {format.name} ends at 4 GB.",
             hint="Choose png, or a smaller size.",
         )
+
+
+def check_sequence(
+    format: OutputFormat, sequence: Sequence, count: int, *, name: str | Path = "The picture"
+) -> None:
+    """Check, before any work is done, that a format can hold the pictures of `name` one after another.
+
+    Raises:
+        OutputError: It cannot.
+    """
+    if format.sequence == sequence:
+        return
+    things = "frames" if sequence == "animation" else "pages"
+    able = " or ".join(row.name for row in FORMATS.values() if row.sequence == sequence and row.is_available)
+    raise OutputError(
+        f"{format.name} cannot hold the {count} {things} of {name}.",
+        hint=f"Choose another --format ({able}), or only the first with --first-frame.",
+    )

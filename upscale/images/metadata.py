@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import re
+import struct
 from dataclasses import dataclass
 from typing import Any
 
@@ -97,6 +98,7 @@ _STALE_NAMES = (
 )
 _STALE_XMP = re.compile(rf"""\s{_STALE_NAMES}\s?=\s?(?:"[^"]*"|'[^']*')|<({_STALE_NAMES})>[^<]*</\1>""")
 _THUMBNAILS = ("<xmp:Thumbnails>", "</xmp:Thumbnails>")
+_IPTC_TAG, _IPTC_RESOURCE, _IPTC_MARK = 33723, 0x0404, b"\x1c"  # IIM 4.2, 1.5
 _MAX_DPI = 65535  # what JPEG can hold; more is nonsense
 
 
@@ -139,7 +141,9 @@ def collect(image: Image.Image) -> Found:
     ):  # PNG whose profile does not inflate
         notes.append("The colour profile is broken and was dropped.")
         icc_profile = None
-    metadata = Metadata(exif=block, dpi=_checked_dpi(image.info.get("dpi")) or dpi, xmp=xmp)
+    metadata = Metadata(
+        exif=block, dpi=_checked_dpi(image.info.get("dpi")) or dpi, xmp=xmp, iptc=_iptc(image)
+    )
     return Found(metadata, icc_profile or None, orientation, tuple(notes))
 
 
@@ -170,6 +174,22 @@ def exif_for(picture: Picture) -> bytes | None:
 def icc_for(picture: Picture) -> tuple[bytes | None, list[str]]:
     """Return the picture's ICC profile if it fits its pixels, else None, and notes on why not."""
     return color.usable_profile(picture.metadata.icc_profile, gray=picture.is_gray)
+
+
+def iptc_segment(iptc: bytes) -> bytes:
+    """Return the APP13 segment that holds IPTC records in a JPEG: one Photoshop resource."""
+    resource = b"8BIM" + struct.pack(">H2xI", _IPTC_RESOURCE, len(iptc)) + iptc + bytes(len(iptc) % 2)
+    data = b"Photoshop 3.0\0" + resource
+    return b"\xff\xed" + struct.pack(">H", len(data) + 2) + data
+
+
+def _iptc(image: Image.Image) -> bytes | None:
+    """Return the IPTC records of an opened JPEG or TIFF; anything that does not begin like them is none."""
+    resources = image.info.get("photoshop")
+    found: Any = resources.get(_IPTC_RESOURCE) if isinstance(resources, dict) else None
+    if image.format == "TIFF":  # as stored: Photoshop says that these are numbers of four bytes
+        found = getattr(image.tag_v2, "_tagdata", {}).get(_IPTC_TAG)  # type: ignore[attr-defined]
+    return found if isinstance(found, bytes) and found.startswith(_IPTC_MARK) else None
 
 
 def _orientation(exif: Image.Exif) -> int:

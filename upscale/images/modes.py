@@ -15,6 +15,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from upscale.images import arrays, color
+from upscale.images.deep import Deep
 from upscale.images.picture import Pixels
 from upscale.images.storage import Storage
 
@@ -49,6 +50,24 @@ def unpack(image: Image.Image, storage: Storage, icc_profile: bytes | None) -> P
     if planes.color.dtype == np.uint8 and storage.bits > 8:
         return _noting(planes, f"{storage.bits}-bit colour was reduced to 8 bits.")
     return planes
+
+
+def from_samples(samples: Deep, key: Any, icc_profile: bytes | None) -> Planes:
+    """Return the planes of 16-bit samples [H, W, 2 (grey and alpha), 3 or 4].
+
+    Args:
+        samples: Not premultiplied.
+        key: The colour (r, g, b) that is transparent; anything else is none.
+        icc_profile: As embedded.
+    """
+    channels = samples.shape[2]
+    if channels == 3:
+        alpha = None
+        if isinstance(key, tuple) and len(key) == 3:
+            alpha = np.where((samples == np.array(key)).all(axis=2), 0, 65535).astype(np.uint16)
+        return _planes(samples, alpha, icc_profile)
+    color = np.ascontiguousarray(samples[..., :-1])
+    return _planes(color, np.ascontiguousarray(samples[..., -1]), icc_profile)
 
 
 def _gray8(image: Image.Image, storage: Storage, icc_profile: bytes | None) -> Planes:

@@ -19,12 +19,14 @@ class Metadata:
         icc_profile: ICC profile that the colour values refer to; None means sRGB (or grey gamma).
         dpi: Resolution (x, y) in dots per inch; None if the file does not say.
         xmp: XMP packet; None if there is none.
+        iptc: IPTC-IIM records (captions, credits); None if there are none.
     """
 
     exif: bytes | None = None
     icc_profile: bytes | None = None
     dpi: tuple[float, float] | None = None
     xmp: bytes | None = None
+    iptc: bytes | None = None
 
 
 @dataclass(frozen=True)

@@ -9,26 +9,28 @@ import errno
 import io
 import re
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import IO
 
 from PIL import Image, UnidentifiedImageError
 
 from upscale.errors import InputError, UpscaleError
-from upscale.images import guard, metadata, storage
+from upscale.images import deep, guard, metadata, plugins, sequence, storage
 from upscale.images.decode import decode
+from upscale.images.extent import gif_extent
 from upscale.images.picture import Picture
 from upscale.images.record import Record, find_record
+from upscale.images.sequence import Sequence
 from upscale.options import DEFAULT_MAX_INPUT_MPIX
 
 # Drawings that Pillow hands to another program, and containers that it recognises without being able to read
 # them.
 _REFUSED = {"EPS", "WMF", "BUFR", "GRIB", "HDF5", "MPEG"}
-_LAYERED = {"PSD"}  # its further frames are the layers of the first
+_MAX_XMP_BYTES = 1 << 26
 
 
 @dataclass(frozen=True)
@@ -37,11 +39,13 @@ class ImageInfo:
 
     Attributes:
         format: Pillow's name of the format (`JPEG`, `PNG`, …).
-        size: (width, height) in pixels of the upright picture.
+        size: (width, height) in pixels of the upright picture; of several, the first.
         mode: Pillow's mode as stored (`RGB`, `P`, `CMYK`, `I;16`, …).
         bit_depth: Bits per channel in the file.
-        has_alpha: Whether there is an alpha channel or a transparent colour.
-        frames: Number of pictures in the file; only the first is read.
+        has_alpha: Whether there is an alpha channel or a transparent colour, in any of its pictures.
+        frames: Number of pictures in the file; counting stops behind `MAX_FRAMES`.
+        sequence: What they are to each other; None where only the first is of use, and for a single one.
+        plays: How often an animation is shown; 0 is for ever.
         record: How upscale made it, if it did and said so.
     """
 
@@ -51,7 +55,24 @@ class ImageInfo:
     bit_depth: int
     has_alpha: bool
     frames: int
+    sequence: Sequence | None = None
+    plays: int = 0
     record: Record | None = None
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A file that Pillow has recognised, nothing decoded yet.
+
+    Attributes:
+        image: As Pillow opened it.
+        storage: How its samples are stored.
+        file: What it was opened from, at the place where Pillow has left it and looks for it again.
+    """
+
+    image: Image.Image
+    storage: storage.Storage
+    file: IO[bytes]
 
 
 def probe(source: Path | bytes, *, max_mpix: float = DEFAULT_MAX_INPUT_MPIX) -> ImageInfo:
@@ -60,64 +81,102 @@ def probe(source: Path | bytes, *, max_mpix: float = DEFAULT_MAX_INPUT_MPIX) -> 
     Raises:
         InputError: It cannot be opened, is no image, or has more than `max_mpix` megapixels.
     """
-    with _opened(source, max_mpix) as (image, stored):
+    with opened(source, max_mpix) as it:
+        pictures = sequence.look(it.image, it.file)
         return ImageInfo(
-            format=image.format or "",
-            size=_upright_size(image),
-            mode=image.mode,
-            bit_depth=stored.bits,
-            has_alpha=image.has_transparency_data,
-            frames=_frames(image),
-            record=find_record(image.info.get("xmp")),
+            format=it.image.format or "",
+            size=_upright_size(it.image),
+            mode=it.image.mode,
+            bit_depth=it.storage.bits,
+            has_alpha=it.image.has_transparency_data or pictures.has_alpha,
+            frames=pictures.count,
+            sequence=pictures.kind,
+            plays=pictures.plays,
+            record=find_record(it.image.info.get("xmp")),
         )
 
 
-def read(source: Path | bytes, *, max_mpix: float = DEFAULT_MAX_INPUT_MPIX) -> Picture:
-    """Decode a file, or the bytes of one from standard input, to an upright picture.
+def read(
+    source: Path | bytes, *, max_mpix: float = DEFAULT_MAX_INPUT_MPIX, note_others: bool = True
+) -> Picture:
+    """Decode a file, or the bytes of one from standard input, to an upright picture; of several, the first.
+
+    Args:
+        source: What to read.
+        max_mpix: Largest size in megapixels.
+        note_others: Whether the notes say that there are further pictures in the file.
 
     Raises:
         InputError: As `probe`, or the file is damaged or incomplete.
     """
-    with _opened(source, max_mpix) as (image, stored):
-        frames = _frames(image)
-        picture = decode(image, stored)
-    if frames == 1:
+    with opened(source, max_mpix) as it:
+        frames = sequence.look(it.image, it.file).count
+        picture = decode(it.image, it.storage, _samples(it))
+    if frames == 1 or not note_others:
         return picture
     return replace(
         picture, notes=(*picture.notes, f"Only the first of {frames} pictures in the file was used.")
     )
 
 
+def _samples(it: Opened) -> Callable[[], deep.Deep] | None:
+    """Return what decodes a picture to 16 bits where Pillow alone would give 8, else None."""
+    return partial(deep.decode, it.image, it.file) if deep.is_deep(it.image) else None
+
+
 @cache
 def readable_suffixes() -> frozenset[str]:
     """Return the endings of file names, small and with their dot, that promise a picture we can read."""
     suffixes = Image.registered_extensions()  # loads all of Pillow's plug-ins
-    return frozenset(
+    return plugins.SUFFIXES | frozenset(
         suffix for suffix, name in suffixes.items() if name in Image.OPEN and name not in _REFUSED
     )
 
 
 @contextmanager
-def _opened(source: Path | bytes, max_mpix: float) -> Iterator[tuple[Image.Image, storage.Storage]]:
-    """Open a source with Pillow; turn everything that goes wrong inside the block into an `InputError`."""
-    name = "standard input" if isinstance(source, bytes) else str(source)
-    if isinstance(source, bytes) and not source:
-        raise InputError("Nothing came from standard input.", hint="Pipe a picture into the command.")
+def opened(source: Path | bytes, max_mpix: float) -> Iterator[Opened]:
+    """Open a source with Pillow; everything that goes wrong inside the block becomes an `InputError`."""
+    name = name_of(source)
+    with stream(source) as file, distrust(name, max_mpix):
+        it = identify(file, name, max_mpix)
+        with it.image:
+            yield it
+
+
+def identify(file: IO[bytes], name: str, max_mpix: float) -> Opened:
+    """Open a stream with Pillow, inside `distrust`.
+
+    Raises:
+        InputError: It is of a kind that we do not read, or too large.
+    """
+    file.seek(0)
+    head = file.read(storage.HEAD_BYTES)
+    plugins.load_for(head, name)
+    file.seek(0)
+    image = Image.open(file)
+    if image.format in _REFUSED:
+        raise InputError(f"{name} is {image.format}, which cannot be read.", hint="Convert it to PNG.")
+    check_pixels(image.size, name, max_mpix)
+    if image.format == "PNG":
+        _find_late_exif(image, file)
+    elif image.format == "GIF":
+        _find_gif_xmp(image, file)
+    return Opened(image, storage.inspect(image, head), file)
+
+
+def check_pixels(size: tuple[int, int], name: str, max_mpix: float) -> None:
+    """Raise `InputError` where (width, height) are more than `max_mpix` megapixels."""
+    pixels = size[0] * size[1]
+    if pixels > max_mpix * 1e6:
+        raise _too_large(name, pixels / 1e6, max_mpix)
+
+
+@contextmanager
+def distrust(name: str, max_mpix: float) -> Iterator[None]:
+    """Turn whatever a decoder raises inside the block into an `InputError` about `name`."""
     try:
-        with _stream(source, name) as file, guard.quiet(max_mpix):
-            head = file.read(storage.HEAD_BYTES)
-            file.seek(0)
-            with Image.open(file) as image:
-                if image.format in _REFUSED:
-                    raise InputError(
-                        f"{name} is {image.format}, which cannot be read.", hint="Convert it to PNG."
-                    )
-                pixels = image.size[0] * image.size[1]
-                if pixels > max_mpix * 1e6:
-                    raise _too_large(name, pixels / 1e6, max_mpix)
-                if image.format == "PNG":
-                    _find_late_exif(image, file)
-                yield image, storage.inspect(image, head)
+        with guard.quiet(max_mpix):
+            yield
     except UpscaleError:
         raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
@@ -135,9 +194,21 @@ def _opened(source: Path | bytes, max_mpix: float) -> Iterator[tuple[Image.Image
         raise _damaged(name, error) from error
 
 
-def _stream(source: Path | bytes, name: str) -> IO[bytes]:
-    """Open a regular, non-empty file, or bytes."""
+def name_of(source: Path | bytes) -> str:
+    """Return what messages call a source."""
+    return "standard input" if isinstance(source, bytes) else str(source)
+
+
+def stream(source: Path | bytes) -> IO[bytes]:
+    """Open a regular, non-empty file, or bytes.
+
+    Raises:
+        InputError: There is nothing, or no such file.
+    """
+    name = name_of(source)
     if isinstance(source, bytes):
+        if not source:
+            raise InputError("Nothing came from standard input.", hint="Pipe a picture into the command.")
         return io.BytesIO(source)
     try:
         status = source.stat()
@@ -186,12 +257,6 @@ def _upright_size(image: Image.Image) -> tuple[int, int]:
     return (height, width) if metadata.orientation_of(image) >= 5 else (width, height)
 
 
-def _frames(image: Image.Image) -> int:
-    if image.format in _LAYERED or not getattr(image, "is_animated", False):
-        return 1
-    return int(getattr(image, "n_frames", 1))
-
-
 def _find_late_exif(image: Image.Image, file: IO[bytes]) -> None:
     """Add to `image.info` the EXIF behind a PNG's pixels, where Pillow looks only while decoding."""
     if "exif" in image.info:
@@ -204,4 +269,14 @@ def _find_late_exif(image: Image.Image, file: IO[bytes]) -> None:
             image.info["exif"] = file.read(length)
             break
         file.seek(length + 4, io.SEEK_CUR)  # and the checksum
+    file.seek(position)
+
+
+def _find_gif_xmp(image: Image.Image, file: IO[bytes]) -> None:
+    """Add to `image.info` the XMP packet of a GIF, where Pillow does not look for it."""
+    position = file.tell()
+    xmp = gif_extent(file).xmp
+    if xmp is not None and xmp[1] - xmp[0] <= _MAX_XMP_BYTES:
+        file.seek(xmp[0])
+        image.info["xmp"] = file.read(xmp[1] - xmp[0])
     file.seek(position)

@@ -1,33 +1,50 @@
 """Whether bytes are several pictures one after another, as `cat a.jpg b.jpg` makes them.
 
-Decoders take the first and ignore the rest; in a pipe that would lose pictures without a word. JPEGs with
-further pictures that they know of (MPO, gain maps) are one. TIFF, GIF and PPM do not tell where they end.
+Decoders take the first and ignore the rest; in a pipe that would lose pictures without a word. Pictures that
+know of each other are one file: frames of an animation, pages of a TIFF, what phones append to a JPEG (MPO,
+gain maps).
 """
 
 from __future__ import annotations
 
+import io
 import re
+from collections.abc import Callable
+
+from upscale.images.extent import gif_extent, tiff_extent
 
 _SIGNATURE = re.compile(
-    rb"\x89PNG\r\n|\xff\xd8\xff|RIFF.{4}WEBP|GIF8[79]a|II\*\0|MM\0\*|.{4}ftypavi[fs]", re.DOTALL
+    rb"\x89PNG\r\n|\xff\xd8\xff|RIFF.{4}WEBP|GIF8[79]a|II[*+]\0|MM\0[*+]|.{4}ftyp|P[1-7][\s#]"
+    rb"|BM.{4}\0\0\0\0|\xff\x4f\xff\x51|\0\0\0\x0cjP  ",
+    re.DOTALL,
 )
 _MULTI_PICTURE = b"MPF\0"  # CIPA DC-007, 5.2.2: in an APP2 segment
 _JPEG_MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")  # not stuffing, restart or fill; ITU-T T.81, B.1.1
+_MAX_FILLING = 16
 _EOI, _APP2 = 0xD9, 0xE2
+_GAP = rb"(?:\s|#[^\n]*\n)+"  # comments run to the end of their line
+_NETPBM = re.compile(  # width, height and, but for bits, the largest value; one blank ends the header
+    rb"P(?:4%b(\d{1,9})%b(\d{1,9})|([56])%b(\d{1,9})%b(\d{1,9})%b(\d{1,5}))\s" % ((_GAP,) * 5)
+)
 
 
 def holds_several(data: bytes) -> bool:
     """Return whether another picture begins where the first one ends."""
-    if data.startswith(b"\x89PNG"):
-        end = _png_end(data)
-    elif data.startswith(b"\xff\xd8"):
-        end = _jpeg_end(data)
-    elif data.startswith(b"RIFF"):
-        size = int.from_bytes(data[4:8], "little")
-        end = 8 + size + size % 2
-    else:
-        return False
-    return 0 < end < len(data) and _SIGNATURE.match(data, end) is not None
+    for signature, find_end in _ENDS.items():
+        if re.match(signature, data, re.DOTALL):
+            end = find_end(data)
+            return 0 < end < len(data) and any(_begins(data, end + gap) for gap in _gaps(data, end))
+    return False
+
+
+def _begins(data: bytes, at: int) -> bool:
+    return _SIGNATURE.match(data, at) is not None
+
+
+def _gaps(data: bytes, end: int) -> range:
+    """Return how many bytes may lie between two pictures: zeros, with which TIFF and others fill up."""
+    filling = re.compile(rb"\0*").match(data, end, end + _MAX_FILLING)
+    return range(1 + (len(filling[0]) if filling else 0))
 
 
 def _png_end(data: bytes) -> int:
@@ -53,3 +70,60 @@ def _jpeg_end(data: bytes) -> int:
         length = int.from_bytes(data[at : at + 2], "big")
         at += max(length, 2)  # behind SOS the entropy-coded data follows: the next marker ends it
     return 0
+
+
+def _webp_end(data: bytes) -> int:
+    size = int.from_bytes(data[4:8], "little")
+    return 8 + size + size % 2
+
+
+def _gif_end(data: bytes) -> int:
+    return gif_extent(io.BytesIO(data)).end or 0
+
+
+def _tiff_end(data: bytes) -> int:
+    return tiff_extent(io.BytesIO(data)).end
+
+
+def _bmp_end(data: bytes) -> int:
+    return int.from_bytes(data[2:6], "little")
+
+
+def _boxes_end(data: bytes) -> int:
+    """Return the place behind the boxes of AVIF or HEIF where another picture begins; ISO 14496-12, 4.2."""
+    at = 0
+    while at + 16 <= len(data):
+        if at and _begins(data, at):
+            return at
+        size = int.from_bytes(data[at : at + 4], "big")
+        if size == 1:  # a length in 8 bytes follows
+            size = int.from_bytes(data[at + 8 : at + 16], "big")
+        if size < 8:
+            break
+        at += size
+    return 0
+
+
+def _netpbm_end(data: bytes) -> int:
+    """Return the place behind the pixels, for the formats that are not text."""
+    head = _NETPBM.match(data)
+    if head is None:
+        return 0
+    if head[3] is None:
+        width, height = int(head[1]), int(head[2])
+        return head.end() + (width + 7) // 8 * height
+    channels = 3 if head[3] == b"6" else 1
+    bytes_each = 1 if int(head[6]) < 256 else 2
+    return head.end() + int(head[4]) * int(head[5]) * channels * bytes_each
+
+
+_ENDS: dict[bytes, Callable[[bytes], int]] = {
+    rb"\x89PNG": _png_end,
+    rb"\xff\xd8": _jpeg_end,
+    rb"RIFF": _webp_end,
+    rb"GIF8": _gif_end,
+    rb"II[*+]\0|MM\0[*+]": _tiff_end,
+    rb"BM": _bmp_end,
+    rb".{4}ftyp": _boxes_end,
+    rb"P[456]": _netpbm_end,
+}

@@ -13,6 +13,7 @@ from typing import Any
 from PIL import Image
 
 HEAD_BYTES = 4096
+_BITS_PER_SAMPLE = 258
 _PHOTOMETRIC = 262  # TIFF tag; 0 is WhiteIsZero
 _BITS = re.compile(r";(\d+)")
 
@@ -58,6 +59,8 @@ def inspect(image: Image.Image, head: bytes = b"") -> Storage:
         bits = {"1": 1, "I": 32, "F": 32}.get(image.mode, 16 if image.mode.startswith("I;16") else 8)
 
     tags = getattr(image, "tag_v2", {})
+    if raw in ("R", "G", "B", "A"):  # one plane after the other
+        bits = tags.get(_BITS_PER_SAMPLE, (8,))[0]
     return Storage(
         bits=bits,
         signed=raw.endswith("S"),

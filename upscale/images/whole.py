@@ -9,12 +9,13 @@ import io
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
-from typing import IO
+from typing import IO, Any, cast
 
 from PIL import Image
 
 from upscale.errors import InputError
 from upscale.images import guard
+from upscale.images.extent import gif_extent, tiff_extent
 
 _STRIP_OFFSETS, _STRIP_BYTES, _TILE_OFFSETS, _TILE_BYTES = 273, 279, 324, 325  # TIFF 6.0
 _PNG_END = b"\0\0\0\0IEND\xaeB`\x82"
@@ -83,17 +84,33 @@ def _tiff(file: IO[bytes], length: int) -> bool:
         tags = image.tag_v2  # type: ignore[attr-defined]
         offsets = tags.get(_STRIP_OFFSETS) or tags.get(_TILE_OFFSETS)
         counts = tags.get(_STRIP_BYTES) or tags.get(_TILE_BYTES)
-    return bool(offsets) and max(a + b for a, b in zip(offsets, counts, strict=True)) <= length
+    if not offsets or max(a + b for a, b in zip(offsets, counts, strict=True)) > length:
+        return False
+    return tiff_extent(file).end <= length  # all pages
+
+
+def _gif(file: IO[bytes], length: int) -> bool:
+    return gif_extent(file).end is not None
 
 
 def _ppm(file: IO[bytes], length: int) -> bool:
     with guard.quiet(), Image.open(file) as image:
-        _, _, start, _ = image.tile[0]
+        codec, _, start, arguments = cast(tuple[str, Any, int, Any], image.tile[0])
         channels = len(image.getbands())
-        bytes_each = 2 if image.mode.startswith("I") else 1
+        deep = image.mode.startswith("I") or (codec == "ppm" and arguments[1] > 255)
+        bytes_each = 2 if deep else 1
         return length >= start + image.width * image.height * channels * bytes_each
 
 
 _CHECKS: Mapping[str, Callable[[IO[bytes], int], bool]] = MappingProxyType(
-    {"JPEG": _jpeg, "PNG": _png, "WEBP": _webp, "BMP": _bmp, "AVIF": _avif, "TIFF": _tiff, "PPM": _ppm}
+    {
+        "JPEG": _jpeg,
+        "PNG": _png,
+        "WEBP": _webp,
+        "BMP": _bmp,
+        "AVIF": _avif,
+        "TIFF": _tiff,
+        "PPM": _ppm,
+        "GIF": _gif,
+    }
 )

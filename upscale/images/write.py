@@ -5,23 +5,22 @@ What a format cannot hold is converted as harmlessly as possible and said in the
 
 from __future__ import annotations
 
-import io
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import IO, Any, cast
 
 import numpy as np
 import numpy.typing as npt
-from PIL import ExifTags, Image, PngImagePlugin
+from PIL import PngImagePlugin
 
 from upscale.errors import OutputError, UpscaleError
-from upscale.images import arrays, atomic, color, depth, formats, metadata
+from upscale.images import arrays, atomic, color, depth, formats, gif, metadata, png, tiff
 from upscale.images.formats import OutputFormat
-from upscale.images.picture import Picture
+from upscale.images.picture import Metadata, Picture, Pixels
 from upscale.images.pil import pixels_to_pil
 from upscale.images.record import Record, with_record
-
-_XMP_TAG = 700
 
 
 def write(
@@ -79,14 +78,19 @@ def encode(
     """
     row = _row(format)
     formats.check_size(row, picture.size, name=name)
-    picture, notes = _fitted(picture, row)
-    options, lost = _metadata_options(picture, row, record)
-    options |= row.options if picture.is_gray else {**row.options, **row.color_options}
-    if row.default_quality is not None:
-        options["quality"] = row.default_quality if quality is None else quality
-    try:
-        pixels_to_pil(picture).save(cast(IO[bytes], _Stream(file)), row.pillow_name, **options)
+    picture, notes = fitted(picture, row)
+    said, lost = kept(picture, row, record)
+    with encoding(name, row):
+        _save(picture, file, row, said, quality, name)
         file.flush()
+    return (*notes, *lost)
+
+
+@contextmanager
+def encoding(name: str, row: OutputFormat) -> Iterator[None]:
+    """Turn whatever an encoder raises inside the block into an `OutputError` about `name`."""
+    try:
+        yield
     except (UpscaleError, BrokenPipeError):
         raise
     except OSError as error:
@@ -95,14 +99,41 @@ def encode(
         raise OutputError(f"{name} needs more memory to encode than there is.", hint="Choose ppm.") from None
     except Exception as error:  # encoders raise ValueError, RuntimeError, struct.error and more
         raise OutputError(f"{name} cannot be encoded as {row.name}: {error}.", hint="Choose png.") from error
-    return (*notes, *lost)
+
+
+def _save(
+    picture: Picture, file: IO[bytes], row: OutputFormat, said: Metadata, quality: int | None, name: str
+) -> None:
+    """Write a picture that fits, with what is to be said."""
+    deep = picture.color.dtype == np.uint16 and (not picture.is_gray or picture.alpha is not None)
+    if row.name == "tiff":
+        tiff.TiffWriter(file, 1, name).add(picture, said)
+    elif row.name == "png" and deep:
+        png.write(file, tiff.interleaved(picture), said)
+    elif row.name == "gif":
+        animation = gif.GifWriter(file, 1, said.xmp)
+        animation.add(picture, 0.0)
+        animation.close()
+    elif row.name == "ppm" and deep:
+        _write_ppm(file, picture.color)
+    else:
+        options = pillow_options(said, row, quality, is_gray=picture.is_gray)
+        pixels_to_pil(picture).save(cast(IO[bytes], Stream(file)), row.pillow_name, **options)
+
+
+def _write_ppm(file: IO[bytes], color: Pixels) -> None:
+    """Write colour [H, W, 3] uint16 as P6."""
+    height, width, _ = color.shape
+    file.write(b"P6\n%d %d\n65535\n" % (width, height))
+    for rows in arrays.row_blocks(width, height):
+        file.write(np.ascontiguousarray(color[rows].astype(">u2")).data.cast("B"))
 
 
 def _row(format: OutputFormat | str) -> OutputFormat:
     return format if isinstance(format, OutputFormat) else formats.format_for(format)
 
 
-def _fitted(picture: Picture, row: OutputFormat) -> tuple[Picture, list[str]]:
+def fitted(picture: Picture, row: OutputFormat) -> tuple[Picture, list[str]]:
     """Return the picture as far as the format can hold its pixels, and notes on what changed."""
     notes: list[str] = []
     if picture.alpha is not None and not row.alpha:
@@ -112,7 +143,7 @@ def _fitted(picture: Picture, row: OutputFormat) -> tuple[Picture, list[str]]:
         picture = replace(picture, alpha=None)
     if picture.color.dtype == np.uint16:
         plain_gray = picture.is_gray and picture.alpha is None
-        if not plain_gray or 16 not in row.gray_bits:
+        if 16 not in (row.gray_bits if plain_gray else row.color_bits):
             notes.append(f"16 bits were reduced to 8 for {row.name}.")
             alpha = None if picture.alpha is None else depth.to_8_bits(picture.alpha)
             picture = replace(picture, color=depth.to_8_bits(picture.color), alpha=alpha)
@@ -138,55 +169,56 @@ def _on_white(picture: Picture) -> npt.NDArray[Any]:
     return result
 
 
-def _metadata_options(
-    picture: Picture, row: OutputFormat, record: Record | None
-) -> tuple[dict[str, Any], list[str]]:
-    """Return Pillow's options for the metadata that the format can hold, and notes on what is lost."""
-    options: dict[str, Any] = {}
+def kept(picture: Picture, row: OutputFormat, record: Record | None) -> tuple[Metadata, list[str]]:
+    """Return what a format can hold of what is to be said besides the pixels, and notes on what is lost."""
     profile, notes = metadata.icc_for(picture)
-    profile = profile if row.icc else None  # else `_fitted` has seen to it
-    exif, xmp = metadata.exif_for(picture), picture.metadata.xmp
-    if picture.metadata.exif and exif is None:
+    found = picture.metadata
+    exif = metadata.exif_for(picture)
+    if found.exif and exif is None:
         notes.append("The EXIF data is damaged and was dropped.")
-    limit = row.max_exif_bytes
-    for kind, block, possible in (("EXIF", exif, row.exif), ("XMP", xmp, row.xmp is not None)):
-        if block and (not possible or (limit is not None and len(block) > limit)):
+
+    def holds(block: bytes | None, possible: bool) -> bool:
+        return possible and (block is None or row.max_exif_bytes is None or len(block) <= row.max_exif_bytes)
+
+    blocks = {"EXIF": (exif, row.exif), "XMP": (found.xmp, row.xmp), "IPTC": (found.iptc, row.iptc)}
+    for kind, (block, possible) in blocks.items():
+        if block and not holds(block, possible):
             notes.append(f"{row.name} cannot hold the {kind} data.")
-    if not row.exif or (exif and limit is not None and len(exif) > limit):
-        exif = None
-    if row.xmp is None or (xmp and limit is not None and len(xmp) > limit):
-        xmp = None
-    if record and row.xmp is not None:
+    xmp = found.xmp if holds(found.xmp, row.xmp) else None
+    if record and row.xmp:
         recorded = with_record(xmp, record)
-        if recorded is not None and (limit is None or len(recorded) <= limit):
-            xmp = recorded
+        xmp = recorded if recorded is not None and holds(recorded, row.xmp) else xmp
+    said = Metadata(
+        exif=exif if holds(exif, row.exif) else None,
+        icc_profile=profile if row.icc else None,  # else `fitted` has seen to it
+        dpi=found.dpi if row.dpi else None,
+        xmp=xmp,
+        iptc=found.iptc if holds(found.iptc, row.iptc) else None,
+    )
+    return said, notes
 
-    if profile:
-        options["icc_profile"] = profile
-    if picture.metadata.dpi and row.dpi:
-        options["dpi"] = picture.metadata.dpi
-    if row.xmp == "tiff tag":
-        tags = Image.Exif()
-        if exif:
-            tags.load(exif)
-            sub = tags.get_ifd(ExifTags.IFD.Exif)
-            if ExifTags.IFD.Interop in sub:  # else the TIFF writer copies its offset as a number
-                sub[ExifTags.IFD.Interop] = tags.get_ifd(ExifTags.IFD.Interop)
-        if xmp:
-            tags[_XMP_TAG] = xmp
-        options["exif"] = tags
-        return options, notes
-    if exif:
-        options["exif"] = exif
-    if xmp and row.xmp == "png text":
+
+def pillow_options(
+    said: Metadata, row: OutputFormat, quality: int | None, *, is_gray: bool
+) -> dict[str, Any]:
+    """Return Pillow's options for a format."""
+    options: dict[str, Any] = {**row.options, **({} if is_gray else row.color_options)}
+    if row.default_quality is not None:
+        options["quality"] = row.default_quality if quality is None else quality
+    for name, value in (("icc_profile", said.icc_profile), ("dpi", said.dpi), ("exif", said.exif)):
+        if value:
+            options[name] = value
+    if said.xmp and row.name == "png":
         options["pnginfo"] = text = PngImagePlugin.PngInfo()
-        text.add_itxt("XML:com.adobe.xmp", xmp.decode("utf-8", "replace"))
-    elif xmp:
-        options["xmp"] = xmp
-    return options, notes
+        text.add_itxt("XML:com.adobe.xmp", said.xmp.decode("utf-8", "replace"))
+    elif said.xmp:
+        options["xmp"] = said.xmp
+    if said.iptc:
+        options["extra"] = metadata.iptc_segment(said.iptc)
+    return options
 
 
-class _Stream:
+class Stream:
     """What Pillow may see of a file: no descriptor.
 
     Given one, its C encoders write past Python, take a short write (disk full) for a complete one, and fail
@@ -198,17 +230,15 @@ class _Stream:
         self._written = 0
 
     def write(self, data: bytes) -> int:
+        """Write all of it."""
         self._file.write(data)
         self._written += len(data)
         return len(data)
 
     def flush(self) -> None:
+        """Have it written."""
         self._file.flush()
 
     def tell(self) -> int:
+        """Return how much has been written."""
         return self._written
-
-    def seek(self, position: int) -> int:
-        if position != self._written:  # TIFF asks where it is, then goes there
-            raise io.UnsupportedOperation("the stream only moves on")
-        return position

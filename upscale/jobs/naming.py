@@ -50,7 +50,8 @@ def format_of(source: Source, info: ImageInfo) -> OutputFormat:
     which is JPEG with an appendix) the suffix counts, and PNG is what is left.
     """
     suffix = "" if source.path is None else source.path.suffix
-    return _writable(info.format) or _writable(suffix) or format_for(FALLBACK_FORMAT)
+    rows = (_writable(name) for name in (info.format, suffix))
+    return next((row for row in rows if row is not None and row.photos), format_for(FALLBACK_FORMAT))
 
 
 def template_of(destination: Destination, files: FileOptions) -> str:

@@ -1,0 +1,197 @@
+"""GIF and TIFF files walked from block to block without decoding: how many pictures, and where they end.
+
+Pillow counts by parsing every one of them, which takes minutes for a file made to that end, and does not
+tell where a file ends.
+"""
+
+from __future__ import annotations
+
+import io
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import IO
+
+MAX_FRAMES = 10_000  # an hour of slides, five minutes of film; counting stops behind it
+
+_EXTENSION, _IMAGE, _TRAILER = 0x21, 0x2C, 0x3B  # GIF89a, appendix A
+_GRAPHIC_CONTROL = b"\xf9"
+_XMP, _XMP_TRAILER_BYTES = b"\xff\x0bXMP DataXMP", 258
+
+_NEW_SUBFILE, _SUBFILE = 254, 255  # TIFF 6.0
+_STRIPS, _STRIP_BYTES, _TILES, _TILE_BYTES, _SUB_IFDS = 273, 279, 324, 325, 330
+_OTHER_IFDS = (34665, 34853, 40965)  # EXIF, GPS, interoperability
+_TYPE_BYTES = dict(zip(range(1, 19), (1, 1, 2, 4, 8, 1, 1, 2, 4, 8, 4, 8, 4, 0, 0, 8, 8, 8), strict=True))
+_NUMBERS = {1: "B", 3: "H", 4: "L", 13: "L", 16: "Q", 18: "Q"}
+_MAX_WORK = 10_000_000  # entries and numbers in them: a few seconds
+
+
+@dataclass(frozen=True)
+class GifExtent:
+    """What the blocks of a GIF say.
+
+    Attributes:
+        frames: Number of pictures, at most `MAX_FRAMES` + 1.
+        transparent: Whether any of them has a transparent colour.
+        end: Place behind the trailer; None where it is missing or was not looked for.
+        xmp: Where the first XMP packet begins and ends; None without one.
+    """
+
+    frames: int
+    transparent: bool
+    end: int | None
+    xmp: tuple[int, int] | None = None
+
+
+def gif_extent(file: IO[bytes]) -> GifExtent:
+    """Walk a GIF from its beginning; what cannot be understood ends it."""
+    file.seek(0)
+    head = file.read(13)
+    if len(head) < 13:
+        return GifExtent(0, False, None)
+    _skip_palette(file, head[10])
+    frames, transparent, xmp = 0, False, None
+    while frames <= MAX_FRAMES and (kind := file.read(1)):
+        if kind[0] == _TRAILER:
+            return GifExtent(frames, transparent, file.tell(), xmp)
+        if kind[0] == _IMAGE:
+            descriptor = file.read(9)
+            if len(descriptor) < 9:
+                break
+            frames += 1
+            _skip_palette(file, descriptor[8])
+            file.seek(1, io.SEEK_CUR)  # LZW code size
+            _skip_blocks(file)
+        elif kind[0] == _EXTENSION:
+            place = file.tell()
+            label = file.read(13)
+            file.seek(place + 1)
+            _skip_blocks(file)
+            if label[:1] == _GRAPHIC_CONTROL:
+                transparent |= bool(label[2:3] and label[2] & 1)
+            elif label == _XMP and xmp is None:
+                xmp = place + len(_XMP), max(file.tell() - _XMP_TRAILER_BYTES, place + len(_XMP))
+    return GifExtent(frames, transparent, None, xmp)
+
+
+def _skip_palette(file: IO[bytes], flags: int) -> None:
+    if flags & 128:
+        file.seek(3 << ((flags & 7) + 1), io.SEEK_CUR)
+
+
+def _skip_blocks(file: IO[bytes]) -> None:
+    while (size := file.read(1)) and size[0]:
+        file.seek(size[0], io.SEEK_CUR)
+
+
+@dataclass(frozen=True)
+class TiffExtent:
+    """What the directories of a TIFF say.
+
+    Attributes:
+        pages: Their places in the chain: the first, and all behind it that are no thumbnails or masks; at
+            most `MAX_FRAMES` + 1.
+        end: Place behind the last byte that anything points to.
+    """
+
+    pages: tuple[int, ...]
+    end: int
+
+
+def tiff_extent(file: IO[bytes]) -> TiffExtent:
+    """Walk the directories of a TIFF or BigTIFF; what cannot be understood ends it."""
+    return _TiffWalk(file).walk()
+
+
+@dataclass(frozen=True)
+class _Entry:
+    tag: int
+    kind: int
+    count: int
+    place: int  # of the value
+
+    @property
+    def end(self) -> int:
+        return self.place + self.count * _TYPE_BYTES.get(self.kind, 0)
+
+
+class _TiffWalk:
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+        head = self._at(0, 16)
+        self._order = ">" if head.startswith(b"MM") else "<"
+        self._big = head[2:4] in (b"+\0", b"\0+")
+        self._first = self._number(head[8:16] if self._big else head[4:8])
+        self._seen: set[int] = set()
+        self._inner: list[int] = []  # directories that others contain
+        self._end = 16 if self._big else 8
+        self._budget = _MAX_WORK
+
+    def walk(self) -> TiffExtent:
+        pages: list[int] = []
+        place, index = self._first, 0
+        while place and place not in self._seen and len(pages) <= MAX_FRAMES:
+            entries, following = self._directory(place)
+            if not entries:
+                break
+            if index == 0 or self._is_page(entries):
+                pages.append(index)
+            place, index = following, index + 1
+        while self._inner and self._budget > 0:
+            if (place := self._inner.pop()) not in self._seen:
+                self._directory(place)
+        if self._budget <= 0:  # nobody made this to be looked at
+            return TiffExtent(tuple(range(MAX_FRAMES + 1)), self._end)
+        return TiffExtent(tuple(pages) or (0,), self._end)
+
+    def _is_page(self, entries: dict[int, _Entry]) -> bool:
+        new = next(self._values(entries.get(_NEW_SUBFILE)), 0)
+        return not new & 5 and next(self._values(entries.get(_SUBFILE)), 1) != 2  # reduced, mask; reduced
+
+    def _directory(self, place: int) -> tuple[dict[int, _Entry], int]:
+        """Return the entries at a place and where the next directory is; take in what they point to."""
+        self._seen.add(place)
+        head, size, inline = (8, 20, 8) if self._big else (2, 12, 4)
+        count = self._number(self._at(place, head))
+        if not 0 < count < 1 << 16:
+            return {}, 0
+        table = self._at(place + head, count * size + inline)
+        self._budget -= count
+        if len(table) < count * size or self._budget <= 0:
+            return {}, 0
+        entries = {}
+        for at in range(0, count * size, size):
+            tag, kind = struct.unpack_from(self._order + "HH", table, at)
+            number = self._number(table[at + 4 : at + size - inline])
+            where = place + head + at + size - inline
+            if number * _TYPE_BYTES.get(kind, 0) > inline:
+                where = self._number(table[at + size - inline : at + size])
+            entries[tag] = _Entry(tag, kind, number, where)
+        self._end = max(self._end, place + head + len(table), *(entry.end for entry in entries.values()))
+        for offsets, lengths in ((_STRIPS, _STRIP_BYTES), (_TILES, _TILE_BYTES)):
+            for start, length in zip(
+                self._values(entries.get(offsets)), self._values(entries.get(lengths)), strict=False
+            ):
+                self._end = max(self._end, start + length)
+        for tag in (_SUB_IFDS, *_OTHER_IFDS):
+            for inner in self._values(entries.get(tag)):
+                self._inner.append(inner)
+        return entries, self._number(table[count * size :])
+
+    def _values(self, entry: _Entry | None) -> Iterator[int]:
+        if entry is None or entry.kind not in _NUMBERS or entry.count > self._budget:
+            return iter(())
+        self._budget -= entry.count
+        data = self._at(entry.place, entry.end - entry.place)
+        whole = len(data) - len(data) % _TYPE_BYTES[entry.kind]
+        return (value for (value,) in struct.iter_unpack(self._order + _NUMBERS[entry.kind], data[:whole]))
+
+    def _at(self, place: int, size: int) -> bytes:
+        try:
+            self._file.seek(place)
+            return self._file.read(size)
+        except (OverflowError, ValueError):  # beyond what a file can be long
+            return b""
+
+    def _number(self, data: bytes) -> int:
+        return int.from_bytes(data, "big" if self._order == ">" else "little")

@@ -1,0 +1,128 @@
+"""TIFF, written page by page: 8 or 16 bits per channel, any metadata, nothing held but the page itself.
+
+Not compressed, so that the place of everything is known before a byte of it is written, and the stream need
+not be seekable. Pillow serialises the tags. TIFF 6.0.
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import IO, Any
+
+import numpy as np
+from PIL import ExifTags, Image, TiffTags
+from PIL.TiffImagePlugin import ImageFileDirectory_v2
+
+from upscale.errors import OutputError
+from upscale.images import arrays
+from upscale.images.picture import Metadata, Picture, Pixels
+
+_HEADER = b"II*\0"
+_STRIP_BYTES = 1 << 20
+_MAX_BYTES = 2**32 - 2**24
+_INTEROP = ExifTags.IFD.Interop
+
+_SUBFILE, _WIDTH, _HEIGHT, _BITS, _COMPRESSION, _PHOTOMETRIC = 254, 256, 257, 258, 259, 262
+_OFFSETS, _SAMPLES, _ROWS, _COUNTS, _X_DPI, _Y_DPI, _PLANAR = 273, 277, 278, 279, 282, 283, 284
+_UNIT, _PAGE, _EXTRA, _XMP, _IPTC, _ICC = 296, 297, 338, 700, 33723, 34675
+
+
+class TiffWriter:
+    """Writes pages one after the other."""
+
+    def __init__(self, file: IO[bytes], pages: int, name: str) -> None:
+        """Write nothing yet.
+
+        Args:
+            file: Where to.
+            pages: How many will come.
+            name: What messages call it.
+        """
+        self._file = file
+        self._pages = pages
+        self._name = name
+        self._number = 0
+        self._at = 0
+
+    def add(self, picture: Picture, metadata: Metadata) -> None:
+        """Write a page: its directory, then its rows in strips.
+
+        Args:
+            picture: The pixels; grey with alpha of 16 bits becomes colour, which alone Pillow reads.
+            metadata: What is to be said, instead of the picture's own.
+
+        Raises:
+            OutputError: The file would grow beyond 4 GB.
+        """
+        pixels = interleaved(picture)
+        height, width, channels = pixels.shape
+        if channels == 2 and pixels.dtype == np.uint16:
+            pixels, channels = pixels[..., [0, 0, 0, 1]], 4
+        row_bytes = width * channels * pixels.dtype.itemsize
+        rows = max(1, _STRIP_BYTES // row_bytes)
+        starts = range(0, height, rows)
+        lengths = [row_bytes * min(rows, height - start) for start in starts]
+
+        directory = _directory(metadata)
+        directory[_WIDTH], directory[_HEIGHT], directory[_ROWS] = width, height, rows
+        directory[_BITS] = (8 * pixels.dtype.itemsize,) * channels
+        directory[_COMPRESSION], directory[_PLANAR], directory[_SAMPLES] = 1, 1, channels
+        directory[_PHOTOMETRIC] = 1 if channels < 3 else 2
+        if channels in (2, 4):
+            directory[_EXTRA] = 2  # alpha, not premultiplied
+        if self._pages > 1:
+            directory[_SUBFILE], directory[_PAGE] = 2, (self._number, self._pages)
+        directory.tagtype[_COUNTS] = directory.tagtype[_OFFSETS] = TiffTags.LONG
+        directory[_COUNTS] = tuple(lengths)
+        directory[_OFFSETS] = tuple(row_bytes * start for start in starts)  # Pillow adds where they begin
+
+        if self._at == 0:
+            self._write(_HEADER + struct.pack("<I", 8))
+        block = bytearray(directory.tobytes(self._at))
+        last = self._number + 1 == self._pages
+        filling = bytes(0 if last else sum(lengths) % 2)  # directories begin at even places
+        end = self._at + len(block) + sum(lengths) + len(filling)
+        if end > _MAX_BYTES:
+            raise OutputError(
+                f"{self._name} would be larger than 4 GB, where tiff ends.",
+                hint="Ask for a smaller size, or for one page with --first-frame.",
+            )
+        self._number += 1
+        if not last:
+            struct.pack_into("<I", block, 2 + 12 * len(directory), end)
+        self._write(block)
+        for part in arrays.row_blocks(width, height):
+            self._write(np.ascontiguousarray(pixels[part].astype(pixels.dtype.newbyteorder("<"))).data)
+        self._write(filling)
+
+    def _write(self, data: Any) -> None:
+        view = memoryview(data).cast("B")
+        self._file.write(view)
+        self._at += len(view)
+
+
+def interleaved(picture: Picture) -> Pixels:
+    """Return the pixels [H, W, 1 to 4] with alpha, if there is one, as the last channel."""
+    if picture.alpha is None:
+        return picture.color
+    return np.concatenate([picture.color, picture.alpha[..., None]], axis=2)
+
+
+def _directory(metadata: Metadata) -> ImageFileDirectory_v2:
+    """Return a directory that says what the metadata say."""
+    directory = ImageFileDirectory_v2(_HEADER + bytes(4))
+    if metadata.exif:
+        exif = Image.Exif()
+        exif.load(metadata.exif)
+        sub = exif.get_ifd(ExifTags.IFD.Exif)
+        if _INTEROP in sub:  # else its offset in the old block is written as a number
+            sub[_INTEROP] = exif.get_ifd(_INTEROP)
+        for tag in exif:
+            directory[tag] = exif.get_ifd(tag) if tag in TiffTags.TAGS_V2_GROUPS else exif[tag]
+    if metadata.dpi:
+        directory[_UNIT], directory[_X_DPI], directory[_Y_DPI] = 2, metadata.dpi[0], metadata.dpi[1]
+    for tag, block in ((_XMP, metadata.xmp), (_IPTC, metadata.iptc), (_ICC, metadata.icc_profile)):
+        if block:
+            directory.tagtype[tag] = TiffTags.UNDEFINED if tag == _ICC else TiffTags.BYTE
+            directory[tag] = block
+    return directory
