@@ -79,7 +79,7 @@ class TargetSize:
         Raises:
             UsageError: The request would shrink the picture or enlarge it more than 64 times.
         """
-        scale = self._scale_for(width, height)
+        scale = self.factor(width, height)
         if not MIN_SCALE <= scale <= MAX_SCALE:
             small = scale < MIN_SCALE
             why = "smaller than the input" if small else f"more than {MAX_SCALE:g} times the input"
@@ -89,7 +89,8 @@ class TargetSize:
             )
         return max(1, round(scale * width)), max(1, round(scale * height))
 
-    def _scale_for(self, width: int, height: int) -> float:
+    def factor(self, width: int, height: int) -> float:
+        """Return the factor on both sides for an input of this size; it may be out of range."""
         if self.width is not None:
             return self.width / width
         if self.height is not None:
@@ -156,6 +157,7 @@ class FileOptions:
             files that were named and skips for those of folders and lists.
         suffix: What is added to an input's name for its output's, instead of `_4x` and the like.
         output_template: The output's whole path with fields such as `{stem}`; it ends with `{suffix}`.
+        first_frame: Whether only the first of a file's frames or pages is taken.
         strip_metadata: Whether nothing but the colour profile is kept of what a file says besides its pixels.
         max_input_mpix: Refuse inputs with more megapixels than this (decompression bombs).
     """
@@ -165,6 +167,7 @@ class FileOptions:
     on_conflict: str | None = None
     suffix: str | None = None
     output_template: str | None = None
+    first_frame: bool = False
     strip_metadata: bool = False
     max_input_mpix: float = DEFAULT_MAX_INPUT_MPIX
 

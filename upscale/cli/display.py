@@ -117,7 +117,7 @@ class Bars(Lines):
             speed_estimate_period=SPEED_WINDOW_S,
         )
         # Megapixels the model makes are what time goes with, so they are the unit over files of all sizes.
-        self.total_mpix = sum(job.cascade.model_mpix for job in plan.jobs)
+        self.total_mpix = sum(job.model_mpix for job in plan.jobs)
         self.done_mpix = 0.0
         self.done_files = 0
         self.bars: dict[int, TaskID] = {}  # by the job's id; small files share one
@@ -151,10 +151,12 @@ class Bars(Lines):
         doing = f"tile {min(progress.tile + 1, progress.tiles)} of {progress.tiles}"
         if progress.stages > 1:
             doing = f"stage {progress.stage} of {progress.stages}, {doing}"
+        if progress.frames > 1:
+            doing = f"frame {progress.frame} of {progress.frames}, {doing}"
         if (bar := self._bar(jobs)) is not None:
             self.progress.update(bar, completed=progress.done, total=progress.total, doing=doing)
         share = progress.done / progress.total if progress.total else 0.0
-        self.mpix |= {id(job): share * job.cascade.model_mpix for job in jobs}
+        self.mpix |= {id(job): share * job.model_mpix for job in jobs}
         self._count()
 
     def computed(self, jobs: Sequence[Job]) -> None:
@@ -167,7 +169,7 @@ class Bars(Lines):
         """Take its bar away and leave its line."""
         if outcome.job is not None and outcome.status in (Status.DONE, Status.FAILED):
             self.done_files += 1
-            self.done_mpix += outcome.job.cascade.model_mpix
+            self.done_mpix += outcome.job.model_mpix
             self.mpix.pop(id(outcome.job), None)
             if (bar := self.bars.pop(id(outcome.job), None)) is not None and bar not in self.bars.values():
                 self._remove({bar})
@@ -210,6 +212,8 @@ def finished_line(job: Job, seconds: float) -> str:
     """Return the line that says what became of a file."""
     (width, height), (new_width, new_height) = job.info.size, job.output_size
     sizes = f"{width}x{height} -> {new_width}x{new_height}"
+    if job.frames > 1:
+        sizes += f", {job.frames} frames"
     return f"{job.source.name} -> {job.target_name} ({sizes}, {seconds:.1f} s)"
 
 

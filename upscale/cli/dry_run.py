@@ -23,14 +23,14 @@ def show(plan: Plan) -> None:
     for job in plan.jobs:
         cells = (
             job.source.name,
-            pixels(job.info.size),
+            _input(job),
             stages(job.cascade),
             *_result(job),
         )
         table.add_row(*(Text(printable(cell)) for cell in cells))
     for item in plan.items:
         if isinstance(item, Skipped):
-            cells = (item.source.name, pixels(item.job.info.size), "none: it exists", *_result(item.job))
+            cells = (item.source.name, _input(item.job), "none: it exists", *_result(item.job))
             table.add_row(*(Text(printable(cell)) for cell in cells))
     if not console.is_terminal:  # a file or a pipe has no width that names would have to be folded to
         console.width = max(
@@ -39,6 +39,10 @@ def show(plan: Plan) -> None:
     if len(table.rows):
         console.print(table)
         console.print(Text(printable(settings(plan))), soft_wrap=True)
+
+
+def _input(job: Job) -> str:
+    return pixels(job.info.size) + (f", {job.frames} frames" if job.frames > 1 else "")
 
 
 def _result(job: Job) -> tuple[str, str]:

@@ -98,12 +98,16 @@ def upscale_files(
             "{model}, {seed}.",
         ),
     ] = FileOptions.output_template,
+    first_frame: Annotated[
+        bool,
+        Result("--first-frame", metavar="", help="Of an animation or a document, only the first picture."),
+    ] = FileOptions.first_frame,
     strip_metadata: Annotated[
         bool,
         Result(
             "--strip-metadata",
             metavar="",
-            help="Keep no EXIF, place, dates, XMP nor record; only the colour profile.",
+            help="Keep no EXIF, place, dates, captions nor record; only the colour profile.",
         ),
     ] = FileOptions.strip_metadata,
     overwrite: Annotated[
@@ -262,6 +266,7 @@ def upscale_files(
         on_conflict=parse_conflict(on_conflict, overwrite=overwrite, skip_existing=skip_existing),
         suffix=suffix,
         output_template=output_template,
+        first_frame=first_frame,
         strip_metadata=strip_metadata,
         max_input_mpix=max_input_mpix,
     )

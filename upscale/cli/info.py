@@ -47,11 +47,14 @@ def info(
 
 def _print(path: Path, found: ImageInfo) -> None:
     from upscale.cli.console import printable
+    from upscale.images.extent import MAX_FRAMES
 
     width, height = found.size
     lines = [f"{path}: {found.format}, {width}x{height}, {found.mode}, {found.bit_depth} bits per channel"]
     if found.frames > 1:
-        lines[0] += f", {found.frames} pictures"
+        kind = {"animation": "frames", "pages": "pages", None: "pictures"}[found.sequence]
+        number = f"more than {MAX_FRAMES}" if found.frames > MAX_FRAMES else str(found.frames)
+        lines[0] += f", {number} {kind}"
     if found.record is None:
         lines.append("  no record of upscale")
     else:

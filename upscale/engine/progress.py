@@ -18,6 +18,8 @@ class Progress:
         done: Work done over all stages, in `total`'s units: pixels times network evaluations.
         total: Work in all.
         message: Something worth telling, such as a smaller tile; None most of the time.
+        frame: Which of one file's frames or pages is being made, from 1.
+        frames: How many there are; `done` and `total` are of all of them.
     """
 
     stage: int
@@ -27,6 +29,8 @@ class Progress:
     done: int
     total: int
     message: str | None = None
+    frame: int = 1
+    frames: int = 1
 
 
 ProgressCallback = Callable[[Progress], None]

@@ -45,15 +45,24 @@ def decode(image: Image.Image, storage: Storage, samples: Callable[[], Deep] | N
     Raises:
         Exception: Whatever Pillow's decoders raise on damaged data.
     """
-    is_tiff = image.format == "TIFF"
-    decoded = samples() if samples is not None and not is_tiff else None
-    found = metadata.collect(image)  # decodes a PNG, for what stands behind its pixels
-    method = None if is_tiff else _UPRIGHT.get(found.orientation)  # Pillow turns TIFF itself while loading
-    if samples is not None:
-        decoded = samples() if decoded is None else _turned(decoded, method)
-        planes = modes.from_samples(decoded, image.info.get("transparency"), found.icc_profile)
-    else:
+
+    def load() -> Deep | None:
+        if samples is not None:
+            return samples()
         image.load()
+        return None
+
+    if image.format == "TIFF":  # tags go with the file when it is loaded, which also turns the pixels
+        found = metadata.collect(image)
+        loaded, method = load(), None
+    else:  # a PNG says more when it is loaded, and `collect` would hide that it cannot be
+        loaded = load()
+        found = metadata.collect(image)
+        method = _UPRIGHT.get(found.orientation)
+    if loaded is not None:
+        key = image.info.get("transparency")
+        planes = modes.from_samples(_turned(loaded, method), key, found.icc_profile)
+    else:
         upright = image if method is None else _transposed(image, method)
         planes = modes.unpack(upright, storage, found.icc_profile)
     return Picture(

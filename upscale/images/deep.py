@@ -64,6 +64,7 @@ def decode(image: Image.Image, file: IO[bytes]) -> Deep:
     samples: Deep = np.left_shift(upper, 8, dtype=np.uint16)
     file.seek(0)
     with Image.open(file) as again:
+        again.seek(image.tell())
         _retile(again, "RGBA" if premultiplied else None, _OTHER_ORDER)
         again.load()
         for rows in arrays.row_blocks(*again.size):

@@ -92,10 +92,12 @@ class TiffExtent:
         pages: Their places in the chain: the first, and all behind it that are no thumbnails or masks; at
             most `MAX_FRAMES` + 1.
         end: Place behind the last byte that anything points to.
+        complete: False where the chain leads nowhere or back.
     """
 
     pages: tuple[int, ...]
     end: int
+    complete: bool
 
 
 def tiff_extent(file: IO[bytes]) -> TiffExtent:
@@ -130,9 +132,11 @@ class _TiffWalk:
     def walk(self) -> TiffExtent:
         pages: list[int] = []
         place, index = self._first, 0
-        while place and place not in self._seen and len(pages) <= MAX_FRAMES:
-            entries, following = self._directory(place)
+        complete = True
+        while place and len(pages) <= MAX_FRAMES:
+            entries, following = self._directory(place) if place not in self._seen else ({}, 0)
             if not entries:
+                complete = False
                 break
             if index == 0 or self._is_page(entries):
                 pages.append(index)
@@ -141,8 +145,8 @@ class _TiffWalk:
             if (place := self._inner.pop()) not in self._seen:
                 self._directory(place)
         if self._budget <= 0:  # nobody made this to be looked at
-            return TiffExtent(tuple(range(MAX_FRAMES + 1)), self._end)
-        return TiffExtent(tuple(pages) or (0,), self._end)
+            return TiffExtent(tuple(range(MAX_FRAMES + 1)), self._end, complete)
+        return TiffExtent(tuple(pages) or (0,), self._end, complete)
 
     def _is_page(self, entries: dict[int, _Entry]) -> bool:
         new = next(self._values(entries.get(_NEW_SUBFILE)), 0)

@@ -141,9 +141,9 @@ def collect(image: Image.Image) -> Found:
     ):  # PNG whose profile does not inflate
         notes.append("The colour profile is broken and was dropped.")
         icc_profile = None
-    metadata = Metadata(
-        exif=block, dpi=_checked_dpi(image.info.get("dpi")) or dpi, xmp=xmp, iptc=_iptc(image)
-    )
+    if image.format != "TIFF":  # where Pillow makes up 1 dpi if there is none
+        dpi = _checked_dpi(image.info.get("dpi")) or dpi
+    metadata = Metadata(exif=block, dpi=dpi, xmp=xmp, iptc=_iptc(image))
     return Found(metadata, icc_profile or None, orientation, tuple(notes))
 
 

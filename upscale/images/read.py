@@ -110,16 +110,19 @@ def read(
         InputError: As `probe`, or the file is damaged or incomplete.
     """
     with opened(source, max_mpix) as it:
-        frames = sequence.look(it.image, it.file).count
-        picture = decode(it.image, it.storage, _samples(it))
-    if frames == 1 or not note_others:
+        pictures = sequence.look(it.image, it.file)
+        picture = decode(it.image, it.storage, samples_of(it))
+    if not note_others:
         return picture
-    return replace(
-        picture, notes=(*picture.notes, f"Only the first of {frames} pictures in the file was used.")
-    )
+    notes = picture.notes
+    if pictures.count > 1:
+        notes += (f"Only the first of {pictures.count} pictures in the file was used.",)
+    elif not pictures.complete:
+        notes += ("The file is damaged behind its first picture: there may have been more.",)
+    return replace(picture, notes=notes)
 
 
-def _samples(it: Opened) -> Callable[[], deep.Deep] | None:
+def samples_of(it: Opened) -> Callable[[], deep.Deep] | None:
     """Return what decodes a picture to 16 bits where Pillow alone would give 8, else None."""
     return partial(deep.decode, it.image, it.file) if deep.is_deep(it.image) else None
 

@@ -44,6 +44,7 @@ class Pictures:
         count: How many there are, also where only the first is of use.
         plays: How often an animation is shown; 0 is for ever.
         has_alpha: Whether any may be transparent, where that is not the first one's affair.
+        complete: False where the file seems to have had more.
     """
 
     kind: Sequence | None
@@ -51,6 +52,7 @@ class Pictures:
     count: int
     plays: int = 0
     has_alpha: bool = False
+    complete: bool = True
 
 
 def look(image: Image.Image, file: IO[bytes]) -> Pictures:
@@ -64,9 +66,10 @@ def look(image: Image.Image, file: IO[bytes]) -> Pictures:
         return _gif(image, file)
     if image.format == "TIFF":
         place = file.tell()
-        pages = tiff_extent(file).pages
+        extent = tiff_extent(file)
         file.seek(place)
-        return Pictures("pages" if len(pages) > 1 else None, pages, len(pages))
+        count = len(extent.pages)
+        return Pictures("pages" if count > 1 else None, extent.pages, count, complete=extent.complete)
     if image.format in _LAYERED or not getattr(image, "is_animated", False):
         return Pictures(None, (0,), 1)
     count = int(getattr(image, "n_frames", 1))
@@ -90,4 +93,5 @@ def _gif(image: Image.Image, file: IO[bytes]) -> Pictures:
     count = max(extent.frames, 1)
     if count == 1:
         return Pictures(None, (0,), 1, has_alpha=extent.transparent)
-    return Pictures("animation", range(count), count, plays, extent.transparent)
+    complete = extent.end is not None
+    return Pictures("animation", range(count), count, plays, extent.transparent, complete)

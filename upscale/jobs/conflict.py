@@ -70,6 +70,9 @@ def finished_before(job: Job, target: Path) -> ImageInfo | None:
     if info.size != job.output_size:
         is_, should = (f"{width}x{height}" for width, height in (info.size, job.output_size))
         raise OutputError(f"{target} exists already, but with {is_} pixels, not {should}.", hint=hint)
+    if (info.frames > 1) != (job.frames > 1):
+        numbers = f"{info.frames} frames, not {job.frames}"
+        raise OutputError(f"{target} exists already, but with {numbers}.", hint=hint)
     if not whole:
         raise OutputError(f"{target} exists already, but is incomplete.", hint=hint)
     return info

@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, wait
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol
 
-from upscale.errors import DeviceError, UpscaleError
+from upscale.errors import DeviceError, OutputError, UpscaleError
 from upscale.images.picture import Picture
 from upscale.jobs.ahead import ReadAhead, Reading
 from upscale.jobs.conflict import finished_before
@@ -61,6 +61,10 @@ class Course(Protocol):
 
     def write(self, index: int, job: Job, picture: Picture, seconds: float) -> Future[None]:
         """Begin to write a result that took so long, and to end its input."""
+        ...
+
+    def carry_out(self, job: Job, engine: Engine, progressed: Callable[[Progress], None]) -> tuple[str, ...]:
+        """Make the result of a job with several frames, written and all; return what could not be kept."""
         ...
 
     def can_spare(self, device: Device) -> bool:
@@ -114,7 +118,7 @@ class Device:
         self._written()
 
     def _together(self, job: Job) -> int:
-        if self._course.fail_fast or job.info.frames > 1 or not isinstance(self._engine, Batching):
+        if self._course.fail_fast or job.frames > 1 or not isinstance(self._engine, Batching):
             return 1
         return self._engine.together(job.info.size, job.output_size)
 
@@ -145,6 +149,10 @@ class Device:
         waiting = deque([ready])
         while waiting:
             batch = waiting.popleft()
+            if batch[0].job.frames > 1:
+                if not self._make_frames(batch[0]):
+                    return False
+                continue
             made = take(lambda: self._upscaled(batch))  # noqa: B023 - called at once
             if made.value is not None:
                 self._write(batch, made.value, made.seconds / len(batch))
@@ -174,17 +182,40 @@ class Device:
     def _upscaled(self, batch: Sequence[_Read]) -> list[Picture]:
         """Return the results of files of one size."""
         jobs = tuple(read.job for read in batch)
-        course, engine, size = self._course, self._engine, jobs[0].output_size
+        engine, size, progressed = self._engine, jobs[0].output_size, self._teller(jobs)
         assert engine is not None
+        if isinstance(engine, Batching):
+            return engine.upscale_many([read.picture for read in batch], size, progressed)
+        return [engine.upscale(read.picture, size, progressed) for read in batch]
+
+    def _teller(self, jobs: Sequence[Job]) -> Callable[[Progress], None]:
+        """Return what is told how far jobs are; raises where the run was interrupted."""
+        course = self._course
 
         def progressed(progress: Progress) -> None:
             if course.stopped:
                 raise Stopped
             course.tell(lambda: course.listener.progressed(jobs, progress))
 
-        if isinstance(engine, Batching):
-            return engine.upscale_many([read.picture for read in batch], size, progressed)
-        return [engine.upscale(read.picture, size, progressed) for read in batch]
+        return progressed
+
+    def _make_frames(self, read: _Read) -> bool:
+        """Make the result of a file with several frames; return whether this device can do more."""
+        course, engine, job = self._course, self._engine, read.job
+        assert engine is not None
+        made = take(lambda: course.carry_out(job, engine, self._teller((job,))))
+        seconds = read.seconds + made.seconds
+        ended = Outcome(job.source, job, None, seconds, made.value or ())
+        if isinstance(made.error, BrokenPipeError):
+            raise made.error
+        if isinstance(made.error, DeviceError) and self._give_up([read], made.error):
+            return False
+        if isinstance(made.error, OutputError) and made_meanwhile(job):
+            ended = replace(ended, unfailing=Status.SKIPPED)
+        elif made.error is not None:
+            ended = replace(ended, error=explained(job, made.error))
+        course.end(read.reading.index, ended)
+        return True
 
     def _give_up(self, batch: Sequence[_Read], error: DeviceError) -> bool:
         """Leave files to the other devices, if there are any; the last one has to keep them."""

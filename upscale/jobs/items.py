@@ -24,6 +24,7 @@ class Job:
         cascade: The passes through the model.
         overwrite: Whether an existing target is replaced.
         if_missing: Whether it is to be left undone once the target is there.
+        frames: How many of the input's pictures are taken: its frames or pages, or one.
     """
 
     source: Source
@@ -34,6 +35,12 @@ class Job:
     cascade: CascadePlan
     overwrite: bool = False
     if_missing: bool = False
+    frames: int = 1
+
+    @property
+    def model_mpix(self) -> float:
+        """Megapixels that the model makes; of pages, as if all were like the first."""
+        return self.cascade.model_mpix * self.frames
 
     @property
     def target_name(self) -> str:

@@ -34,6 +34,7 @@ def file_line(outcome: Outcome, model: str) -> Line:
         "input_size": None if job is None else list(job.info.size),
         "output_size": None if job is None else list(job.output_size),
         "format": None if job is None else job.format,
+        "frames": None if job is None else job.frames,
         "model": model,
         "stages": []
         if job is None

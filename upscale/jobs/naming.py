@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from upscale.errors import UsageError
-from upscale.images.formats import OutputFormat, format_for
+from upscale.images.formats import FORMATS, OutputFormat, format_for
 from upscale.images.read import ImageInfo
 from upscale.jobs.destination import Destination, Kind
 from upscale.jobs.source import Source
@@ -43,15 +43,20 @@ def requested_format(destination: Destination, files: FileOptions) -> OutputForm
     return asked or named or format_for(destination.path.suffix)  # the last one says which suffixes there are
 
 
-def format_of(source: Source, info: ImageInfo) -> OutputFormat:
+def format_of(source: Source, info: ImageInfo, frames: int = 1) -> OutputFormat:
     """Return the format for the result of an input when none is asked for.
 
     It is what the input's content says, not its suffix. Only where that cannot be written (MPO from phones,
-    which is JPEG with an appendix) the suffix counts, and PNG is what is left.
+    which is JPEG with an appendix) the suffix counts, and PNG is what is left. Several frames or pages stay
+    together; a GIF that does not move becomes PNG, which has more colours.
     """
     suffix = "" if source.path is None else source.path.suffix
-    rows = (_writable(name) for name in (info.format, suffix))
-    return next((row for row in rows if row is not None and row.photos), format_for(FALLBACK_FORMAT))
+    rows = [_writable(name) for name in (info.format, suffix, FALLBACK_FORMAT, *FORMATS)]
+    return next(
+        row
+        for row in rows
+        if row is not None and (row.photos if frames == 1 else row.sequence == info.sequence)
+    )
 
 
 def template_of(destination: Destination, files: FileOptions) -> str:

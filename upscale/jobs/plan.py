@@ -14,8 +14,9 @@ from pathlib import Path
 from upscale.diffusion import samplers
 from upscale.engine.plan import plan_cascade
 from upscale.errors import InputError, OutputError, UpscaleError, UsageError
-from upscale.images.formats import OutputFormat, check_size, format_for
-from upscale.images.read import probe
+from upscale.images.extent import MAX_FRAMES
+from upscale.images.formats import OutputFormat, check_sequence, check_size, format_for
+from upscale.images.read import ImageInfo, probe
 from upscale.images.several import holds_several
 from upscale.jobs import naming
 from upscale.jobs.conflict import settle_targets
@@ -112,13 +113,27 @@ class _Draft:
                 )
             info = probe(source.content, max_mpix=self.request.files.max_input_mpix)
             output_size = self.request.size.resolve(*info.size)
-            fmt = self.format or naming.format_of(source, info)
+            frames = self._frames(source, info)
+            fmt = self.format or naming.format_of(source, info, frames)
             check_size(fmt, output_size, name=f"The result of {source.name}")
+            if frames > 1 and info.sequence is not None:
+                check_sequence(fmt, info.sequence, frames, name=source.name)
             cascade = plan_cascade(info.size, output_size, self.model.scale)
         except UpscaleError as error:
             return Failure(source, error)
-        job = Job(source, info, output_size, None, fmt.name, cascade)
+        job = Job(source, info, output_size, None, fmt.name, cascade, frames=frames)
         return replace(job, target=self._target(job, source.stem))
+
+    def _frames(self, source: Source, info: ImageInfo) -> int:
+        """Return how many pictures of an input are taken."""
+        if info.sequence is None or self.request.files.first_frame:
+            return 1
+        if info.frames > MAX_FRAMES:
+            raise InputError(
+                f"{source.name} has more than {MAX_FRAMES} pictures.",
+                hint="Split it, or take the first with --first-frame.",
+            )
+        return info.frames
 
     def told_apart(self, items: list[Job | Failure]) -> list[Job | Failure]:
         """Where `a.jpg` and `a.png` of a folder would have one name, make it `a_jpg` and `a_png`.

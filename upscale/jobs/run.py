@@ -13,7 +13,7 @@ from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
 from queue import SimpleQueue
-from typing import BinaryIO, NoReturn
+from typing import TYPE_CHECKING, BinaryIO, NoReturn
 
 from upscale.errors import OutputError
 from upscale.images.atomic import sweep
@@ -21,6 +21,7 @@ from upscale.images.picture import Picture
 from upscale.jobs.ahead import ReadAhead
 from upscale.jobs.device import Device, made_meanwhile
 from upscale.jobs.engines import Engine, for_each_device, load_engine
+from upscale.jobs.frames import carry_out
 from upscale.jobs.items import Failure, Job, Skipped
 from upscale.jobs.listener import Listener
 from upscale.jobs.plan import Plan
@@ -28,6 +29,9 @@ from upscale.jobs.recipe import recipe
 from upscale.jobs.report import Outcome, Report, Status
 from upscale.jobs.steps import explained, take, write_picture
 from upscale.options import EngineOptions
+
+if TYPE_CHECKING:
+    from upscale.engine.progress import Progress
 
 __all__ = ["Engine", "Listener", "load_engine", "run"]
 
@@ -193,6 +197,12 @@ class _Course:
     def _tell_end(self, index: int) -> None:
         outcome = self.outcomes[index] = self._ends.pop(index)
         self.listener.finished(outcome)
+
+    def carry_out(self, job: Job, engine: Engine, progressed: Callable[[Progress], None]) -> tuple[str, ...]:
+        request = self._plan.request
+        record = None if request.files.strip_metadata else recipe(job, request.engine, self._plan.model)
+        factor = request.size.factor(*job.info.size)
+        return carry_out(job, engine, factor, request.files, record, self._stdout, progressed)
 
     def write(self, index: int, job: Job, picture: Picture, seconds: float) -> Future[None]:
         request = self._plan.request

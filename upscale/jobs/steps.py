@@ -9,9 +9,11 @@ import errno
 import io
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import BinaryIO, Generic, TypeVar
+from pathlib import Path
+from typing import BinaryIO, Generic, TypedDict, TypeVar
 
 from upscale.errors import DeviceError, InputError, UpscaleError
 from upscale.images.atomic import output_error
@@ -55,12 +57,16 @@ def read_picture(job: Job, files: FileOptions) -> Picture:
     Raises:
         InputError: It cannot be read, or is not the one that was planned with.
     """
-    picture = read(job.source.content, max_mpix=files.max_input_mpix)
+    note_others = job.frames == 1 and not files.first_frame
+    picture = read(job.source.content, max_mpix=files.max_input_mpix, note_others=note_others)
     if picture.size != job.info.size:  # the size of the result was settled for another picture
         raise InputError(f"{job.source.name} was changed by another program.", hint="Run it again.")
-    if files.strip_metadata:
-        picture = replace(picture, metadata=Metadata(icc_profile=picture.metadata.icc_profile))
-    return picture
+    return stripped(picture) if files.strip_metadata else picture
+
+
+def stripped(picture: Picture) -> Picture:
+    """Return a picture of which nothing but its colour profile is said."""
+    return replace(picture, metadata=Metadata(icc_profile=picture.metadata.icc_profile))
 
 
 def write_picture(
@@ -72,22 +78,36 @@ def write_picture(
         OutputError: It cannot be written.
         BrokenPipeError: Nobody reads stdout any more.
     """
+    with writing(job, stdout) as target:
+        how: _How = {"format": job.format, "quality": files.quality, "record": record}
+        if isinstance(target, Path):
+            return write(picture, target, overwrite=job.overwrite, **how)
+        return encode(picture, target, **how)
+
+
+class _How(TypedDict):
+    format: str
+    quality: int | None
+    record: Record | None
+
+
+@contextmanager
+def writing(job: Job, stdout: BinaryIO | None) -> Iterator[Path | BinaryIO]:
+    """Give what a result is written to: its file, or a stream whose content then goes to stdout as a whole.
+
+    Raises:
+        OutputError: It cannot be written.
+        BrokenPipeError: Nobody reads stdout any more.
+    """
     try:
         if job.target is not None:
             job.target.parent.mkdir(parents=True, exist_ok=True)
-            return write(
-                picture,
-                job.target,
-                format=job.format,
-                quality=files.quality,
-                overwrite=job.overwrite,
-                record=record,
-            )
+            yield job.target
+            return
         assert stdout is not None, "a plan that writes to stdout needs one"
         whole = io.BytesIO()  # so that an encoder's failure leaves nothing half-written in the pipe
-        notes = encode(picture, whole, format=job.format, quality=files.quality, record=record)
+        yield whole
         write_all(stdout, whole.getbuffer())
-        return notes
     except (UpscaleError, BrokenPipeError):
         raise
     except OSError as error:  # the folder could not be made, or stdout is full
