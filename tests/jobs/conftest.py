@@ -28,6 +28,8 @@ class Step:
     done: int
     total: int
     message: str | None = None
+    frame: int = 1
+    frames: int = 1
 
 
 class Bicubic:

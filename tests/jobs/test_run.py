@@ -282,11 +282,15 @@ def test_interrupt_leaves_nothing_half_written(
 def test_notes_of_reading_and_writing_are_reported(
     photo: Photo, request_for: Ask, engine: Any, tmp_path: Path
 ) -> None:
+    Image.new("CMYK", (6, 4)).save(tmp_path / "print.tif")
+    (outcome,) = run(plan(request_for(tmp_path / "print.tif")), load=engine).outcomes
+    assert outcome.error is None and any("CMYK" in note for note in outcome.notes)
+
     frames = [Image.new("L", (6, 4), level) for level in (0, 99)]
     frames[0].save(tmp_path / "moving.gif", save_all=True, append_images=frames[1:])
     (outcome,) = run(plan(request_for(tmp_path / "moving.gif")), load=engine).outcomes
-    assert outcome.error is None and any("first" in note for note in outcome.notes)
-    assert (tmp_path / "moving_4x.png").exists()
+    assert outcome.error is None and any("256 colours" in note for note in outcome.notes)
+    assert (tmp_path / "moving_4x.gif").exists()
 
 
 def test_write_errors_of_the_system_are_output_errors(
