@@ -120,6 +120,17 @@ def test_same_name_of_two_formats(
     assert made(listing(), before) == ["big/a_bmp_4x.webp", "big/a_png_4x.webp", "big/b_4x.webp"]
 
 
+def test_same_name_as_that_of_two_formats(
+    cli: Cli, folder: Path, photo: Photo, tmp_path: Path, listing: Listing
+) -> None:
+    """`a_png.jpg` is there as well: it gives way like the others, and nothing is refused."""
+    photo("photos/a.bmp")
+    photo("photos/a_png.jpg")
+    before = listing()
+    assert cli(folder, "-o", tmp_path / "big", "--format", "webp").exit_code == 0
+    assert made(listing(), before) == [f"big/{name}_4x.webp" for name in ("a_bmp", "a_png", "a_png_jpg", "b")]
+
+
 def test_one_broken_picture(cli: Cli, folder: Path, tmp_path: Path, listing: Listing) -> None:
     (folder / "broken.png").write_bytes(b"no picture")
     before = listing()

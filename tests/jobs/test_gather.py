@@ -174,3 +174,15 @@ def test_folder_in_a_list_is_looked_through(tree: Path) -> None:
 
 def test_line_that_comes_twice_counts_once() -> None:
     assert len(gather(listed(b"a.jpg\n./a.jpg\nb.jpg", nul=False)).sources) == 2
+
+
+def test_folders_that_moved_between_two_plans_are_seen(photo: Photo, tmp_path: Path) -> None:
+    """Where a folder is is remembered while planning, and no longer."""
+    photo("one/a.png")
+    (tmp_path / "link").symlink_to("one")
+    named = [Source(tmp_path / "one" / "a.png"), Source(tmp_path / "link", found=True)]
+    assert len(gather(named).sources) == 1  # found once more through the link
+    photo("two/a.png")
+    (tmp_path / "link").unlink()
+    (tmp_path / "link").symlink_to("two")
+    assert len(gather(named).sources) == 2

@@ -15,7 +15,7 @@ from pathlib import Path, PurePath
 
 from upscale.errors import InputError
 from upscale.images.read import readable_suffixes
-from upscale.jobs.identity import identity
+from upscale.jobs.identity import identity, look_again
 from upscale.jobs.source import Source
 from upscale.options import FolderOptions
 
@@ -43,6 +43,7 @@ def gather(
         options: Which files of a folder count.
         results: Folder that results go to; not looked through where it lies in one of the folders.
     """
+    look_again()
     search = _Search(options or FolderOptions(), None if results is None else identity(results / "x").parent)
     named = list(sources)
     taken = {identity(s.path) for s in named if s.path is not None and s.root is None}

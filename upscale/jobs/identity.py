@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from pathlib import Path
 
 
 def identity(path: Path) -> Path:
     """Return the place of a directory entry: folder resolved, its own name as it is (it may be a link)."""
     try:
-        return path.parent.resolve() / path.name
+        return _resolved(path.parent) / path.name
     except (OSError, RuntimeError, ValueError):  # RuntimeError: a loop of links, before Python 3.13
         return path.absolute()
+
+
+def look_again() -> None:
+    """Forget where folders are; planning asks several times for each of thousands of files in a few."""
+    _resolved.cache_clear()
+
+
+@lru_cache(maxsize=4096)
+def _resolved(folder: Path) -> Path:
+    return folder.resolve()

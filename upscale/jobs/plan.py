@@ -21,7 +21,7 @@ from upscale.images.several import holds_several
 from upscale.jobs import naming
 from upscale.jobs.conflict import settle_targets
 from upscale.jobs.destination import Destination, settle
-from upscale.jobs.identity import identity
+from upscale.jobs.identity import identity, look_again
 from upscale.jobs.items import Failure, Item, Job
 from upscale.jobs.own import results_among
 from upscale.jobs.recipe import recipe
@@ -69,6 +69,7 @@ def plan(request: Request) -> Plan:
     """
     if not request.sources:
         raise UsageError("Nothing to do: no file was given.", hint="Try: upscale photo.jpg")
+    look_again()
     tree = any(source.root is not None for source in request.sources)
     destination = settle(request.output, inputs=len(request.sources), tree=tree)
     draft = _Draft(
@@ -140,22 +141,23 @@ class _Draft:
 
         Each of them, so that a name never changes its meaning when a file is added.
         """
-        same: dict[Path, list[Job]] = defaultdict(list)
-        for item in items:
-            if isinstance(item, Job) and item.target is not None:
-                same[identity(item.target)].append(item)
-        clashing = {
-            id(job)
-            for jobs in same.values()
-            for job in jobs
-            if len(jobs) > 1 and job.source.root is not None and job.source.suffix
-        }
-        return [
-            replace(item, target=self._target(item, f"{item.source.stem}_{item.source.suffix[1:]}"))
-            if isinstance(item, Job) and id(item) in clashing
-            else item
-            for item in items
-        ]
+        renamed: set[int] = set()
+        while True:  # once more where `a_png.jpg` is there as well
+            same: dict[Path, list[int]] = defaultdict(list)
+            for number, item in enumerate(items):
+                if isinstance(item, Job) and item.target is not None:
+                    same[identity(item.target)].append(number)
+            clashing = {number for numbers in same.values() if len(numbers) > 1 for number in numbers}
+            changed = False
+            for number in clashing - renamed:
+                job = items[number]
+                if isinstance(job, Job) and job.source.root is not None and job.source.suffix:
+                    stem = f"{job.source.stem}_{job.source.suffix[1:]}"
+                    items[number] = replace(job, target=self._target(job, stem))
+                    renamed.add(number)
+                    changed = True
+            if not changed:
+                return items
 
     def _target(self, job: Job, stem: str) -> Path | None:
         fields = {
