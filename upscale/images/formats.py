@@ -11,6 +11,7 @@ from types import MappingProxyType
 from PIL import Image
 
 from upscale.errors import OutputError, UsageError
+from upscale.images import large
 from upscale.images.sequence import Sequence
 
 
@@ -111,7 +112,6 @@ _ROWS = (
         "TIFF",
         (".tif", ".tiff"),
         max_side_px=2**31 - 1,
-        max_bytes=2**32 - 2**24,
         gray_bits=(8, 16),
         color_bits=(8, 16),
         sequence="pages",
@@ -209,8 +209,9 @@ def check_size(format: OutputFormat, size: tuple[int, int], *, name: str | Path 
     if format.max_bytes is not None and width * height * 4 > format.max_bytes:
         raise OutputError(
             f"{name} would be {width}x{height} pixels; {format.name} ends at 4 GB.",
-            hint="Choose png, or a smaller size.",
+            hint=f"Choose {roomy}, or a smaller size.",
         )
+    large.check(format.name, size, name=str(name))
 
 
 def check_sequence(

@@ -14,7 +14,7 @@ from typing import IO
 import numpy as np
 import numpy.typing as npt
 
-from upscale.images import arrays
+from upscale.images import arrays, scratch
 from upscale.images.picture import Metadata, Pixels
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
@@ -130,7 +130,8 @@ def deflated(pixels: Pixels) -> Iterator[bytes]:
         block = np.ascontiguousarray(pixels[rows].astype(pixels.dtype.newbyteorder(">"), copy=False))
         lines: Bytes = block.reshape(block.shape[0], -1).view(np.uint8)
         waiting += compressor.compress(_filtered(lines, above, pixel_bytes).tobytes())
-        above = lines[-1]
+        above = lines[-1].copy()
+        scratch.release(pixels)
         while len(waiting) >= _MAX_CHUNK:
             yield bytes(waiting[:_MAX_CHUNK])
             del waiting[:_MAX_CHUNK]

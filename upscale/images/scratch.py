@@ -14,7 +14,7 @@ import os
 import tempfile
 from math import prod
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, BinaryIO, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -69,6 +69,11 @@ def file() -> IO[bytes]:
         OSError: There is no place for one.
     """
     return tempfile.TemporaryFile(dir=folder())
+
+
+def spool() -> BinaryIO:
+    """Return a binary file for reading and writing: in memory, and on disk as soon as it is large."""
+    return cast(BinaryIO, tempfile.SpooledTemporaryFile(max_size=DISK_FROM_BYTES, dir=str(folder())))
 
 
 def release(*pixels: npt.NDArray[Any]) -> None:

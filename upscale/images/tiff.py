@@ -14,7 +14,7 @@ from PIL import ExifTags, Image, TiffTags
 from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
 from upscale.errors import OutputError
-from upscale.images import arrays
+from upscale.images import arrays, scratch
 from upscale.images.picture import Metadata, Picture, Pixels
 
 _HEADER = b"II*\0"
@@ -63,7 +63,7 @@ class TiffWriter:
         starts = range(0, height, rows)
         lengths = [row_bytes * min(rows, height - start) for start in starts]
 
-        directory = _directory(metadata)
+        directory = directory_of(metadata)
         directory[_WIDTH], directory[_HEIGHT], directory[_ROWS] = width, height, rows
         directory[_BITS] = (8 * pixels.dtype.itemsize,) * channels
         directory[_COMPRESSION], directory[_PLANAR], directory[_SAMPLES] = 1, 1, channels
@@ -105,12 +105,17 @@ def interleaved(picture: Picture) -> Pixels:
     """Return the pixels [H, W, 1 to 4] with alpha, if there is one, as the last channel."""
     if picture.alpha is None:
         return picture.color
-    return np.concatenate([picture.color, picture.alpha[..., None]], axis=2)
+    channels = picture.color.shape[2]
+    pixels = scratch.empty((*picture.color.shape[:2], channels + 1), picture.color.dtype)
+    for rows in arrays.row_blocks(*picture.size):
+        pixels[rows, :, :channels], pixels[rows, :, channels] = picture.color[rows], picture.alpha[rows]
+        scratch.release(pixels, picture.color, picture.alpha)
+    return pixels
 
 
-def _directory(metadata: Metadata) -> ImageFileDirectory_v2:
-    """Return a directory that says what the metadata say."""
-    directory = ImageFileDirectory_v2(_HEADER + bytes(4))
+def directory_of(metadata: Metadata, header: bytes = _HEADER + bytes(4)) -> ImageFileDirectory_v2:
+    """Return a directory that says what the metadata say, for a file that begins with `header`."""
+    directory = ImageFileDirectory_v2(header)
     if metadata.exif:
         exif = Image.Exif()
         exif.load(metadata.exif)

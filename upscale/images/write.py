@@ -16,7 +16,21 @@ import numpy.typing as npt
 from PIL import PngImagePlugin
 
 from upscale.errors import OutputError, UpscaleError
-from upscale.images import arrays, atomic, color, depth, formats, gif, metadata, png, tiff
+from upscale.images import (
+    arrays,
+    atomic,
+    color,
+    depth,
+    formats,
+    gif,
+    large,
+    metadata,
+    png,
+    scratch,
+    tiff,
+    tiled,
+    vips,
+)
 from upscale.images.formats import OutputFormat
 from upscale.images.picture import Metadata, Picture, Pixels
 from upscale.images.pil import pixels_to_pil
@@ -106,15 +120,21 @@ def _save(
 ) -> None:
     """Write a picture that fits, with what is to be said."""
     deep = picture.color.dtype == np.uint16 and (not picture.is_gray or picture.alpha is not None)
-    if row.name == "tiff":
+    streamed = large.is_streamed(row.name, picture.size)
+    if streamed and row.name == "tiff":
+        tiled.write(picture, file.write, said)
+    elif streamed and row.name in vips.FORMATS and vips.is_installed():
+        options = pillow_options(said, row, quality, is_gray=picture.is_gray)
+        vips.save(picture, file.write, format=row.name, pillow_name=row.pillow_name, pillow_options=options)
+    elif row.name == "tiff":
         tiff.TiffWriter(file, 1, name).add(picture, said)
-    elif row.name == "png" and deep:
+    elif row.name == "png" and (deep or streamed):
         png.write(file, tiff.interleaved(picture), said)
     elif row.name == "gif":
         animation = gif.GifWriter(file, 1, said.xmp)
         animation.add(picture, 0.0)
         animation.close()
-    elif row.name == "ppm" and deep:
+    elif row.name == "ppm" and (deep or streamed):
         _write_ppm(file, picture.color)
     else:
         options = pillow_options(said, row, quality, is_gray=picture.is_gray)
@@ -122,11 +142,13 @@ def _save(
 
 
 def _write_ppm(file: IO[bytes], color: Pixels) -> None:
-    """Write colour [H, W, 3] uint16 as P6."""
-    height, width, _ = color.shape
-    file.write(b"P6\n%d %d\n65535\n" % (width, height))
+    """Write colour [H, W, 3] as P6, grey [H, W, 1] as P5."""
+    height, width, channels = color.shape
+    kind, white = 6 if channels == 3 else 5, np.iinfo(color.dtype).max
+    file.write(b"P%d\n%d %d\n%d\n" % (kind, width, height, white))
     for rows in arrays.row_blocks(width, height):
-        file.write(np.ascontiguousarray(color[rows].astype(">u2")).data.cast("B"))
+        file.write(np.ascontiguousarray(color[rows].astype(color.dtype.newbyteorder(">"))).data.cast("B"))
+        scratch.release(color)
 
 
 def _row(format: OutputFormat | str) -> OutputFormat:
@@ -145,15 +167,14 @@ def fitted(picture: Picture, row: OutputFormat) -> tuple[Picture, list[str]]:
         plain_gray = picture.is_gray and picture.alpha is None
         if 16 not in (row.gray_bits if plain_gray else row.color_bits):
             notes.append(f"16 bits were reduced to 8 for {row.name}.")
-            alpha = None if picture.alpha is None else depth.to_8_bits(picture.alpha)
-            picture = replace(picture, color=depth.to_8_bits(picture.color), alpha=alpha)
+            alpha = None if picture.alpha is None else _to_8_bits(picture.alpha)
+            picture = replace(picture, color=_to_8_bits(picture.color), alpha=alpha)
     profile, _ = metadata.icc_for(picture)
     if profile and not row.icc:
         if picture.is_gray:
             notes.append(f"{row.name} cannot hold the colour profile.")
         else:
-            srgb, how = color.to_srgb(arrays.to_image(depth.to_8_bits(picture.color)), profile)
-            picture = replace(picture, color=arrays.to_array(srgb))
+            picture, how = _in_srgb(picture, profile)
             notes += [f"{row.name} cannot hold a colour profile.", *how]
     return picture, notes
 
@@ -162,11 +183,32 @@ def _on_white(picture: Picture) -> npt.NDArray[Any]:
     """Return the colour [H, W, C] laid on white by its alpha, rounded to nearest."""
     assert picture.alpha is not None
     full = np.uint32(np.iinfo(picture.color.dtype).max)
-    result = np.empty_like(picture.color)
+    result = scratch.empty(picture.color.shape, picture.color.dtype)
     for rows in arrays.row_blocks(*picture.size):
         alpha = picture.alpha[rows, :, None].astype(np.uint32)  # 65535^2 still fits
         result[rows] = (picture.color[rows] * alpha + full * (full - alpha) + full // 2) // full
+        scratch.release(result, picture.color, picture.alpha)
     return result
+
+
+def _to_8_bits(pixels: Pixels) -> Pixels:
+    """Return pixels [H, W] or [H, W, C] as uint8, on disk if they are many."""
+    result = scratch.empty(pixels.shape, np.uint8)
+    for rows in scratch.row_blocks(pixels):
+        result[rows] = depth.to_8_bits(pixels[rows])
+        scratch.release(result, pixels)
+    return result
+
+
+def _in_srgb(picture: Picture, profile: bytes) -> tuple[Picture, list[str]]:
+    """Return a picture in colour converted from its profile, 8 bits, and notes on how."""
+    result = scratch.empty(picture.color.shape, np.uint8)
+    how: list[str] = []
+    for rows in arrays.row_blocks(*picture.size):
+        srgb, how = color.to_srgb(arrays.to_image(depth.to_8_bits(picture.color[rows])), profile)
+        result[rows] = arrays.to_array(srgb)
+        scratch.release(result, picture.color)
+    return replace(picture, color=result), how
 
 
 def kept(picture: Picture, row: OutputFormat, record: Record | None) -> tuple[Metadata, list[str]]:

@@ -6,7 +6,6 @@ Neither knows of the engine or of other jobs, so that they can run beside it.
 from __future__ import annotations
 
 import errno
-import io
 import os
 import time
 from collections.abc import Callable, Iterator
@@ -20,11 +19,13 @@ from upscale.images.atomic import output_error
 from upscale.images.picture import Metadata, Picture
 from upscale.images.read import read
 from upscale.images.record import Record
+from upscale.images.scratch import spool
 from upscale.images.write import encode, write
 from upscale.jobs.items import Job
 from upscale.options import FileOptions
 
 T = TypeVar("T")
+_BLOCK_BYTES = 1 << 22
 
 
 @dataclass(frozen=True)
@@ -105,9 +106,11 @@ def writing(job: Job, stdout: BinaryIO | None) -> Iterator[Path | BinaryIO]:
             yield job.target
             return
         assert stdout is not None, "a plan that writes to stdout needs one"
-        whole = io.BytesIO()  # so that an encoder's failure leaves nothing half-written in the pipe
-        yield whole
-        write_all(stdout, whole.getbuffer())
+        with spool() as whole:  # so that an encoder's failure leaves nothing half-written in the pipe
+            yield whole
+            whole.seek(0)
+            while block := whole.read(_BLOCK_BYTES):
+                write_all(stdout, memoryview(block))
     except (UpscaleError, BrokenPipeError):
         raise
     except OSError as error:  # the folder could not be made, or stdout is full
