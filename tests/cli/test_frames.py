@@ -161,20 +161,20 @@ def test_frames_that_stand_still_are_computed_once(
 ) -> None:
     from upscale.engine.upscaler import Upscaler
 
-    calls = []
-    upscale = Upscaler.upscale
+    computed: list[Any] = []
+    upscale_many = Upscaler.upscale_many
 
-    def counting(self: Any, *args: Any, **options: Any) -> Any:
-        calls.append(args)
-        return upscale(self, *args, **options)
+    def counting(self: Any, pictures: Any, *args: Any) -> Any:
+        computed.extend(pictures)
+        return upscale_many(self, pictures, *args)
 
-    monkeypatch.setattr(Upscaler, "upscale", counting)
+    monkeypatch.setattr(Upscaler, "upscale_many", counting)
     stream = io.BytesIO()
     first, second = (Image.fromarray(levels) for levels in NOISE[:2])
     first.save(stream, "TIFF", save_all=True, append_images=[first, second, second])
     (tmp_path / "a.tif").write_bytes(stream.getvalue())
     assert cli(tmp_path / "a.tif").exit_code == 0
-    assert len(calls) == 2 and probe(tmp_path / "a_4x.tif").frames == 4
+    assert len(computed) == 2 and probe(tmp_path / "a_4x.tif").frames == 4
 
 
 def test_strip_metadata(cli: Callable[..., Any], tmp_path: Path) -> None:

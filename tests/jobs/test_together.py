@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
 from upscale.errors import DeviceError, ExitCode, InputError
 from upscale.images.picture import Picture
@@ -192,3 +193,39 @@ def test_what_was_made_meanwhile_is_left_out(photo: Photo, request_for: Ask, eng
         Status.SKIPPED if n == 3 else Status.DONE for n in range(5)
     ]
     assert engine.seen == [1, 3]
+
+
+def animated(path: Path, levels: Sequence[int], size: tuple[int, int] = (10, 6)) -> Path:
+    frames = [Image.new("L", size, level) for level in levels]
+    frames[0].save(path, save_all=True, append_images=frames[1:])
+    return path
+
+
+def test_pages_go_together(request_for: Ask, engine: Batches, tmp_path: Path) -> None:
+    """Six pages, of which the second and the third stand still, as does the first of the second four."""
+    levels = [10, 10, 10, 40, 40, 60]
+    path = animated(tmp_path / "pages.tif", levels)
+    report = run(plan(request_for(path)), load=engine)
+    assert report.exit_code == ExitCode.OK and engine.seen == [2]
+    with Image.open(tmp_path / "pages_4x.tif") as image:
+        assert image.n_frames == 6
+        for number, level in enumerate(levels):
+            image.seek(number)
+            assert image.size == (40, 24) and image.convert("L").getextrema() == (level, level)
+
+
+def test_pages_of_several_sizes(request_for: Ask, engine: Batches, tmp_path: Path) -> None:
+    sizes = [(10, 6), (10, 6), (8, 8), (10, 6), (50, 9), (50, 9)]
+    pages = [Image.new("L", size, 20 * number) for number, size in enumerate(sizes)]
+    pages[0].save(tmp_path / "pages.tif", save_all=True, append_images=pages[1:])
+    told: list[tuple[int, int]] = []
+    listener = Listener()
+    listener.progressed = lambda jobs, progress: told.append((progress.done, progress.total))  # type: ignore[method-assign]
+    assert run(plan(request_for(tmp_path / "pages.tif")), load=engine, listener=listener).exit_code == 0
+    assert engine.seen == [2]
+    with Image.open(tmp_path / "pages_4x.tif") as image:
+        for number, (width, height) in enumerate(sizes):
+            image.seek(number)
+            assert image.size == (4 * width, 4 * height)
+            assert image.convert("L").getextrema() == (20 * number, 20 * number)
+    assert told[-1][0] == told[-1][1]

@@ -1,13 +1,13 @@
 """One job with several pictures: its frames or pages are read, upscaled and written one after another.
 
-Reading and writing go on beside the engine; of each kind there is one picture at a time, so that memory does
-not grow with their number.
+Small ones go through the engine together. Reading and writing go on beside it, of each kind one picture at a
+time, so that memory does not grow with their number.
 """
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -22,7 +22,7 @@ from upscale.images.read_frames import read_frames
 from upscale.images.record import Record
 from upscale.images.sequence import Frame
 from upscale.images.write_frames import encode_frames, write_frames
-from upscale.jobs.engines import Engine
+from upscale.jobs.engines import Batching, Engine
 from upscale.jobs.items import Job
 from upscale.jobs.steps import stripped, writing
 from upscale.options import FileOptions
@@ -67,21 +67,21 @@ def carry_out(
     ):
         written = writer.submit(_write, handoff, job, files, record, stdout)
         try:
-            before: tuple[Picture, Picture] | None = None
-            for number, frame in enumerate(_ahead(frames, reader)):
-                picture = stripped(frame.picture) if files.strip_metadata else frame.picture
-                if number == 0 and picture.size != job.info.size:
+            number, before = 0, None
+            for batch in _batches(_ahead(frames, reader), lambda size: _together(engine, job, factor, size)):
+                pictures = [stripped(f.picture) if files.strip_metadata else f.picture for f in batch]
+                if number == 0 and pictures[0].size != job.info.size:
                     raise InputError(
                         f"{job.source.name} was changed by another program.", hint="Run it again."
                     )
-                if before is not None and _same(before[0], picture):
-                    large = replace(before[1], metadata=picture.metadata, notes=picture.notes)
-                else:
-                    size = job.output_size if picture.size == job.info.size else _scaled(picture.size, factor)
-                    large = engine.upscale(picture, size, _telling(progressed, number, job.frames))
-                notes += [note for note in large.notes if note not in notes]
-                before = picture, large
-                if not handoff.put(replace(frame, picture=large), written):
+                tell = _telling(progressed, number, len(batch), job.frames)
+                large = _enlarged(pictures, before, engine, _target(job, factor, pictures[0].size), tell)
+                notes += [note for picture in large for note in picture.notes if note not in notes]
+                number, before = number + len(batch), (pictures[-1], large[-1])
+                if not all(
+                    handoff.put(replace(frame, picture=picture), written)
+                    for frame, picture in zip(batch, large, strict=True)
+                ):
                     break  # the writer says why
             handoff.put(None, written)
         except BaseException:
@@ -159,17 +159,79 @@ def _ahead(frames: Iterator[Frame], reader: ThreadPoolExecutor) -> Iterator[Fram
         yield frame
 
 
-def _telling(progressed: Callable[[Progress], None], number: int, frames: int) -> Callable[[Progress], None]:
-    """Return what tells of all frames when it is told of one."""
+def _batches(frames: Iterator[Frame], most: Callable[[tuple[int, int]], int]) -> Iterator[list[Frame]]:
+    """Give frames of one size together, at most as many as `most` says for it."""
+    batch: list[Frame] = []
+    for frame in frames:
+        if batch and frame.picture.size != batch[0].picture.size:
+            yield batch
+            batch = []
+        batch.append(frame)
+        if len(batch) >= most(frame.picture.size):
+            yield batch
+            batch = []
+    if batch:
+        yield batch
+
+
+def _enlarged(
+    pictures: Sequence[Picture],
+    before: tuple[Picture, Picture] | None,
+    engine: Engine,
+    size: tuple[int, int],
+    tell: Callable[[Progress], None],
+) -> list[Picture]:
+    """Return the results of pictures of one size; what stands still is made once.
+
+    Args:
+        pictures: In their order.
+        before: The picture before them and its result.
+        engine: Makes the pixels.
+        size: (width, height) of the results.
+        tell: Told how far all of them are.
+    """
+    last = None if before is None else before[0]
+    moved = []
+    for picture in pictures:
+        moved.append(last is None or not _same(last, picture))
+        last = picture
+    new = [picture for picture, differs in zip(pictures, moved, strict=True) if differs]
+    if len(new) > 1 and isinstance(engine, Batching):
+        made = iter(engine.upscale_many(new, size, tell))
+    else:
+        made = (engine.upscale(picture, size, tell) for picture in new)
+    results: list[Picture] = []
+    for picture, differs in zip(pictures, moved, strict=True):
+        if differs:
+            results.append(next(made))
+            continue
+        same = results[-1] if results or before is None else before[1]
+        results.append(replace(same, metadata=picture.metadata, notes=picture.notes))
+    return results
+
+
+def _telling(
+    progressed: Callable[[Progress], None], number: int, count: int, frames: int
+) -> Callable[[Progress], None]:
+    """Return what tells of all frames when it is told of `count` of them, behind the first `number`."""
 
     def tell(progress: Progress) -> None:
-        done, total = number * progress.total + progress.done, frames * progress.total
-        progressed(replace(progress, done=done, total=total, frame=number + 1, frames=frames))
+        done = number * progress.total + count * progress.done
+        progressed(
+            replace(progress, done=done, total=frames * progress.total, frame=number + 1, frames=frames)
+        )
 
     return tell
 
 
-def _scaled(size: tuple[int, int], factor: float) -> tuple[int, int]:
+def _together(engine: Engine, job: Job, factor: float, size: tuple[int, int]) -> int:
+    return engine.together(size, _target(job, factor, size)) if isinstance(engine, Batching) else 1
+
+
+def _target(job: Job, factor: float, size: tuple[int, int]) -> tuple[int, int]:
+    """Return the (width, height) of a frame's result; pages may differ in size."""
+    if size == job.info.size:
+        return job.output_size
     width, height = (max(1, round(side * factor)) for side in size)
     return width, height
 
