@@ -12,8 +12,10 @@ import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 from typer.testing import CliRunner
@@ -21,11 +23,14 @@ from typer.testing import CliRunner
 from upscale.cli.app import app
 from upscale.diffusion import samplers
 from upscale.diffusion.denoiser import NetworkDenoiser
-from upscale.diffusion.noise import INITIAL
+from upscale.diffusion.noise import INITIAL, NoiseField
 from upscale.diffusion.schedule import sigma_to_gamma
+from upscale.engine.upscaler import Upscaler
 from upscale.errors import ExitCode, WeightsError
+from upscale.jobs.recipe import _hash_of, _weights_hash
 from upscale.models import catalog, checkpoint
 from upscale.models.diffusers_weights import OLD_NAMES, name_of_today
+from upscale.models.inventory import LOCAL, inspect, verify
 from upscale.models.restorer import Restorer
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "diffusers_tiny"
@@ -215,8 +220,6 @@ def test_without_the_library(command: str, pixel: Path, tmp_path: Path, monkeypa
         assert caught.value.hint == "Install it: pip install 'upscale[diffusers]'"
         return
     photo = tmp_path / "photo.png"
-    from PIL import Image
-
     Image.new("RGB", (8, 8)).save(photo)
     result = CliRunner().invoke(app, [str(photo), "--model", str(pixel)])
     assert result.exit_code == ExitCode.WEIGHTS
@@ -387,3 +390,92 @@ def test_a_folder_of_something_else(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text('{"architectures": ["BertModel"]}')
     with pytest.raises(WeightsError, match="holds no model.safetensors"):
         catalog.locate(str(tmp_path))
+
+
+# --- commands -------------------------------------------------------------------------------------------
+
+
+def test_models_can_be_looked_at_and_verified(latent: Path) -> None:
+    item = inspect(str(latent))
+    files = [latent / "unet" / SAFE, latent / "vqvae" / SAFE]
+    assert (item.where, item.scale, item.weights) == (LOCAL, 4, files[0])
+    assert item.size == sum(path.stat().st_size for path in files)
+    for command in (["info"], ["verify"], ["path"]):
+        result = CliRunner().invoke(app, ["models", *command, str(latent)])
+        assert result.exit_code == ExitCode.OK, result.output
+    files[1].write_bytes(files[1].read_bytes()[:-1])
+    result = CliRunner().invoke(app, ["models", "verify", str(latent)])
+    assert result.exit_code == ExitCode.WEIGHTS and "bytes long" in " ".join(result.stderr.split())
+
+
+def test_pickled_weights_are_verified_by_their_checksums(pixel: Path) -> None:
+    tensors = load_file(pixel / SAFE)
+    torch.save(tensors, pixel / BIN)
+    (pixel / SAFE).unlink()
+    assert verify(str(pixel)).weights == pixel / BIN
+    content = bytearray((pixel / BIN).read_bytes())
+    content[content.index(tensors["conv_in.weight"].numpy().tobytes())] ^= 1  # between them is padding
+    (pixel / BIN).write_bytes(content)
+    with pytest.raises(WeightsError, match="are damaged"):
+        verify(str(pixel))
+
+
+def run(*arguments: str | Path) -> None:
+    result = CliRunner().invoke(app, [str(argument) for argument in arguments])
+    assert result.exit_code == ExitCode.OK, result.output
+
+
+def pixels(path: Path) -> Tensor:
+    with Image.open(path) as image:
+        return torch.from_numpy(np.array(image.convert("RGB"))).float()
+
+
+@pytest.mark.parametrize("layout", ["pixel", "pair", "latent"])
+def test_upscaling_through_tiles_and_cascade(
+    layout: str, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    pytest.importorskip("diffusers", reason="needs the extra: pip install 'upscale[diffusers]'")
+    folder = request.getfixturevalue(layout)
+    face = tmp_path / "face.png"
+    level = np.linspace(0, 255, 40 * 20 * 3).reshape(20, 40, 3)
+    Image.fromarray(level.astype(np.uint8)).save(face)
+    common = ("--model", folder, "--dtype", "fp32", "--device", "cpu", "--quiet")
+    run(face, *common, "--steps", 2, "-o", tmp_path / "4.png")
+    run(face, *common, "--steps", 2, "-o", tmp_path / "again.png")
+    run(face, *common, "--steps", 2, "--seed", 7, "-o", tmp_path / "seed.png")
+    run(face, *common, "--steps", 3, "-o", tmp_path / "steps.png")
+    run(face, *common, "--steps", 2, "--tile", 32, "-o", tmp_path / "tiles.png")
+    run(face, *common, "--steps", 1, "--scale", 8, "--tile", 32, "-o", tmp_path / "8.png")
+    made = {name: pixels(tmp_path / f"{name}.png") for name in ("4", "again", "seed", "steps", "tiles", "8")}
+    assert made["4"].shape == (80, 160, 3) and made["8"].shape == (160, 320, 3)
+    assert torch.equal(made["4"], made["again"])
+    assert not torch.equal(made["4"], made["seed"]) and not torch.equal(made["4"], made["steps"])
+    assert made["tiles"].shape == made["4"].shape and made["4"].std() > 1
+
+
+def test_a_second_run_knows_every_file_of_a_model(latent: Path, tmp_path: Path) -> None:
+    pytest.importorskip("diffusers", reason="needs the extra: pip install 'upscale[diffusers]'")
+    before = _weights_hash(str(latent))
+    _hash_of.cache_clear()
+    tensors = load_file(latent / "vqvae" / SAFE)
+    save_file({name: tensor + 1 for name, tensor in tensors.items()}, latent / "vqvae" / SAFE)
+    assert _weights_hash(str(latent)) != before
+
+
+def test_noise_lies_on_the_latent_grid(latent: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two overlapping tiles see the same noise where they overlap, at the LR image's size."""
+    pytest.importorskip("diffusers", reason="needs the extra: pip install 'upscale[diffusers]'")
+    upscaler = Upscaler(str(latent), device="cpu", dtype="fp32", steps=1, seed=3, tile_px=32)
+    seen: list[Tensor] = []
+    restore = Restorer.restore
+
+    def watch(self: Restorer, lr: Tensor, noise: Any, **options: Any) -> Tensor:
+        seen.extend(noise(INITIAL))
+        return restore(self, lr, noise, **options)
+
+    monkeypatch.setattr(Restorer, "restore", watch)
+    upscaler(Image.new("RGB", (64, 20)), 4)
+    halo = upscaler._restorer.config.halo_px
+    plane = torch.from_numpy(NoiseField(3).window(INITIAL, 0, 0, 20, 64))
+    assert len(seen) == 2 and seen[0].shape == (3, 20, 32 + halo)
+    assert torch.equal(seen[0], plane[:, :, : 32 + halo]) and torch.equal(seen[1], plane[:, :, 32 - halo :])

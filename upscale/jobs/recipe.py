@@ -11,7 +11,7 @@ from upscale.jobs.items import Job
 from upscale.jobs.source import Source
 from upscale.models import catalog
 from upscale.models.config import ModelConfig
-from upscale.models.digest import sha256_of
+from upscale.models.digest import sha256_of_all
 from upscale.options import EngineOptions
 from upscale.version import __version__
 
@@ -63,12 +63,12 @@ def _weights_hash(model: str) -> str | None:
     location = catalog.find(model)
     if location is None:
         return None
-    return location.sha256 or _hash_of(location.weights)
+    return location.sha256 or _hash_of(location.files)
 
 
 @cache
-def _hash_of(weights: Path) -> str:
+def _hash_of(files: tuple[Path, ...]) -> str:
     try:
-        return sha256_of(weights)
+        return sha256_of_all(files)
     except OSError as error:
-        raise WeightsError(f"The model's file {weights} cannot be read ({error.strerror}).") from None
+        raise WeightsError(f"The model's file {error.filename or files[0]} cannot be read ({error.strerror}).") from None

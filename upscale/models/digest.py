@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from pathlib import Path
 
 
@@ -14,3 +15,14 @@ def sha256_of(path: Path) -> str:
     """
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def sha256_of_all(paths: Sequence[Path]) -> str:
+    """Return the SHA-256 of a file, or of those of several, one a line, in hexadecimal.
+
+    Raises:
+        OSError: One cannot be read.
+    """
+    if len(paths) == 1:
+        return sha256_of(paths[0])
+    return hashlib.sha256("".join(f"{sha256_of(path)}\n" for path in paths).encode()).hexdigest()

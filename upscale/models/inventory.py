@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import zipfile
+import zlib
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -14,7 +16,7 @@ from upscale.models.card import Card, read_card
 from upscale.models.catalog import Location
 from upscale.models.config import ModelConfig
 from upscale.models.digest import sha256_of
-from upscale.models.entry import FORMATS, Entry
+from upscale.models.entry import DIFFUSERS, Entry
 from upscale.models.header import config_text, data_size
 from upscale.models.hub import CARD
 from upscale.models.licence import LicenceNotAccepted
@@ -31,8 +33,8 @@ class Item:
         name: What `--model` takes.
         where: `embedded` in the package, `local`, `cached` from the Hub, `remote`: there only, or a `cascade`
             of other models.
-        weights: The weights file; None for remote ones.
-        size: Of the weights file, in bytes.
+        weights: The weights file, or the first of several; None for remote ones.
+        size: Of all weights files, in bytes.
         scale: Upscaling factor; None where nobody said.
         config: How it is built and sampled; None for remote ones.
         summary: One sentence; empty where nobody wrote one.
@@ -78,7 +80,7 @@ def inspect(name: str) -> Item:
         name,
         where,
         weights=location.weights if location else None,
-        size=_size(location.weights) if location else entry.size if entry else None,
+        size=sum(map(_size, location.files)) if location else entry.size if entry else None,
         scale=config.scale if config else entry.scale if entry else None,
         config=config,
         summary=card.summary,
@@ -167,17 +169,12 @@ def verify(name: str) -> Item:
     item = present(name)
     location = catalog.find(name)
     assert location is not None, "it is present"
-    path = location.weights
-    if location.format != FORMATS[0]:
-        _verify_files(name, location)
+    if location.format == DIFFUSERS:
+        _verify_parts(name, location)
         return item
+    path = location.weights
     try:
-        expected = data_size(path)
-        if item.size != expected:
-            raise WeightsError(
-                f"The weights {path} are {item.size} bytes long instead of {expected}.",
-                hint="Get the model again.",
-            )
+        _check_whole(path)
         if item.sha256 is not None and sha256_of(path) != item.sha256:
             raise WeightsError(
                 f"The weights {path} are damaged: their SHA-256 is wrong.", hint="Get the model again."
@@ -192,17 +189,44 @@ def verify(name: str) -> Item:
     return item
 
 
-def _verify_files(name: str, location: Location) -> None:
-    """Compare the files of a model of another format with the hashes that the catalogue has."""
-    entry = catalog.load()[name]
-    assert location.folder is not None, "only the catalogue knows other formats"
-    for relative, sha256 in entry.hashes.items():
-        path = location.folder / relative
-        try:
+def _verify_parts(name: str, location: Location) -> None:
+    """Check the files of a model of diffusers: whole, and with the hashes that the catalogue has."""
+    entry = catalog.load().get(name)
+    assert location.folder is not None
+    try:
+        for relative, sha256 in entry.hashes.items() if entry else ():
+            path = location.folder / relative
             if sha256 and sha256_of(path) != sha256:
                 raise WeightsError(f"{path} is damaged: its SHA-256 is wrong.", hint="Get the model again.")
-        except OSError as error:
-            raise WeightsError(f"{path} cannot be read ({error.strerror}).") from None
+        for path in location.files:
+            if path.suffix == ".bin":
+                _check_archive(path)
+            else:
+                _check_whole(path)
+    except OSError as error:
+        raise WeightsError(f"The weights of {name} cannot be read ({error.strerror}).") from None
+
+
+def _check_whole(path: Path) -> None:
+    """Raise `WeightsError` unless a safetensors file is as long as its header says."""
+    size, expected = _size(path), data_size(path)
+    if size != expected:
+        raise WeightsError(
+            f"The weights {path} are {size} bytes long instead of {expected}.", hint="Get the model again."
+        )
+
+
+def _check_archive(path: Path) -> None:
+    """Raise `WeightsError` unless the checksums in a pickled weights file are right; the oldest have none."""
+    if not zipfile.is_zipfile(path):
+        return
+    try:
+        with zipfile.ZipFile(path) as archive:
+            damaged = archive.testzip()
+    except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError, zlib.error) as error:
+        damaged = str(error)
+    if damaged is not None:
+        raise WeightsError(f"The weights {path} are damaged ({damaged[:200]}).", hint="Get the model again.")
 
 
 def _size(path: Path) -> int:
