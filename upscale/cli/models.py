@@ -74,6 +74,7 @@ def info(*, model: Name, offline: Offline = False, json: Json = False, verbose: 
         "where": item.where,
         "weights": item.weights,
         "SHA-256": item.sha256,
+        "revision": "not pinned: what its main branch holds" if item.unpinned else None,
     }
     if (config := item.config) is not None:
         grid = dict(config.grid)

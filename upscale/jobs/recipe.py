@@ -71,4 +71,6 @@ def _hash_of(files: tuple[Path, ...]) -> str:
     try:
         return sha256_of_all(files)
     except OSError as error:
-        raise WeightsError(f"The model's file {error.filename or files[0]} cannot be read ({error.strerror}).") from None
+        raise WeightsError(
+            f"The model's file {error.filename or files[0]} cannot be read ({error.strerror})."
+        ) from None

@@ -17,7 +17,7 @@ from upscale.errors import WeightsError
 from upscale.models import diffusers_layout, hub
 from upscale.models.access import FREE, Access
 from upscale.models.config import MAX_JSON_BYTES, ModelConfig
-from upscale.models.entry import CONFIG_FILE, DIFFUSERS, FORMATS, WEIGHTS_FILE, Entry
+from upscale.models.entry import CONFIG_FILE, DIFFUSERS, WEIGHTS_FILE, Entry
 from upscale.models.header import config_text
 from upscale.models.remote import Remote
 
@@ -30,8 +30,7 @@ class Location:
         weights: The safetensors file; for formats of several, the first of them.
         config: `config.json`, or None where the weights file describes itself.
         sha256: What the weights must hash to; None where nobody vouches for them.
-        format: How the files are laid out, one of `entry.FORMATS`.
-        folder: The model's folder, for formats of several files.
+        folder: The model's folder, for models of diffusers; None for ours.
         parts: For those, the weights file of each part of the network.
         name: For those, what the model is called; ours say it themselves.
     """
@@ -39,7 +38,6 @@ class Location:
     weights: Path
     config: Path | None
     sha256: str | None = None
-    format: str = FORMATS[0]
     folder: Path | None = None
     parts: Mapping[str, Path] = field(default_factory=dict)
     name: str = ""
@@ -130,7 +128,7 @@ def locate(name: str, access: Access = FREE) -> Location:
     remote = on_hub(name)
     if remote is None:
         return _locate_here(name)
-    return _at(remote, remote.fetch(remote.hashes, access))
+    return _at(remote, remote.fetch_all(access))
 
 
 def find(name: str) -> Location | None:
@@ -148,11 +146,32 @@ def find(name: str) -> Location | None:
 
 def _at(remote: Remote, folder: Path) -> Location:
     """Return where the files of a model of the Hub are in a folder that holds them."""
+    name = _name_of(remote)
+    if _is_diffusers(remote, folder):
+        return _of_diffusers(folder, name)
     if remote.entry is None:
         return Location(folder / WEIGHTS_FILE, folder / CONFIG_FILE)
     weights = folder / remote.entry.weights_file
     config = folder / CONFIG_FILE if CONFIG_FILE in remote.hashes else None
-    return Location(weights, config, remote.entry.sha256, remote.entry.format, folder)
+    return Location(weights, config, remote.entry.sha256)
+
+
+def _config_at(remote: Remote, folder: Path) -> ModelConfig:
+    """Return the config of a model of the Hub whose weights may not be here yet."""
+    if _is_diffusers(remote, folder):
+        return diffusers_layout.read(diffusers_layout.in_folder(folder), _name_of(remote)).config
+    config = folder / CONFIG_FILE
+    return read_config(Location(config, config))
+
+
+def _is_diffusers(remote: Remote, folder: Path) -> bool:
+    if remote.entry is not None:
+        return remote.entry.format == DIFFUSERS
+    return diffusers_layout.recognise(diffusers_layout.in_folder(folder))
+
+
+def _name_of(remote: Remote) -> str:
+    return str(remote.reference) if remote.entry is None else remote.entry.name
 
 
 def on_hub(name: str) -> Remote | None:
@@ -207,10 +226,10 @@ def _locate_here(name: str) -> Location:
     )
 
 
-def _of_diffusers(folder: Path, name: str, sha256: str | None = None) -> Location:
+def _of_diffusers(folder: Path, name: str) -> Location:
     get = diffusers_layout.in_folder(folder)
     parts = diffusers_layout.weights(diffusers_layout.read(get, name), get, name)
-    return Location(next(iter(parts.values())), None, sha256, DIFFUSERS, folder, parts, name)
+    return Location(next(iter(parts.values())), None, None, folder, parts, name)
 
 
 def describe(name: str, access: Access = FREE) -> ModelConfig:
@@ -222,7 +241,7 @@ def describe(name: str, access: Access = FREE) -> ModelConfig:
     remote = on_hub(name)
     if remote is None:
         return read_config(_locate_here(name))
-    return read_config(_at(remote, remote.fetch(remote.configs, access)))  # the weights are for later
+    return _config_at(remote, remote.fetch_configs(access))  # the weights are for later
 
 
 def describe_stages(name: str, access: Access = FREE) -> tuple[ModelConfig, ...]:
@@ -243,8 +262,8 @@ def known_config(name: str) -> ModelConfig | None:
     remote = on_hub(name)
     if remote is None:
         return read_config(_locate_here(name))
-    folder = hub.cached(remote.reference, remote.configs)
-    return None if folder is None else read_config(_at(remote, folder))
+    folder = remote.cached() or hub.cached(remote.reference, remote.configs)
+    return None if folder is None else _config_at(remote, folder)
 
 
 def read_config(location: Location) -> ModelConfig:
@@ -253,7 +272,7 @@ def read_config(location: Location) -> ModelConfig:
     Raises:
         WeightsError: It is missing or damaged.
     """
-    if location.format == DIFFUSERS and location.folder is not None:
+    if location.folder is not None:
         return diffusers_layout.read(diffusers_layout.in_folder(location.folder), location.name).config
     source = location.config or location.weights
     try:

@@ -33,6 +33,8 @@ class Entry:
         figures: Measured figures by name, with the command that measured them in the model's card.
         repo: For models on the Hub: `owner/name`.
         revision: Its commit, which never changes.
+        unpinned: Whether nobody wrote down the commit and the hashes yet: then the main branch is taken as it
+            is, and the size is an estimate.
         subfolder: Folder in the repository, empty for its top.
         scale: The upscaling factor, as no config is at hand.
         format: How its files are laid out, one of `FORMATS`.
@@ -51,6 +53,7 @@ class Entry:
     restricts: str = ""
     repo: str = ""
     revision: str = ""
+    unpinned: bool = False
     subfolder: str = ""
     scale: int | None = None
     format: str = FORMATS[0]
@@ -73,7 +76,8 @@ class Entry:
     @property
     def reference(self) -> Reference | None:
         """Where a model of the Hub is; None for the others."""
-        return Reference(self.repo, self.revision, self.subfolder) if self.repo else None
+        revision = "main" if self.unpinned else self.revision
+        return Reference(self.repo, revision, self.subfolder) if self.repo else None
 
     @property
     def weights_file(self) -> str:
@@ -105,6 +109,7 @@ class Entry:
             and isinstance(self.size, int)
             and isinstance(self.scale, int | None)
         )
+        of_types = of_types and isinstance(self.unpinned, bool)
         if not of_types or not NAME.fullmatch(self.name):
             return [("a value is of the wrong type, or the name is no name", True)]
         if self.cascade:
@@ -117,7 +122,15 @@ class Entry:
         return [
             ("no licence", not self.licence),
             ("no size", self.size <= 0),
-            ("not pinned to a commit", bool(self.repo) and not hub.COMMIT.fullmatch(self.revision)),
+            (
+                "not pinned to a commit",
+                bool(self.repo) and not self.unpinned and not hub.COMMIT.fullmatch(self.revision),
+            ),
+            (
+                "unpinned, and yet with a repository's revision or hashes, or without a repository",
+                self.unpinned
+                and (not self.repo or bool(self.revision or self.sha256 or any(self.hashes.values()))),
+            ),
             ("no repository is written so", bool(self.repo) and written != self.reference),
             ("a revision or subfolder of no repository", not self.repo and any(place)),
             ("files are listed of models on the Hub only", bool(self.files) and not self.repo),
@@ -127,7 +140,10 @@ class Entry:
             ("other formats list their files", (self.format != FORMATS[0]) != bool(self.files)),
             ("a file's path would escape", not all(map(hub.is_path, self.files))),
             ("no SHA-256", not all(map(hub.SHA256.fullmatch, filter(None, self.hashes.values())))),
-            ("no SHA-256 of the weights", not self.sha256 or self.sha256 not in self.hashes.values()),
+            (
+                "no SHA-256 of the weights",
+                not self.unpinned and (not self.sha256 or self.sha256 not in self.hashes.values()),
+            ),
             (
                 "a licence that restricts needs its address and a line of what it restricts",
                 not self.terms.permissive and not (self.terms.has_address and self.restricts),

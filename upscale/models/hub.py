@@ -105,9 +105,8 @@ def fetch(
     if here is not None:
         return here
     first = next(iter(files))
-    pinned = bool(COMMIT.fullmatch(reference.revision))
-    known = reference.revision if pinned else _commit_in_cache(reference, files)
-    commit = known if known is not None and not (fresh and not pinned) else _resolve(reference, first)
+    known = _known_commit(reference, files)
+    commit = commit_of(reference, (first,), fresh=fresh, known=known)
     same = Reference(reference.repo, commit, reference.subfolder)
     if permit is not None:
         permit(same)
@@ -123,6 +122,53 @@ def fetch(
             hint="Does another program clear it? Try again.",
         )
     return folder
+
+
+def commit_of(
+    reference: Reference, names: Iterable[str], *, fresh: bool = False, known: str | None = None
+) -> str:
+    """Return the commit that a branch or tag stands for: as the cache tells, or now.
+
+    Args:
+        reference: Which model.
+        names: Files of it, of which one must be there.
+        fresh: Whether to ask the Hub whatever the cache tells.
+        known: What the cache tells, if it was looked up before.
+
+    Raises:
+        WeightsError: There is no such revision, or none of the files.
+    """
+    names = tuple(names)
+    known = known or _known_commit(reference, names)
+    if known is not None and (known == reference.revision or not fresh):
+        return known
+    for name in names[:-1]:
+        try:
+            return _resolve(reference, name)
+        except NotThere:
+            continue
+    return _resolve(reference, names[-1])
+
+
+def note(reference: Reference, name: str) -> None:
+    """Let the cache remember which commit a branch or tag stands for; the file is in the cache.
+
+    Raises:
+        WeightsError: The Hub cannot be asked.
+    """
+    if not COMMIT.fullmatch(reference.revision):
+        _download(reference, name)
+
+
+def cached_file(reference: Reference, name: str) -> Path | None:
+    """Return the path of a file if it is in the cache; asks no network."""
+    return _cached(reference, name)
+
+
+def known_absent(reference: Reference, name: str) -> bool:
+    """Return whether the Hub said before that this commit has no such file."""
+    found = _in_cache(reference, name)
+    return found is not None and not isinstance(found, str)
 
 
 def fetch_card(reference: Reference) -> Path | None:
@@ -144,8 +190,7 @@ def cached_card(reference: Reference) -> Path | None:
 
 def has_no_card(reference: Reference) -> bool:
     """Return whether the Hub said before that this commit has no card."""
-    found = _in_cache(Reference(reference.repo, reference.revision), CARD)
-    return found is not None and not isinstance(found, str)
+    return known_absent(Reference(reference.repo, reference.revision), CARD)
 
 
 def endpoint() -> str:
@@ -214,6 +259,12 @@ def _in_cache(reference: Reference, name: str) -> Any:
         )
     except (OSError, ValueError):  # a cache that may not be read, a name the client does not like
         return None
+
+
+def _known_commit(reference: Reference, names: Iterable[str]) -> str | None:
+    """Return a pinned commit, or what the cache tells of a branch or tag."""
+    pinned = COMMIT.fullmatch(reference.revision) is not None
+    return reference.revision if pinned else _commit_in_cache(reference, names)
 
 
 def _commit_in_cache(reference: Reference, files: Iterable[str]) -> str | None:

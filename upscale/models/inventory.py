@@ -16,7 +16,7 @@ from upscale.models.card import Card, read_card
 from upscale.models.catalog import Location
 from upscale.models.config import ModelConfig
 from upscale.models.digest import sha256_of
-from upscale.models.entry import DIFFUSERS, Entry
+from upscale.models.entry import Entry
 from upscale.models.header import config_text, data_size
 from upscale.models.hub import CARD
 from upscale.models.licence import LicenceNotAccepted
@@ -44,6 +44,7 @@ class Item:
         licence_url: Where the licence can be read, None where nobody said.
         restricts: One line of what the licence forbids or asks for, empty where nobody wrote one.
         stages: Names of a cascade's models, in order; empty for models.
+        unpinned: Whether it is of the catalogue, but without a commit and hashes to hold it to.
     """
 
     name: str
@@ -59,6 +60,7 @@ class Item:
     licence_url: str | None = None
     restricts: str = ""
     stages: tuple[str, ...] = ()
+    unpinned: bool = False
 
 
 def inspect(name: str) -> Item:
@@ -85,9 +87,10 @@ def inspect(name: str) -> Item:
         config=config,
         summary=card.summary,
         licence=card.licence.name or None,
-        sha256=entry.sha256 if entry else None,
+        sha256=entry.sha256 or None if entry else None,
         figures=entry.figures if entry else {},
         licence_url=card.licence.url or None,
+        unpinned=entry.unpinned if entry else False,
         restricts=card.licence.restricts or (card.licence.gist if card.licence.name else ""),
     )
 
@@ -169,7 +172,7 @@ def verify(name: str) -> Item:
     item = present(name)
     location = catalog.find(name)
     assert location is not None, "it is present"
-    if location.format == DIFFUSERS:
+    if location.folder is not None:
         _verify_parts(name, location)
         return item
     path = location.weights
@@ -192,10 +195,10 @@ def verify(name: str) -> Item:
 def _verify_parts(name: str, location: Location) -> None:
     """Check the files of a model of diffusers: whole, and with the hashes that the catalogue has."""
     entry = catalog.load().get(name)
-    assert location.folder is not None
+    folder = location.folder or location.weights.parent
     try:
         for relative, sha256 in entry.hashes.items() if entry else ():
-            path = location.folder / relative
+            path = folder / relative
             if sha256 and sha256_of(path) != sha256:
                 raise WeightsError(f"{path} is damaged: its SHA-256 is wrong.", hint="Get the model again.")
         for path in location.files:

@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from upscale.errors import WeightsError
-from upscale.models import hub, licence
+from upscale.models import diffusers_layout, hub, hub_diffusers, licence
 from upscale.models.access import Access
 from upscale.models.card import Card, read_card
 from upscale.models.entry import Entry
 from upscale.models.hub import Reference
+from upscale.models.hub_errors import NotThere
 from upscale.models.licence import Licence, LicenceNotAccepted
 
 
@@ -39,7 +40,47 @@ class Remote:
 
     def cached(self) -> Path | None:
         """Return the model's folder if all of it is in the cache; asks no network."""
-        return hub.cached(self.reference, self.hashes)
+        here = hub.cached(self.reference, self.hashes)
+        return here if here is not None or self.entry is not None else hub_diffusers.cached(self.reference)
+
+    def fetch_all(self, access: Access, *, fresh: bool = False) -> Path:
+        """Return the model's folder with all of it, downloading what is not in the cache.
+
+        Raises:
+            LicenceNotAccepted: It has a licence that nobody accepted.
+            WeightsError: It cannot be had.
+        """
+        here = None if fresh else self.cached()
+        if here is not None:
+            return here
+        try:
+            return self.fetch(self.hashes, access, fresh=fresh)
+        except NotThere:
+            folder = self._fetch_diffusers(access, fresh=fresh, weights=True)
+            if folder is None:
+                raise
+            return folder
+
+    def fetch_configs(self, access: Access) -> Path:
+        """Return the model's folder with what says what it is; the weights may be missing yet.
+
+        Raises:
+            LicenceNotAccepted: It has a licence that nobody accepted.
+            WeightsError: It cannot be had.
+        """
+        here = self.cached()
+        if here is not None:
+            return here
+        try:
+            folder = self.fetch(self.configs, access)
+        except NotThere:
+            other = self._fetch_diffusers(access, weights=False)
+            if other is None:
+                raise
+            return other
+        if self.entry is None and diffusers_layout.recognise(diffusers_layout.in_folder(folder)):
+            return self._fetch_diffusers(access, weights=False) or folder
+        return folder
 
     def fetch(self, files: Mapping[str, str], access: Access, *, fresh: bool = False) -> Path:
         """Return the model's folder with these files of it, downloading those that are not in the cache.
@@ -72,7 +113,7 @@ class Remote:
             WeightsError: It cannot be had.
         """
         pinned = hub.COMMIT.fullmatch(self.reference.revision) is not None
-        return self.fetch(self.hashes, access, fresh=not pinned and not access.offline)
+        return self.fetch_all(access, fresh=not pinned and not access.offline)
 
     def card(self, access: Access) -> Card:
         """Return what the repository's card says, downloading it if it is not in the cache.
@@ -90,6 +131,16 @@ class Remote:
         """Return what the repository's card says as far as it is in the cache; asks no network."""
         path = hub.cached_card(self.reference)
         return Card(Licence("")) if path is None else self._card_at(path)
+
+    def _fetch_diffusers(self, access: Access, *, weights: bool, fresh: bool = False) -> Path | None:
+        """Return the folder of a model of diffusers that the catalogue does not know; None if it is none."""
+        if self.entry is not None:
+            return None
+
+        def download(commit: Reference, path: str) -> Path:
+            return Remote(commit).fetch({path: ""}, access) / path
+
+        return hub_diffusers.fetch(self.reference, download, fresh=fresh, weights=weights)
 
     def _permit(self, access: Access) -> None:
         """Raise `LicenceNotAccepted` unless the licence asks for credit only, or the user accepts it."""

@@ -1,0 +1,90 @@
+"""Models of diffusers on the Hub: their configs, read one after the other, tell which files there are."""
+
+from __future__ import annotations
+
+import posixpath
+from collections.abc import Callable
+from pathlib import Path
+
+from upscale.errors import WeightsError
+from upscale.models import diffusers_layout, hub
+from upscale.models.diffusers_layout import COMPONENT_FILE, INDEX_FILE, Get
+from upscale.models.hub import Reference
+from upscale.models.hub_errors import NotThere
+
+Download = Callable[[Reference, str], Path]
+"""(commit, a file's path in the repository) -> where it is then; raises `NotThere` if there is none."""
+
+
+class _NotCached(WeightsError):
+    """Nobody knows without asking the Hub."""
+
+
+def cached(reference: Reference) -> Path | None:
+    """Return the model's folder if all of it is in the cache; asks no network."""
+
+    def get(name: str) -> Path | None:
+        place = _place(reference, name)
+        if place is None or hub.known_absent(*place):
+            return None
+        path = hub.cached_file(*place)
+        # A model that is here has one of these two, and the other is not needed.
+        if path is None and name not in (COMPONENT_FILE, INDEX_FILE):
+            raise _NotCached(f"{name} of {reference} is not in the cache.")
+        return path
+
+    try:
+        return _folder(reference, get, weights=True)
+    except WeightsError:  # damaged ones too: who fetches them is told what is wrong
+        return None
+
+
+def fetch(reference: Reference, download: Download, *, fresh: bool, weights: bool) -> Path | None:
+    """Return the model's folder with all of its files, or with its configs; None if it is no such model.
+
+    All are of one commit, and only once all are here does a branch show them.
+
+    Args:
+        reference: Which model.
+        download: Makes a file be there.
+        fresh: Whether to ask the Hub what a branch or tag stands for now.
+        weights: Whether the weights are wanted, too.
+
+    Raises:
+        WeightsError: It cannot be had, or is no upscaler that this version knows.
+    """
+    try:
+        commit = hub.commit_of(reference, (COMPONENT_FILE, INDEX_FILE), fresh=fresh)
+    except NotThere:
+        return None
+    same = Reference(reference.repo, commit, reference.subfolder)
+
+    def get(name: str) -> Path | None:
+        place = _place(same, name)
+        if place is None or hub.known_absent(*place):
+            return None
+        try:
+            return download(*place)
+        except NotThere:
+            return None
+
+    folder = _folder(same, get, weights=weights, name=str(reference))
+    if folder is not None:
+        hub.note(reference, COMPONENT_FILE if get(COMPONENT_FILE) is not None else INDEX_FILE)
+    return folder
+
+
+def _folder(reference: Reference, get: Get, *, weights: bool, name: str = "") -> Path | None:
+    if not diffusers_layout.recognise(get):
+        return None
+    layout = diffusers_layout.read(get, name or str(reference))
+    if weights:
+        diffusers_layout.weights(layout, get, name or str(reference))
+    found = get(COMPONENT_FILE) or get(INDEX_FILE)
+    return None if found is None else found.parent
+
+
+def _place(reference: Reference, name: str) -> tuple[Reference, str] | None:
+    """Return where in the repository a file is that may be beside the model's folder; None if outside."""
+    path = posixpath.normpath(reference.path_of(name))
+    return (Reference(reference.repo, reference.revision), path) if hub.is_path(path) else None
