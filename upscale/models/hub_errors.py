@@ -34,8 +34,8 @@ def explained(error: Exception, reference: Reference, name: str) -> WeightsError
         return NotThere(
             f"The repository {reference.repo} holds no {reference.path_of(name)}"
             f" (revision {reference.revision}).",
-            hint="Models of upscale have a config.json and a model.safetensors, those of diffusers a config.json "
-            "or a model_index.json; a subfolder follows a colon.",
+            hint="Models of upscale have a config.json and a model.safetensors, those of diffusers a "
+            "config.json or a model_index.json; a subfolder follows a colon.",
         )
     rules: list[tuple[bool, str, str]] = [
         (
