@@ -16,15 +16,18 @@ import subprocess
 import sys
 import time
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageSequence
 
 from upscale.errors import ExitCode
+from upscale.images.picture import Picture
+from upscale.images.write import encode
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="names and limits of POSIX systems")
 
@@ -212,15 +215,117 @@ def misnamed() -> Iterator[tuple[str, bytes]]:
     yield "good-" + "n" * 243 + ".png", encoded("PNG")  # 252 bytes: its result's name needs no more than 255
 
 
+# --- several pictures, and 16 bits ------------------------------------------------------------------------
+
+SEQUENCES = {"GIFs": "gif", "WEBPs": "webp", "PNGs": "png", "PNG16": "png", "TIFF16": "tiff"}
+PAGES = {"TIFFs": "tiff"}
+
+
+@cache
+def sequence(kind: str) -> bytes:
+    """Return three pictures in one file, or one of 16 bits."""
+    levels = np.random.default_rng(1).integers(0, 65535, (3, SIZE[1], SIZE[0], 3), np.uint16)
+    levels[:, :20] = 9000
+    stream = io.BytesIO()
+    if kind.endswith("16"):
+        encode(Picture(levels[0]), stream, format=kind[:-2].lower())
+    else:
+        first, *rest = (Image.fromarray((frame >> 8).astype(np.uint8)) for frame in levels)
+        first.save(stream, kind[:-1], save_all=True, append_images=rest, duration=70)
+    return stream.getvalue()
+
+
+def damaged(kinds: Mapping[str, str], step: int, count: int) -> Iterator[tuple[str, bytes]]:
+    """Cut at every `step` per cent, and `count` times with flipped bits."""
+    for kind, suffix in kinds.items():
+        data = sequence(kind)
+        yield f"good-{kind}.{suffix}", data
+        for percent in range(0, 100, step):
+            yield f"cut-{kind}-{percent:02}.{suffix}", data[: len(data) * percent // 100]
+        rng = random.Random(kind)
+        for number in range(count):
+            flipped = bytearray(data)
+            for _ in range(rng.randint(1, 8)):
+                place = rng.randrange(min(len(data), 900) if number % 2 else len(data))
+                flipped[place] ^= 1 << rng.randrange(8)
+            yield f"flip-{kind}-{number:03}.{suffix}", bytes(flipped)
+
+
+def crafted_animations() -> Iterator[tuple[str, bytes]]:
+    gif, apng, webp = sequence("GIFs"), sequence("PNGs"), sequence("WEBPs")
+    begins = gif.index(b"!\xf9")
+    frame = b"!\xf9\4\0\0\0\0\0,\0\0\0\0\1\0\1\0\0\2\2D\1\0"
+    yield "bomb-frames.gif", gif[:begins] + frame * 400_000 + b";"
+    yield "bomb-frames-no-end.gif", gif[:begins] + frame * 400_000
+    second = gif.index(b"!\xf9", begins + 1)
+    huge = bytearray(gif)
+    at = huge.index(b",", second)
+    huge[at + 5 : at + 9] = b"\xff\xff\xff\xff"
+    yield "bomb-second.gif", bytes(huge)
+    far = bytearray(gif)
+    at = far.index(b",", second)
+    far[at + 1 : at + 5] = b"\xff\xff\xff\xff"
+    yield "bomb-place.gif", bytes(far)
+    yield "good-zero-duration.gif", gif.replace(b"\4\x04\x07\0", b"\4\x04\0\0")
+    yield "no-frames.gif", gif[:begins] + b";"
+    yield "blocks.gif", gif[:begins] + b"!\xff\x0bXMP DataXMP" + b"<x>" * 99_999
+    yield "loops.gif", gif[:begins] + b"!\xff\x0bNETSCAPE2.0\3\1\xff\xff\0" * 1000 + gif[begins:]
+
+    control = apng.rindex(b"fcTL") - 4
+    for name, fields in {
+        "wide": (1, 100_000, 100_000, 0, 0, 1, 1, 0, 0),
+        "outside": (1, 10, 10, 2**31 - 1, 2**31 - 1, 1, 1, 0, 0),
+        "never": (1, *SIZE, 0, 0, 0, 0, 9, 9),
+    }.items():
+        body = struct.pack(">IIIIIHHBB", *fields)
+        yield f"fctl-{name}.png", apng[:control] + chunk(b"fcTL", body) + apng[control + 38 :]
+    for frames in (0, 1, 9, 10_001, 2**32 - 1):
+        yield f"frames-{frames}.png", apng.replace(apng[33:53], chunk(b"acTL", struct.pack(">II", frames, 0)))
+    yield "frames-missing.png", apng[:control] + chunk(b"IEND", b"")
+
+    place = webp.rindex(b"ANMF")
+    for name, size in {"wide": b"\xff\xff\xff\xff\xff\xff", "none": bytes(6)}.items():
+        yield f"anmf-{name}.webp", webp[: place + 14] + size + webp[place + 20 :]
+    deep = sequence("PNG16")
+    header = struct.pack(">IIBBBBB", 100_000, 100_000, 16, 6, 0, 0, 0)
+    yield "bomb.16.png", deep[:8] + chunk(b"IHDR", header) + deep[33:]
+    yield "bomb.ppm", b"P6 99999 99999 65535\n" + bytes(100)
+    yield "short.ppm", b"P6 99 99 65535\n" + bytes(100)
+    yield "white.ppm", b"P6 1 1 256\n" + b"\xff" * 6
+
+
+def crafted_documents() -> Iterator[tuple[str, bytes]]:
+    data = tiff(following=416) + tiff()[8:400].replace(struct.pack("<I", 400), struct.pack("<I", 400))
+    yield "good-two.tiff", data
+    for name, entries in {
+        "bomb.page": [(256, 4, 1, 2**20), (257, 4, 1, 2**20)],
+        "far": [(273, 4, 1, 2**31)],
+        "bits": [(258, 3, 1, 77)],
+    }.items():
+        yield f"{name}.tiff", tiff(following=416) + tiff(*entries)[8:400]
+    yield "loop.tiff", tiff(following=416) + tiff(following=8)[8:400]
+    page = struct.pack("<H", 1) + struct.pack("<HHII", 256, 4, 1, 4)
+    chain = b"".join(page + struct.pack("<I", 416 + 18 * (number + 1)) for number in range(30_000))
+    yield "bomb.chain.tiff", tiff(following=416) + chain + bytes(4)
+    wide = struct.pack("<H", 65535) + bytes(12 * 65535)
+    chain = b"".join(wide + struct.pack("<I", 416 + 786_426 * (number + 1)) for number in range(30))
+    yield "entries.tiff", tiff(following=416) + chain
+    inner = [(330, 4, 300, 416)]
+    yield "inner.tiff", tiff(*inner, following=8) + struct.pack("<300I", *range(416, 2816, 8))
+
+
 # --- the test ---------------------------------------------------------------------------------------------
 
 
-def pixels(path: Path) -> np.ndarray[Any, Any]:
-    with Image.open(path) as image:
-        return np.asarray(image.convert("RGB"))
+def pixels(source: Path | bytes) -> np.ndarray[Any, Any]:
+    """Return all pictures in a file, one below the other."""
+    with Image.open(io.BytesIO(source) if isinstance(source, bytes) else source) as image:
+        return np.concatenate([np.asarray(frame.convert("RGB")) for frame in ImageSequence.Iterator(image)])
 
 
-def work_off(process: Process, folder: Path, corpus: Iterator[tuple[str, bytes]]) -> dict[str, int]:
+def work_off(
+    process: Process, folder: Path, corpus: Iterator[tuple[str, bytes]], format: str = "png"
+) -> dict[str, int]:
     """Give a corpus to the command and check everything that must hold for every file."""
     inputs, results = folder / "in", folder / "out"
     inputs.mkdir()
@@ -231,7 +336,7 @@ def work_off(process: Process, folder: Path, corpus: Iterator[tuple[str, bytes]]
         (inputs / name).write_bytes(data)
     began = time.perf_counter()
     command = process.command_line(
-        inputs, "-o", results, "--scale", "1", "--suffix", "", "--format", "png", "--json", before=SAME
+        inputs, "-o", results, "--scale", "1", "--suffix", "", "--format", format, "--json", before=SAME
     )
     run = subprocess.run(
         command, env=process.environment(), capture_output=True, check=False, timeout=30 + 0.5 * len(names)
@@ -258,11 +363,14 @@ def work_off(process: Process, folder: Path, corpus: Iterator[tuple[str, bytes]]
         assert line["status"] == "done" and not name.startswith(("bomb.", "bomb-gray")), line
         written.add(Path(line["output"]).name)
         levels = pixels(Path(line["output"]))
-        assert list(levels.shape[1::-1]) == line["output_size"] == line["input_size"]
+        width, height = line["output_size"]
+        assert line["input_size"] == [width, height]
+        if format == "png":
+            assert levels.shape[:2] == (height * line["frames"], width), name
         if name.startswith("cut-"):  # what is missing was no picture: the pixels are all there
-            whole = io.BytesIO(encoded(name.split("-")[1]))
-            with Image.open(whole) as image:
-                assert (levels == np.asarray(image.convert("RGB"))).all(), name
+            kind = name.split("-")[1]
+            whole = encoded(kind) if kind in FORMATS else sequence(kind)
+            assert np.array_equal(levels, pixels(whole)), name
     assert written == {path.name for path in results.iterdir()}  # nothing else, no temporary file
     counts = {"tried": len(names), "read": summary["done"], "refused": summary["failed"], "crashed": 0}
     figures = ", ".join(f"{kind} {number}" for kind, number in counts.items())
@@ -284,6 +392,20 @@ def test_hostile_folder(process: Process, tmp_path: Path) -> None:
 def test_hostile_folder_in_full(process: Process, tmp_path: Path) -> None:
     counts = work_off(process, tmp_path, corpus(truncated(1), flipped(400), crafted(), misnamed()))
     assert counts["tried"] > 2500
+
+
+@pytest.mark.parametrize("full", [False, pytest.param(True, marks=pytest.mark.slow)])
+def test_hostile_animations(process: Process, tmp_path: Path, full: bool) -> None:
+    files = corpus(damaged(SEQUENCES, *((1, 400) if full else (10, 25))), crafted_animations())
+    counts = work_off(process, tmp_path, files)
+    assert counts["tried"] > 180 and counts["refused"] > 50 and counts["read"] > 50
+
+
+@pytest.mark.parametrize("full", [False, pytest.param(True, marks=pytest.mark.slow)])
+def test_hostile_documents(process: Process, tmp_path: Path, full: bool) -> None:
+    files = corpus(damaged(PAGES, *((1, 400) if full else (5, 60))), crafted_documents())
+    counts = work_off(process, tmp_path, files, "tiff")
+    assert counts["tried"] > 80 and counts["refused"] > 20 and counts["read"] > 5
 
 
 def test_two_processes_into_one_folder(process: Process, tmp_path: Path) -> None:

@@ -393,3 +393,38 @@ def test_absurd_iptc(body):
     picture = read(data)
     assert picture.metadata.iptc == (body if body == b"\x1c" else None) and picture.notes == ()
     assert read(data[:20] + data[20:].replace(b"8BIM", b"8BIX", 1)).size == (5, 3)
+
+
+# --- all of it ----------------------------------------------------------------------------------------------
+
+EVERYTHING = Metadata(
+    exif=camera_exif().tobytes(), icc_profile=SRGB, dpi=(300.0, 300.0), xmp=XMP_CLEAN, iptc=IPTC
+)
+WORDS = [b"Camera", b"2024:05:06", b"maker understands", b"GPS", b"By-line", b"dc:rights", b"Photoshop"]
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+@pytest.mark.parametrize(
+    "row", [row for row in FORMATS.values() if row.is_available], ids=lambda row: row.name
+)
+def test_the_table_keeps_what_it_promises(row, dtype):
+    """Each block arrives or is reported missing, at any depth, and without metadata none of it is there."""
+    pixels = np.full((9, 21, 3), 40, dtype)
+    stream = io.BytesIO()
+    notes = " ".join(encode(Picture(pixels, metadata=EVERYTHING), stream, format=row))
+    back = read(stream.getvalue()).metadata
+    assert (back.exif is not None) == row.exif != ("EXIF" in notes)
+    assert (back.xmp == XMP_CLEAN) == row.xmp != ("XMP" in notes)
+    assert (back.iptc == IPTC) == row.iptc != ("IPTC" in notes)
+    assert (back.icc_profile == SRGB) == row.icc
+    if row.dpi or row.exif:
+        assert back.dpi == pytest.approx((300, 300), abs=0.02)
+    if row.exif:
+        exif = Image.Exif()
+        exif.load(back.exif)
+        assert exif.get_ifd(EXIF_IFD)[DATE] == "2024:05:06 07:08:09" and exif.get_ifd(GPS_IFD)[1] == "N"
+
+    bare = io.BytesIO()
+    encode(Picture(pixels, metadata=Metadata(icc_profile=SRGB)), bare, format=row)
+    assert not [word for word in WORDS if word in bare.getvalue()]
+    assert read(bare.getvalue()).metadata == Metadata(icc_profile=SRGB if row.icc else None)

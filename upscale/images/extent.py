@@ -23,7 +23,9 @@ _STRIPS, _STRIP_BYTES, _TILES, _TILE_BYTES, _SUB_IFDS = 273, 279, 324, 325, 330
 _OTHER_IFDS = (34665, 34853, 40965)  # EXIF, GPS, interoperability
 _TYPE_BYTES = dict(zip(range(1, 19), (1, 1, 2, 4, 8, 1, 1, 2, 4, 8, 4, 8, 4, 0, 0, 8, 8, 8), strict=True))
 _NUMBERS = {1: "B", 3: "H", 4: "L", 13: "L", 16: "Q", 18: "Q"}
-_MAX_WORK = 10_000_000  # entries and numbers in them: a few seconds
+_MAX_ENTRIES = 4096  # of one directory; cameras and scanners write some dozens
+_MAX_WORK = 4_000_000  # in numbers to look at: two seconds
+_ENTRY_WORK = 10  # as many numbers as an entry takes time
 
 
 @dataclass(frozen=True)
@@ -107,7 +109,6 @@ def tiff_extent(file: IO[bytes]) -> TiffExtent:
 
 @dataclass(frozen=True)
 class _Entry:
-    tag: int
     kind: int
     count: int
     place: int  # of the value
@@ -157,20 +158,19 @@ class _TiffWalk:
         self._seen.add(place)
         head, size, inline = (8, 20, 8) if self._big else (2, 12, 4)
         count = self._number(self._at(place, head))
-        if not 0 < count < 1 << 16:
+        if not 0 < count <= _MAX_ENTRIES:
             return {}, 0
         table = self._at(place + head, count * size + inline)
-        self._budget -= count
+        self._budget -= _ENTRY_WORK * count
         if len(table) < count * size or self._budget <= 0:
             return {}, 0
         entries = {}
-        for at in range(0, count * size, size):
-            tag, kind = struct.unpack_from(self._order + "HH", table, at)
-            number = self._number(table[at + 4 : at + size - inline])
-            where = place + head + at + size - inline
-            if number * _TYPE_BYTES.get(kind, 0) > inline:
-                where = self._number(table[at + size - inline : at + size])
-            entries[tag] = _Entry(tag, kind, number, where)
+        layout = self._order + ("HHQQ" if self._big else "HHLL")
+        where = place + head + size - inline
+        for tag, kind, number, value in struct.iter_unpack(layout, table[: count * size]):
+            outside = number * _TYPE_BYTES.get(kind, 0) > inline
+            entries[tag] = _Entry(kind, number, value if outside else where)
+            where += size
         self._end = max(self._end, place + head + len(table), *(entry.end for entry in entries.values()))
         for offsets, lengths in ((_STRIPS, _STRIP_BYTES), (_TILES, _TILE_BYTES)):
             for start, length in zip(

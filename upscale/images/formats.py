@@ -149,6 +149,7 @@ _ROWS = (
         icc=False,
         exif=False,
         xmp=False,
+        options={"dpi": (0, 0)},  # unknown, unless there is one; else Pillow makes up 96
     ),
     OutputFormat(
         "ppm",

@@ -22,6 +22,8 @@ _Tags = dict[int, Any]
 
 _EXIF, _GPS, _INTEROP = ExifTags.IFD.Exif, ExifTags.IFD.GPSInfo, ExifTags.IFD.Interop
 _ORIENTATION = ExifTags.Base.Orientation
+_X_RESOLUTION, _Y_RESOLUTION = ExifTags.Base.XResolution, ExifTags.Base.YResolution
+_UNIT = ExifTags.Base.ResolutionUnit
 _WIDTH, _HEIGHT = ExifTags.Base.ExifImageWidth, ExifTags.Base.ExifImageHeight
 
 # Tags of the first IFD that describe the old file's storage (TIFF 6.0), not the picture.
@@ -155,17 +157,26 @@ def orientation_of(image: Image.Image) -> int:
         return 1
 
 
-def exif_for(picture: Picture) -> bytes | None:
-    """Return the EXIF block with the picture's size, cleaned again; None if there is none or it is broken."""
-    if not picture.metadata.exif:
+def exif_for(picture: Picture, *, with_dpi: bool = False) -> bytes | None:
+    """Return the EXIF block with the picture's size, cleaned again; None if there is none or it is broken.
+
+    Args:
+        picture: Whose metadata and size.
+        with_dpi: Whether it says the resolution, for formats that have no other place for it.
+    """
+    dpi = picture.metadata.dpi if with_dpi else None
+    if not picture.metadata.exif and dpi is None:
         return None
     try:
         with guard.quiet():
             exif = Image.Exif()
-            exif.load(picture.metadata.exif)
+            if picture.metadata.exif:
+                exif.load(picture.metadata.exif)
             first, sub, gps = _unfold(exif)
-            width, height = picture.size
-            sub |= {_WIDTH: width, _HEIGHT: height}
+            if picture.metadata.exif:
+                sub |= {_WIDTH: picture.size[0], _HEIGHT: picture.size[1]}
+            if dpi is not None:
+                first |= {_X_RESOLUTION: dpi[0], _Y_RESOLUTION: dpi[1], _UNIT: 2}  # per inch
             return _serialise(first, sub, gps, exif.endian)[0]
     except Exception:  # bytes from an API user
         return None

@@ -215,7 +215,7 @@ def kept(picture: Picture, row: OutputFormat, record: Record | None) -> tuple[Me
     """Return what a format can hold of what is to be said besides the pixels, and notes on what is lost."""
     profile, notes = metadata.icc_for(picture)
     found = picture.metadata
-    exif = metadata.exif_for(picture)
+    exif = metadata.exif_for(picture, with_dpi=row.exif and not row.dpi)
     if found.exif and exif is None:
         notes.append("The EXIF data is damaged and was dropped.")
 

@@ -1,0 +1,87 @@
+"""Formats that another package reads: loaded when met, and named where missing."""
+
+from __future__ import annotations
+
+import io
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from upscale.errors import InputError
+from upscale.images.read import probe, read, readable_suffixes
+
+HEADS = {
+    "pillow_heif": (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(40), "HEIC", "upscale[heif]"),
+    "pillow_jxl": (b"\xff\x0a" + bytes(40), "JPEG XL", "upscale[jxl]"),
+}
+
+
+@pytest.mark.parametrize("module", HEADS)
+def test_missing_package(module, monkeypatch, tmp_path):
+    data, title, extra = HEADS[module]
+    monkeypatch.setitem(sys.modules, module, None)  # as if it were not installed
+    path = tmp_path / "a.x"
+    path.write_bytes(data)
+    for use in (probe, read):
+        with pytest.raises(InputError, match=f"a.x is {title}, which needs the package {module}") as caught:
+            use(path)
+        assert extra in caught.value.hint
+
+
+def test_found_in_folders():
+    assert {".heic", ".heif", ".jxl"} <= readable_suffixes()
+
+
+def test_not_loaded_for_others():
+    """AVIF is of the same family, and a JPEG begins much like JPEG XL."""
+    code = (
+        "import io, sys\nfrom PIL import Image\nfrom upscale.images.read import read\n"
+        "for format in ('JPEG', 'AVIF', 'PNG'):\n"
+        "    if format in (Image.init(), Image.SAVE)[1]:\n"
+        "        stream = io.BytesIO()\n        Image.new('RGB', (8, 8)).save(stream, format)\n"
+        "        read(stream.getvalue())\n"
+        "assert not {'pillow_heif', 'pillow_jxl'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def photo():
+    y, x = np.mgrid[:48, :64]
+    return Image.fromarray(np.stack([x * 3, y * 4, 0 * x + 90], -1).astype(np.uint8))
+
+
+def test_heic():
+    pillow_heif = pytest.importorskip("pillow_heif", reason="the extra `heif`")
+    exif = Image.Exif()
+    exif[0x010F], exif[0x0112], exif[0x8825] = "Phone", 6, {1: "N", 2: (47.0, 22.0, 11.5)}
+    stream = io.BytesIO()
+    pillow_heif.from_pillow(photo()).save(stream, exif=exif.tobytes(), quality=95)
+    picture = read(stream.getvalue())
+    assert probe(stream.getvalue()).size == picture.size == (48, 64)
+    expected = np.asarray(photo().transpose(Image.Transpose.ROTATE_270)).astype(int)
+    assert np.abs(picture.color - expected).mean() < 4
+    tags = Image.Exif()
+    tags.load(picture.metadata.exif)
+    assert tags[0x010F] == "Phone" and 0x0112 not in tags and tags.get_ifd(0x8825)[1] == "N"
+
+
+def test_damaged_heic():
+    pillow_heif = pytest.importorskip("pillow_heif", reason="the extra `heif`")
+    stream = io.BytesIO()
+    pillow_heif.from_pillow(photo()).save(stream)
+    data = stream.getvalue()
+    for share in (0.1, 0.5, 0.9, 0.99):
+        with pytest.raises(InputError, match="damaged|not a picture"):
+            read(data[: int(len(data) * share)])
+
+
+def test_jpeg_xl():
+    pytest.importorskip("pillow_jxl", reason="the extra `jxl`")
+    stream = io.BytesIO()
+    photo().save(stream, "JXL", lossless=True)
+    picture = read(stream.getvalue())
+    assert probe(stream.getvalue()).size == (64, 48)
+    assert np.array_equal(picture.color, np.asarray(photo()))
