@@ -129,3 +129,9 @@ def listing(tmp_path: Path) -> Callable[[], dict[str, str]]:
         }
 
     return look
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test adds to what the user's own runs have left."""
+    monkeypatch.setenv("UPSCALE_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))

@@ -10,7 +10,10 @@ from rich.text import Text
 
 from upscale.cli.console import printable
 from upscale.engine.plan import CascadePlan
+from upscale.images import scratch
+from upscale.jobs.forecast import forecast, free_bytes, size, together, total_memory
 from upscale.jobs.items import Job, Skipped
+from upscale.jobs.pace import pace_of
 from upscale.jobs.plan import Plan
 
 
@@ -39,6 +42,39 @@ def show(plan: Plan) -> None:
     if len(table.rows):
         console.print(table)
         console.print(Text(printable(settings(plan))), soft_wrap=True)
+    if plan.jobs:
+        console.print(Text(printable(outlook(plan))), soft_wrap=True)
+
+
+def outlook(plan: Plan) -> str:
+    """Return the sentence on what the jobs will take."""
+    pace = pace_of(plan)
+    all_ = together([forecast(job, plan.request.engine, pace) for job in plan.jobs])
+    time = (
+        "no estimate of the time yet"
+        if all_.seconds is None
+        else f"about {duration(all_.seconds)}, from your last runs"
+    )
+    memory = f"{size(all_.memory_bytes)} of memory"
+    if (there := total_memory()) is not None and all_.memory_bytes > there:
+        memory += f" (this machine has {size(there)})"
+    parts = [time, memory, f"at most {size(all_.output_bytes)} for the results"]
+    folders = {job.target.parent for job in plan.jobs if job.target is not None}
+    if len(folders) == 1 and (free := free_bytes(folders.pop())) is not None:
+        parts[-1] += f" ({size(free)} free)"
+    if all_.temporary_bytes:
+        folder = scratch.folder()
+        free = free_bytes(folder)
+        parts.append(f"{size(all_.temporary_bytes)} of temporary files in {folder}")
+        parts[-1] += f" ({size(free)} free)" if free is not None else ""
+    return "forecast: " + ", ".join(parts)
+
+
+def duration(seconds: float) -> str:
+    """Return a time as people say it: `40 s`, `3 min`, `2.5 h`."""
+    if seconds < 90:
+        return f"{max(1, round(seconds))} s"
+    return f"{round(seconds / 60)} min" if seconds < 90 * 60 else f"{seconds / 3600:.1f} h"
 
 
 def _input(job: Job) -> str:

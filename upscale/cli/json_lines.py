@@ -9,9 +9,11 @@ from typing import BinaryIO
 from upscale.cli.guard import Terminated
 from upscale.errors import ExitCode
 from upscale.images.atomic import output_error
+from upscale.jobs.forecast import forecast
 from upscale.jobs.lines import Line, file_line, summary_line
+from upscale.jobs.pace import pace_of
 from upscale.jobs.plan import Plan
-from upscale.jobs.report import Outcome, Report, exit_code_of
+from upscale.jobs.report import Outcome, Report, Status, exit_code_of
 from upscale.jobs.steps import write_all
 
 
@@ -28,7 +30,10 @@ class JsonLines:
         """Write the line of an input that has ended."""
         assert self.plan is not None
         self.outcomes.append(outcome)
-        self._write(file_line(outcome, self.plan.model.name))
+        ahead = None
+        if outcome.status is Status.PLANNED and outcome.job is not None:
+            ahead = forecast(outcome.job, self.plan.request.engine, pace_of(self.plan))
+        self._write(file_line(outcome, self.plan.model.name, ahead))
 
     def done(self, report: Report) -> None:
         """Write the summary of a run that came to its end."""

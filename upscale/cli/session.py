@@ -13,6 +13,7 @@ from upscale.cli.json_lines import JsonLines
 from upscale.cli.streams import own_stdout, silence_stdout
 from upscale.errors import ExitCode, OutputError
 from upscale.jobs.items import Failure, Skipped
+from upscale.jobs.pace import remember
 from upscale.jobs.plan import plan as settle
 from upscale.jobs.report import Outcome, Report, Status
 from upscale.jobs.request import Request
@@ -50,6 +51,7 @@ def work(request: Request, talk: Talk) -> ExitCode:
             report = run(plan, listener=listener, stdout=stdout)
         if writes_to_stdout and report.failed:
             silence_stdout()
+        remember(plan, report)
         summarize(report, plan.left_alone, quiet=talk.quiet)
         if lines is not None:
             lines.done(report)

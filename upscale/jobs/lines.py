@@ -7,21 +7,24 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 from upscale.errors import ExitCode, UpscaleError
+from upscale.jobs.forecast import Forecast
 from upscale.jobs.report import Outcome, Status, exit_code_of
 
 SCHEMA = 1
 Line = dict[str, Any]
 
 
-def file_line(outcome: Outcome, model: str) -> Line:
+def file_line(outcome: Outcome, model: str, forecast: Forecast | None = None) -> Line:
     """Return the line of one input that has ended, or was only planned.
 
     Args:
         outcome: Its end.
         model: Name of the model.
+        forecast: What it will take, of one only planned.
     """
     job = outcome.job
     there = outcome.status in (Status.DONE, Status.SKIPPED, Status.PLANNED)
@@ -43,6 +46,7 @@ def file_line(outcome: Outcome, model: str) -> Line:
             for stage in job.cascade.stages
         ],
         "seconds": round(outcome.seconds, 3),
+        "forecast": None if forecast is None else asdict(forecast),
         "notes": list(outcome.notes),
         "differs": list(outcome.differs),
         "error": None if outcome.error is None else error_entry(outcome.error),

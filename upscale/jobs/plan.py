@@ -21,6 +21,7 @@ from upscale.images.several import holds_several
 from upscale.jobs import naming
 from upscale.jobs.conflict import settle_targets
 from upscale.jobs.destination import Destination, settle
+from upscale.jobs.forecast import with_room
 from upscale.jobs.identity import identity, look_again
 from upscale.jobs.items import Failure, Item, Job
 from upscale.jobs.own import results_among
@@ -88,6 +89,7 @@ def plan(request: Request) -> Plan:
         request.files.on_conflict or ("skip" if tree else "fail"),
         lambda job: recipe(job, request.engine, draft.model),
     )
+    items = with_room(items, request.engine)
     left_alone = {**request.left_alone, "results of upscale": results}
     return Plan(request, draft.model, tuple(items), {kind: n for kind, n in left_alone.items() if n})
 
