@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -349,3 +350,27 @@ def test_killed_and_run_again(process: Any, folder: Path, tmp_path: Path, listin
     assert b"Removed 1 unfinished file of an earlier run." in again.stderr
     assert b"1 file made, 2 skipped" in again.stderr
     assert made(listing(), before) == ["big/a_4x.png", "big/b_4x.jpg", "big/sub/c_4x.png"]
+
+
+@pytest.mark.parametrize("device", ["cpu,cpu", "cpu,cpu,cpu"])
+def test_several_devices(device: str, cli: Cli, folder: Path, tmp_path: Path) -> None:
+    """The results, their order and the exit code are those of one; a bad file is still one bad file."""
+    (folder / "bad.png").write_bytes(b"no picture")
+    several = cli(folder, "-r", "-o", tmp_path / "several", "--device", device, "--json", "-q")
+    one = cli(folder, "-r", "-o", tmp_path / "one", "--json", "-q")
+    assert several.exit_code == one.exit_code == ExitCode.PARTIAL
+
+    def inputs(result: Any) -> list[str]:
+        return [json.loads(line).get("input") for line in result.stdout.splitlines()]
+
+    assert inputs(several) == inputs(one) and len(inputs(one)) == 5
+    for path in (tmp_path / "one").rglob("*.*"):
+        name = path.relative_to(tmp_path / "one")
+        assert path.read_bytes() == (tmp_path / "several" / name).read_bytes()
+
+
+def test_devices_that_make_no_sense(cli: Cli, folder: Path, listing: Listing) -> None:
+    before = listing()
+    result = cli(folder, "--device", "cpu,gpu")
+    assert result.exit_code == ExitCode.USAGE and "'gpu' in --device cpu,gpu is unknown" in result.stderr
+    assert listing() == before

@@ -136,3 +136,32 @@ def test_the_cpu_allocator_says_what_is_expected() -> None:
     with pytest.raises(RuntimeError) as caught:
         torch.empty(2**60, dtype=torch.float32)
     assert devices.is_out_of_memory(caught.value)
+
+
+@pytest.mark.parametrize("name", ["all", "cpu,cpu", "cuda:0,cuda:1"])
+def test_one_engine_has_one_device(name: str) -> None:
+    with pytest.raises(UsageError, match="One engine computes on one device"):
+        devices.resolve_device(name)
+
+
+def test_all_devices(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 3)
+    assert devices.all_devices() == ("cuda:0", "cuda:1", "cuda:2")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+    assert devices.all_devices() == ("cpu",)
+
+
+@pytest.mark.parametrize(
+    ("error", "lost"),
+    [
+        (RuntimeError("CUDA error: unspecified launch failure\nCompile with TORCH_USE_CUDA_DSA"), True),
+        (RuntimeError("cuDNN error: CUDNN_STATUS_EXECUTION_FAILED"), True),
+        (RuntimeError("The size of tensor a must match"), False),
+        (ValueError("CUDA error"), False),
+    ],
+    ids=str,
+)
+def test_failing_devices_are_told_from_bugs(error: Exception, lost: bool) -> None:
+    assert devices.is_lost(error) is lost

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, BinaryIO, NoReturn
 
 from upscale.errors import OutputError
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Engine", "Listener", "load_engine", "run"]
 
+WAKE_S = 1.0  # Windows tells of Ctrl-C only between two waits
 MAX_WRITERS = 4  # of one batch; encoders take one core each
 
 
@@ -139,7 +140,7 @@ class _Course:
                 for future in working:
                     future.add_done_callback(lambda _: self._events.put(_nothing))  # wakes this thread
                 while not all(future.done() for future in working):
-                    self._events.get()()
+                    self._hear_next()
                     for future in working:
                         if future.done():
                             future.result()  # raises what it raised
@@ -177,6 +178,13 @@ class _Course:
         """Let the listener hear what there is to tell."""
         while not self._events.empty():
             self._events.get()()
+
+    def _hear_next(self) -> None:
+        try:
+            event = self._events.get(timeout=WAKE_S)
+        except Empty:
+            return
+        event()
 
     def end(self, index: int, outcome: Outcome) -> None:
         if outcome.error is not None:
