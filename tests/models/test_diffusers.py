@@ -286,7 +286,8 @@ def test_a_pickle_is_not_executed(zipped: bool, pixel: Path, tmp_path: Path) -> 
     ids=str,
 )
 def test_unets_that_are_refused(changes: dict[str, Any], said: str, pixel: Path) -> None:
-    pytest.importorskip("diffusers", reason="sizes are checked as the network is laid out")
+    library = pytest.importorskip("diffusers", reason="sizes are checked as the network is laid out")
+    assert library.UNet2DModel  # imported only now, which takes seconds
     change(pixel / "config.json", **changes)
     began = time.process_time()
     with pytest.raises(WeightsError, match=said):
