@@ -49,6 +49,14 @@ def test_tiled_is_untiled(scale: int, dtype: str, tiny: str, load: Load, draw: D
         assert levels_apart(tiled.color, whole.color) <= 1, tile_px
 
 
+def test_tiles_of_a_relay_agree(make_model: Callable[..., Any], load: Load, draw: Draw) -> None:
+    """Its block noise reaches over pixels, its blur over patches: neither may show where tiles meet."""
+    model = str(make_model(process="relay", relay={"block": 1.0, "blur_max": 2.0}, sampler="relay"))
+    picture = draw(77, 45)
+    one, other = (load(model, tile_px=px).upscale(picture, (308, 180)).color for px in (32, 1000))
+    assert levels_apart(one, other) <= 1
+
+
 def test_a_halo_that_is_too_small_shows(make_model: Callable[..., Any], load: Load, draw: Draw) -> None:
     """The test above can fail: the same network without its halo."""
     model = str(make_model(halo_px=0))

@@ -65,6 +65,7 @@ def test_names_are_those_of_the_diffusion_room() -> None:
         {"grid": {"name": "trigonometric", "power": 2.0, "sigma_max": 50}},
         {"grid": {"name": "trigonometric", "sigma_last": 0.2}},
         {"told": 0.9},
+        {"process": "relay", "target": "residual", "relay": {"block": 0.3, "blur_max": 2.0}},
     ],
     ids=str,
 )
@@ -104,6 +105,12 @@ def test_unknown_and_missing_entries_are_named() -> None:
         *({"prediction": value} for value in ("w", 1, {})),
         *({"level": value} for value in ("volume", 1)),
         *({"residual_std": value} for value in (0, -1, 1e9, math.nan, "1", None)),
+        {"process": "resist"},
+        {"process": "relay", "target": "image"},
+        *(
+            {"process": "relay", "target": "residual", "relay": value}
+            for value in ([], {"magic": 1}, {"length": 2}, {"block": "x"}, {"side": 2}, {"side": 8.5})
+        ),
         *({"told": value} for value in (0, -1, 100, math.nan, "1", None)),
         {"grid": {"name": "trigonometric", "sigma_last": 200}},
         *({"grid": value} for value in ({}, [], "edm", {"name": 3}, {"name": "edm", "rho": 10**9})),

@@ -12,10 +12,13 @@ import torch
 from torch.nn import functional as F
 
 from upscale import networks
+from upscale.diffusion.block_noise import BlockNoiseField
 from upscale.diffusion.conditioning import upsample_bicubic
-from upscale.diffusion.noise import INITIAL
+from upscale.diffusion.noise import INITIAL, NoiseField
+from upscale.diffusion.relay import Relay
 from upscale.diffusion.samplers import SAMPLERS
 from upscale.errors import UsageError, WeightsError
+from upscale.models.config import PROCESSES
 from upscale.models.restorer import Restorer
 
 MakeModel = Callable[..., Path]
@@ -57,11 +60,14 @@ def test_every_architecture_restores(
 
 
 @pytest.mark.parametrize("arch", networks.names())
+@pytest.mark.parametrize("process", PROCESSES)
 @pytest.mark.parametrize("sampler", [*SAMPLERS, "ddim@0.5"])
-def test_every_sampler_samples_every_architecture(
-    arch: str, sampler: str, make_model: MakeModel, lr: torch.Tensor
+def test_every_sampler_samples_every_architecture_and_process(
+    arch: str, process: str, sampler: str, make_model: MakeModel, lr: torch.Tensor
 ) -> None:
-    restorer = load(make_model(arch))
+    if (arch, process) == ("sr3_unet", "relay"):
+        pytest.skip("relays are on the residual")
+    restorer = load(make_model(arch, process=process))
     for count in (1, 2, 5):
         steps: list[int] = []
         hr = restorer.restore(
@@ -69,6 +75,22 @@ def test_every_sampler_samples_every_architecture(
         )
         assert hr.shape == (1, 3, 32, 24) and hr.isfinite().all()
         assert steps == list(range(count))  # a step is a network evaluation, for progress too
+
+
+def test_a_relay_blurs_and_has_block_noise(make_model: MakeModel, lr: torch.Tensor) -> None:
+    """A silent v network makes gamma x of x: two steps of ddim by hand."""
+    grid = {"name": "trigonometric", "sigma_max": 1.7, "sigma_last": 0.3}
+    restorer = load(make_model(silent=True, process="relay", relay={"block": 0.5}, grid=grid))
+    field = restorer.noise_field(seed=3, stage=1)
+    assert field == BlockNoiseField(seed=3, stage=1, side=4, weight=0.5)
+    assert load(make_model()).noise_field(3, 1) == NoiseField(3, 1)
+    start = torch.from_numpy(field.window(INITIAL, 0, 0, 32, 24))[None]
+    hr = restorer.restore(lr, lambda _: start, sampler="ddim", steps=2)
+    conditioned, relay = restorer.condition(lr), Relay(block=0.5)
+    x = 1.7 * conditioned.pack(start)
+    x0 = x / (1 + 1.7**2)
+    x = relay.blur(x0, 0.3) + 0.3 / 1.7 * (x - relay.blur(x0, 1.7))
+    assert torch.allclose(hr, conditioned.image(x / (1 + 0.3**2)), atol=1e-5)
 
 
 def test_the_residual_is_added_to_bicubic(make_model: MakeModel, lr: torch.Tensor) -> None:

@@ -9,6 +9,8 @@ import pytest
 
 from upscale import networks
 from upscale.errors import ExitCode, UsageError
+from upscale.models.config import ModelConfig
+from upscale.training import objectives
 from upscale.training import recipe as recipes
 from upscale.training.train import DTYPES
 
@@ -19,8 +21,12 @@ COMMITTED = sorted(path.stem for path in recipes.RECIPES.glob("*.toml"))
 def test_committed_recipes_can_be_trained(name: str) -> None:
     recipe = recipes.load(name)
     network = networks.get(recipe.arch).build(recipe.network)
-    assert recipe.network["scale"] == recipe.scale and recipe.dtype in DTYPES
-    assert recipe.data.patch % network.multiple_of == 0
+    assert recipe.network.get("scale", recipe.scale) == recipe.scale and recipe.dtype in DTYPES
+    assert recipe.data.patch * recipe.scale % network.multiple_of == 0
+    assert recipe.data.patch % network.multiple_of == 0 or recipe.arch != "residual_unet"
+    ModelConfig(
+        recipe.arch, recipe.arch, recipe.network, recipe.scale, **objectives.of(recipe).config(recipe)
+    )
     assert recipes.as_table(recipe)["optimizer"]["lr"] == recipe.optimizer.lr
 
 

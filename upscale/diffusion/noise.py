@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +19,14 @@ BLOCK_PX = 64
 INITIAL = -1  # the step whose noise makes the x that sampling starts from
 
 _WORD = 1 << 64
+
+
+class Field(Protocol):
+    """Noise of unit variance that is a function of the place."""
+
+    def window(self, step: int, y: int, x: int, height: int, width: int) -> npt.NDArray[np.float32]:
+        """Return the noise of a rectangle, as `NoiseField.window` does."""
+        ...
 
 
 @dataclass(frozen=True)

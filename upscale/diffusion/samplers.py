@@ -6,8 +6,12 @@ place of the rest, add fresh noise,
     x' = D + keep * (x - D) + fresh * z,
 
 with D the estimate of x0 (first order), or made of two estimates (second order). A run of n steps is n
-network evaluations, whichever sampler: those that evaluate twice a step take a step over two sigmas. Torch is
-used but not imported, so that names can be checked while planning.
+network evaluations, whichever sampler: those that evaluate twice a step take a step over two sigmas.
+
+A process that blurs (`diffusion.relay`) has x = B x0 + sigma * n with B falling from one sigma to the next,
+and the same rule: x' = B' D + keep * (x - B D) + fresh * z.
+
+Torch is used but not imported, so that names can be checked while planning.
 """
 
 from __future__ import annotations
@@ -34,6 +38,10 @@ OnStep = Callable[[int], None]
 """Called with k after the network's k-th evaluation, 0 to n-1; it may raise to cancel."""
 
 
+Blur = Callable[["Tensor", float], "Tensor"]
+"""(x0, sigma) -> what the process leaves of x0 at that sigma, besides the noise."""
+
+
 @dataclass(frozen=True)
 class Chain:
     """What a sampler walks along; the fields are the arguments of `sample`."""
@@ -43,6 +51,7 @@ class Chain:
     sigmas: Sequence[float]
     noise: Noise
     on_step: OnStep | None = None
+    blur: Blur | None = None
 
     def __post_init__(self) -> None:
         falling = all(a > b for a, b in zip(self.sigmas, self.sigmas[1:], strict=False))
@@ -60,9 +69,21 @@ class Chain:
 
         `to` is k + 1 unless given.
         """
-        keep, fresh = split(self.sigmas[k], self.sigmas[k + 1 if to is None else to])
-        moved = estimate.lerp(x, keep)
+        sigma, sigma_next = self.sigmas[k], self.sigmas[k + 1 if to is None else to]
+        keep, fresh = split(sigma, sigma_next)
+        if self.blur is None:
+            moved = estimate.lerp(x, keep)
+        else:
+            moved = self.blur(estimate, sigma_next).add_(x - self.blur(estimate, sigma), alpha=keep)
         return moved.add_(self.noise(k), alpha=fresh) if fresh > 0 else moved
+
+    def moved_by(self, change: Tensor, k: int, split: Split, to: int) -> Tensor:
+        """Return what `move` gives more when its estimate is larger by `change`."""
+        sigma, sigma_next = self.sigmas[k], self.sigmas[to]
+        keep, _ = split(sigma, sigma_next)
+        if self.blur is None:
+            return change * (1 - keep)
+        return self.blur(change, sigma_next).sub_(self.blur(change, sigma), alpha=keep)
 
 
 Split = Callable[[float, float], tuple[float, float]]
@@ -85,6 +106,7 @@ class Number:
 
 
 ETA = Number("eta", 0.0, 1.0)  # share of fresh noise: 0 none, 1 as much as DDPM's posterior has
+SHARE = Number("share", 0.0, 0.99)
 KAPPA = Number("kappa", 0.01, 1000.0)
 
 
@@ -158,6 +180,7 @@ def sample(
     sigmas: Sequence[float],
     noise: Noise,
     on_step: OnStep | None = None,
+    blur: Blur | None = None,
 ) -> Tensor:
     """Return the image x0 that a sampler makes of x.
 
@@ -170,11 +193,12 @@ def sample(
         sigmas: Strictly falling, above 0, without the final 0.
         noise: Unit Gaussian like x for each step k; deterministic samplers do not call it.
         on_step: Called with k after the k-th evaluation of the denoiser; it may raise to cancel.
+        blur: What the process does to x0 besides adding noise; None for SR3's, which does nothing.
 
     Raises:
         UsageError: There is no such sampler.
     """
-    return get(name).run(Chain(denoiser, x, sigmas, noise, on_step))
+    return get(name).run(Chain(denoiser, x, sigmas, noise, on_step, blur))
 
 
 @sampler("ddpm", stochastic=True)
@@ -251,15 +275,33 @@ def heun(chain: Chain) -> Tensor:
 
     The trapezoid on the probability flow (Karras et al., arXiv 2206.00364, algorithm 1), but with log sigma
     for the time, in which estimates change evenly: in sigma itself, runs of up to 16 evaluations from sigma
-    100 go far astray (Kodak-like crops, 4 evaluations: 28.6 dB instead of 30.1). Levels between two that are
-    visited only serve to count: n levels are n evaluations, with an even n the first step is Euler's.
+    100 go far astray (photographs, 4 evaluations: 28.6 dB instead of 30.1). Levels between two that are
+    visited only serve to count: n levels are n evaluations; with an even n the first step is Euler's.
     """
+    return _two_evaluations(chain, _ancestral(eta=0.0))
+
+
+@sampler("relay", stochastic=True, number=SHARE)
+def relay(chain: Chain, share: float = 0.2) -> Tensor:
+    """Heun with a fixed share of fresh noise in every step, as Relay Diffusion samples.
+
+    Teng et al., arXiv 2309.03350, algorithm 1, whose epsilon is `share`: of the noise left after a step so
+    much is fresh. Its slopes are averaged as in `heun`.
+    """
+
+    def split(sigma: float, sigma_next: float) -> tuple[float, float]:
+        return sigma_next / sigma * math.sqrt(1 - share * share), sigma_next * share
+
+    return _two_evaluations(chain, split)
+
+
+def _two_evaluations(chain: Chain, split: Split) -> Tensor:
     n = len(chain.sigmas)
     x, at, evaluation = chain.x, 0, 1
     x0 = chain.estimate(x, 0)
     while at < n - 1:
         to = at + (1 if at == 0 and n % 2 == 0 else 2)
-        guess = chain.move(x, x0, at, _ancestral(eta=0.0), to)
+        guess = chain.move(x, x0, at, split, to)
         ahead = chain.estimate(guess, to, evaluation)
         evaluation += 1
         if to - at == 1:
@@ -268,7 +310,7 @@ def heun(chain: Chain) -> Tensor:
             # D is linear in log sigma between the two estimates; this is its mean as the flow weighs it.
             ratio = chain.sigmas[to] / chain.sigmas[at]
             share = 1 / (1 - ratio) + 1 / math.log(ratio)
-            x = chain.move(x, x0.lerp(ahead, share), at, _ancestral(eta=0.0), to)
+            x = guess.add_(chain.moved_by(ahead.sub(x0).mul_(share), at, split, to))
             x0 = chain.estimate(x, to, evaluation)
             evaluation += 1
         at = to

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from upscale.diffusion.noise import INITIAL, NoiseField
+from upscale.diffusion.noise import INITIAL, Field, NoiseField
 from upscale.engine.canvas import Blended, Canvas, Float32, SideBySide
 from upscale.engine.device import free_memory, is_lost, is_out_of_memory
 from upscale.engine.tiles import Box, Tiling
@@ -168,7 +168,7 @@ class Stage:
         """Return the results for the windows of some tiles, [N, s h, s w, 3], nominally in [-1, 1]."""
         restorer, sampling = self.restorer, self.sampling
         windows = [self.tiling.window(tile.core) for tile in tiles]
-        field = NoiseField(sampling.seed, self.index)
+        field = restorer.noise_field(sampling.seed, self.index)
 
         x_lr = _to_device(
             [_rgb(_cut(self.lrs[t.picture], w)) for t, w in zip(tiles, windows, strict=True)], restorer
@@ -245,7 +245,7 @@ def _rgb(pixels: Pixels) -> Float32:
     return np.broadcast_to(planes, (3, *planes.shape[1:]))
 
 
-def _noise(field: NoiseField, step: int, windows: Sequence[Box]) -> list[Float32]:
+def _noise(field: Field, step: int, windows: Sequence[Box]) -> list[Float32]:
     """Return the noise of some windows, [3, h, w] each; that of one place is made once for all pictures."""
     made = {w: field.window(step, w.top, w.left, w.height, w.width) for w in set(windows)}
     return [made[window] for window in windows]

@@ -13,9 +13,11 @@ from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 from upscale.diffusion import samplers
+from upscale.diffusion.relay import Relay
 from upscale.diffusion.schedule import make_grid
 from upscale.errors import UsageError, WeightsError
 
+PROCESSES = ("sr3", "relay")
 TARGETS = ("residual", "image", "latent")
 PREDICTIONS = ("epsilon", "v", "x0")  # as in `diffusion.denoiser`, which imports torch
 LEVELS = ("sqrt_gamma", "trigonometric", "timestep")  # likewise
@@ -38,6 +40,8 @@ class ModelConfig:
         arch: Architecture, a file of the networks room.
         network: What that architecture's `build` takes.
         scale: Upscaling factor of one pass.
+        process: How: `sr3` adds noise; `relay` blurs as well, and starts from the upsampled picture.
+        relay: Of the process `relay`: the fields of `diffusion.relay.Relay`.
         target: What is diffused: the `residual` to the bicubic upsampling, pixel-unshuffled, the `image`, or
             a `latent` as large as the LR image, from which the network decodes the image.
         prediction: What the network predicts, a key of `diffusion.denoiser.PREDICTIONS`.
@@ -57,6 +61,8 @@ class ModelConfig:
     arch: str
     network: Mapping[str, Any]
     scale: int
+    process: str = "sr3"
+    relay: Mapping[str, Any] = field(default_factory=dict)
     target: str = "residual"
     prediction: str = "v"
     level: str = "trigonometric"
@@ -67,6 +73,11 @@ class ModelConfig:
     sampler: str = "ddim"
     halo_px: int = 16
     stage_noise: float = 0.0
+
+    @property
+    def relaying(self) -> Relay | None:
+        """The process, where it is one that blurs; raises `TypeError` or `ValueError` on odd numbers."""
+        return Relay(**{"side": self.scale, **self.relay}) if self.process == "relay" else None
 
     def to_json(self) -> str:
         """Return the config as JSON text."""
@@ -112,6 +123,8 @@ class ModelConfig:
             and all(_of_honest_depth(name, value) for name, value in self.network.items())
             and isinstance(self.scale, int)
             and 2 <= self.scale <= 16
+            and self.process in PROCESSES
+            and isinstance(self.relay, Mapping)
             and self.target in TARGETS
             and self.prediction in PREDICTIONS
             and self.level in LEVELS
@@ -133,8 +146,11 @@ class ModelConfig:
         parameters = dict(self.grid)
         try:
             samplers.get(self.sampler)
+            relay = self.relaying
             sigmas = make_grid(str(parameters.pop("name")), self.steps, **parameters)
         except (UsageError, TypeError, ValueError, ArithmeticError):
+            return False
+        if relay is not None and (self.target != "residual" or relay.side != self.scale):
             return False
         return all(_within(sigma, 1e-9, 1e9) for sigma in sigmas) and sigmas == sorted(
             set(sigmas), reverse=True

@@ -19,9 +19,10 @@ from torch.nn import functional as F
 
 from upscale import networks
 from upscale.diffusion import samplers, schedule
+from upscale.diffusion.block_noise import BlockNoiseField
 from upscale.diffusion.conditioning import augmentation_level, upsample_bicubic
 from upscale.diffusion.denoiser import LEVELS, Level, NetworkDenoiser, retold, timestep_level
-from upscale.diffusion.noise import INITIAL
+from upscale.diffusion.noise import INITIAL, Field, NoiseField
 from upscale.diffusion.samplers import OnStep
 from upscale.errors import WeightsError
 from upscale.models import catalog, checkpoint
@@ -101,6 +102,13 @@ class Restorer:
         parameters = dict(self.config.grid)
         return schedule.make_grid(str(parameters.pop("name")), steps, **parameters)
 
+    def noise_field(self, seed: int, stage: int = 0) -> Field:
+        """Return the noise that the model's process adds; it has `noise_fineness` points per LR pixel."""
+        relay = self.config.relaying
+        if relay is None or not relay.block:
+            return NoiseField(seed, stage)
+        return BlockNoiseField(seed, stage, relay.side, relay.block)
+
     def condition(self, lr: Tensor, sigma_aug: float = 0.0) -> Conditioned:
         """Prepare LR images [B, 3, h, w] in [-1, 1] float32, noise of std `sigma_aug` already added."""
         if self.config.target == "residual":
@@ -122,7 +130,7 @@ class Restorer:
 
         Args:
             lr: [B, 3, h, w] in [-1, 1] float32, noise of std `sigma_aug` already added.
-            noise: Unit Gaussian [B, 3, n h, n w] with n the `noise_fineness`, for each step, and for
+            noise: `noise_field`'s [B, 3, n h, n w] with n the `noise_fineness`, for each step, and for
                 `noise.INITIAL`.
             sampler: Name of a sampler.
             steps: Network evaluations.
@@ -133,7 +141,16 @@ class Restorer:
         sigmas = self.sigmas(steps)
         x = conditioned.pack(noise(INITIAL)).mul_(self._start(sigmas[0]))
         denoiser = retold(conditioned, self.config.told)
-        x0 = samplers.sample(sampler, denoiser, x, sigmas, lambda k: conditioned.pack(noise(k)), on_step)
+        relay = self.config.relaying
+        x0 = samplers.sample(
+            sampler,
+            denoiser,
+            x,
+            sigmas,
+            lambda k: conditioned.pack(noise(k)),
+            on_step,
+            blur=relay.blur if relay else None,
+        )
         return conditioned.image(x0)
 
     def _start(self, sigma: float) -> float:

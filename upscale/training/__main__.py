@@ -96,7 +96,9 @@ def train_command(
     decay_from: Annotated[
         int | None, typer.Option(help="Step from which the rate decays to 0 at --steps.")
     ] = None,
-    begin_with: Annotated[Path | None, typer.Option(help="A run's state.pt to begin with.")] = None,
+    begin_with: Annotated[
+        str | None, typer.Option(help="Weights to begin with: a run's state.pt, or a model by name or path.")
+    ] = None,
     vgg: Annotated[Path | None, typer.Option(help="Features of VGG-16, safetensors, for tuning.")] = None,
 ) -> None:
     """Train a model, or go on training it."""
@@ -235,7 +237,7 @@ def export_command(
     folder: Annotated[Path, typer.Argument(help="Model folder to write.")],
     steps: Annotated[int, typer.Option(help="Default number of steps.")] = 4,
     sampler: Annotated[str, typer.Option(help="Default sampler.")] = "ddim",
-    power: Annotated[float, typer.Option(help="Power of the noise grid.")] = 2.0,
+    power: Annotated[float | None, typer.Option(help="Power of the noise grid.")] = None,
     halo: Annotated[int, typer.Option(help="Halo of tiles in input pixels.")] = 16,
     stage_noise: Annotated[float, typer.Option(help="Augmentation between stages, in [-1, 1] units.")] = 0.0,
 ) -> None:

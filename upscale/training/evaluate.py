@@ -11,7 +11,6 @@ import numpy as np
 import torch
 from PIL import Image
 
-from upscale.diffusion.noise import NoiseField
 from upscale.errors import InputError
 from upscale.images.picture import Pixels
 from upscale.images.pixels import from_float, to_float
@@ -81,7 +80,7 @@ Restore = Callable[[Pixels, Setting], Pixels]
 def untiled(restorer: Restorer, seed: int = 0) -> Restore:
     """Return a function that restores whole pictures at once."""
     scale = restorer.config.scale
-    field = NoiseField(seed)
+    field = restorer.noise_field(seed)
 
     def restore(lr: Pixels, setting: Setting) -> Pixels:
         height, width = lr.shape[:2]

@@ -8,7 +8,7 @@ from upscale import networks
 from upscale.errors import UsageError
 from upscale.models import checkpoint
 from upscale.models.config import ModelConfig
-from upscale.training import state
+from upscale.training import objectives, state
 from upscale.training.recipe import Recipe
 
 
@@ -19,7 +19,7 @@ def export(
     *,
     steps: int = 4,
     sampler: str = "ddim",
-    power: float = 2.0,
+    power: float | None = None,
     halo_px: int = 16,
     stage_noise: float = 0.0,
 ) -> Path:
@@ -31,7 +31,7 @@ def export(
         folder: Model folder to write; its name becomes the model's.
         steps: Default number of steps, chosen by measurement.
         sampler: Default sampler.
-        power: Of the trigonometric grid of noise levels.
+        power: Of a trigonometric grid of noise levels; None takes the objective's.
         halo_px: Halo that tiles need, measured.
         stage_noise: Conditioning augmentation between stages.
 
@@ -44,16 +44,18 @@ def export(
         network.load_state_dict(state.read(run / "state.pt")["ema"])
     except (KeyError, RuntimeError) as error:
         raise UsageError(f"The run in {run} does not fit the recipe: {error}") from None
+    entries = {"residual_std": recipe.residual_std, **objectives.of(recipe).config(recipe)}
+    if power is not None and entries["grid"]["name"] == "trigonometric":
+        entries["grid"]["power"] = power
     config = ModelConfig(
         name=folder.name,
         arch=recipe.arch,
         network=recipe.network,
         scale=recipe.scale,
-        residual_std=recipe.residual_std,
-        grid={"name": "trigonometric", "power": power, "sigma_max": recipe.noise.sigma_max},
         steps=steps,
         sampler=sampler,
         halo_px=halo_px,
         stage_noise=stage_noise,
+        **entries,
     )
     return checkpoint.save(config, network, folder)

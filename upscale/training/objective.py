@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -26,8 +27,8 @@ class Batch:
     Attributes:
         lr: [B, 3, h, w] conditioning image, augmentation noise included.
         aug_level: [B] level of that noise, as the network is told.
-        target: [B, 3 scale^2, h, w] residual at LR size, about unit variance.
-        level: [B] noise level in [0, 1].
+        target: [B, 3 scale^2, h, w] residual at LR size, about unit variance; or what else is diffused.
+        level: [B] noise level in [0, 1], the cosine schedule's time.
         noise: Like `target`, unit Gaussian.
     """
 
@@ -47,8 +48,25 @@ def charbonnier(error: Tensor) -> Tensor:
     return (error.square() + 1e-6).sqrt()
 
 
-def make_batch(hr: Tensor, recipe: Recipe, generator: torch.Generator) -> Batch:
-    """Degrade and noise hr [B, 3, H, W] in [-1, 1]; everything random comes from `generator`."""
+@dataclass(frozen=True)
+class Examples:
+    """HR crops and what they are restored from, not noised yet.
+
+    Attributes:
+        lr: As in `Batch`.
+        aug_level: As in `Batch`.
+        residual: [B, 3 scale^2, h, w] of HR to the bicubic upsampling of `lr`, about unit variance.
+        u: [B] uniform in [0, 1), on the CPU: where on the way from noise to image each example lies.
+    """
+
+    lr: Tensor
+    aug_level: Tensor
+    residual: Tensor
+    u: Tensor
+
+
+def examples(hr: Tensor, recipe: Recipe, generator: torch.Generator) -> Examples:
+    """Degrade hr [B, 3, H, W] in [-1, 1]; everything random comes from `generator`."""
     count, scale, device = len(hr), recipe.scale, hr.device
     lr = degrade(hr, scale, recipe.degradation.share, generator)
     u = torch.rand(count, 3, generator=generator)
@@ -59,19 +77,30 @@ def make_batch(hr: Tensor, recipe: Recipe, generator: torch.Generator) -> Batch:
         device
     )
     residual = (hr - upsample_bicubic(lr, scale)) / recipe.residual_std
-    t_max = 2 / math.pi * math.atan(recipe.noise.sigma_max)
-    level = (1 - u[:, 2] ** recipe.noise.power).clamp(max=t_max).to(device)
-    target = F.pixel_unshuffle(residual, scale)
     aug_level = torch.tensor([augmentation_level(s) for s in sigma_aug.tolist()], device=device)
-    return Batch(lr, aug_level, target, level, torch.randn(target.shape, generator=generator).to(device))
+    return Examples(lr, aug_level, F.pixel_unshuffle(residual, scale), u[:, 2])
+
+
+def make_batch(hr: Tensor, recipe: Recipe, generator: torch.Generator) -> Batch:
+    """Degrade and noise hr [B, 3, H, W] in [-1, 1]; everything random comes from `generator`."""
+    drawn = examples(hr, recipe, generator)
+    t_max = 2 / math.pi * math.atan(recipe.noise.sigma_max)
+    level = (1 - drawn.u**recipe.noise.power).clamp(max=t_max).to(hr.device)
+    noise = torch.randn(drawn.residual.shape, generator=generator).to(hr.device)
+    return Batch(drawn.lr, drawn.aug_level, drawn.residual, level, noise)
 
 
 def loss_of(network: ResidualUNet, batch: Batch, dtype: torch.dtype) -> Tensor:
     """Return the loss of each example [B]: Charbonnier on v = sqrt(gamma) eps - sqrt(1 - gamma) x0."""
     angle = (math.pi / 2 * batch.level)[:, None, None, None]
     signal, sigma = angle.cos(), angle.sin()
-    x = (signal * batch.target + sigma * batch.noise).to(dtype, memory_format=torch.channels_last)
     v = signal * batch.noise - sigma * batch.target
-    features = network.encode(batch.lr.to(dtype, memory_format=torch.channels_last), batch.aug_level)
-    error = network(x, batch.level, features).float() - v
+    error = predict(network, batch, signal * batch.target + sigma * batch.noise, dtype) - v
     return charbonnier(error).mean((1, 2, 3))
+
+
+def predict(network: Any, batch: Batch, x: Tensor, dtype: torch.dtype) -> Tensor:
+    """Return what a network on the residual predicts for x, of unit variance; float32."""
+    features = network.encode(batch.lr.to(dtype, memory_format=torch.channels_last), batch.aug_level)
+    prediction: Tensor = network(x.to(dtype, memory_format=torch.channels_last), batch.level, features)
+    return prediction.float()

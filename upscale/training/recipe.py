@@ -69,8 +69,32 @@ class Tuning:
 
 
 @dataclass(frozen=True)
+class Chain:
+    """The training schedule of SR3 as published: `length` betas of a kind, from `start` to `end`."""
+
+    betas: str = "linear"
+    length: int = 2000
+    start: float = 1e-6
+    end: float = 1e-2
+
+
+@dataclass(frozen=True)
+class Relay:
+    """The process of Relay Diffusion; see `diffusion.relay.Relay`.
+
+    `sigma_low` is the noise at LR size, in standard deviations of the residual, that hides what the picture
+    below lacks: runs start with the noise that is as strong at HR size.
+    """
+
+    block: float = 0.15
+    blur_max: float = 3.0
+    length: float = 0.93
+    sigma_low: float = 0.5
+
+
+@dataclass(frozen=True)
 class Recipe:
-    """A whole run. See the comments in `recipes/*.toml`."""
+    """A whole run. See the comments in `recipes/*.toml`; `objective` is a key of `objectives.OBJECTIVES`."""
 
     arch: str
     scale: int
@@ -78,11 +102,14 @@ class Recipe:
     network: dict[str, Any]
     seed: int = 1
     dtype: str = "bf16"
+    objective: str = "residual_v"
     data: Data = field(default_factory=Data)
     degradation: Degradation = field(default_factory=Degradation)
     noise: Noise = field(default_factory=Noise)
     optimizer: Optimizer = field(default_factory=Optimizer)
     tuning: Tuning | None = None
+    chain: Chain = field(default_factory=Chain)
+    relay: Relay = field(default_factory=Relay)
 
 
 def load(name: str) -> Recipe:
@@ -107,6 +134,8 @@ def load(name: str) -> Recipe:
         "noise": Noise,
         "optimizer": Optimizer,
         "tuning": Tuning,
+        "chain": Chain,
+        "relay": Relay,
     }
     try:
         for key, section in sections.items():

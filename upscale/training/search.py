@@ -21,7 +21,7 @@ from torch.quasirandom import SobolEngine
 
 from upscale.diffusion import samplers
 from upscale.diffusion.denoiser import retold
-from upscale.diffusion.noise import INITIAL, NoiseField
+from upscale.diffusion.noise import INITIAL, Field
 from upscale.diffusion.samplers import Noise
 from upscale.diffusion.schedule import Float64, trigonometric_grid
 from upscale.errors import InputError, UsageError
@@ -140,6 +140,8 @@ class Crops:
     def __init__(
         self, restorer: Restorer, folder: Path, count: int, side_px: int, seed: int, lpips: LPIPS | None
     ) -> None:
+        relay = restorer.config.relaying
+        self._blur = relay.blur if relay else None
         self._lpips, self._scale, multiple = lpips, restorer.config.scale, restorer.multiple_of
         side = side_px // self._scale // multiple * multiple  # of the LR crop
         if side * self._scale < MIN_SIDE_PX:
@@ -163,7 +165,12 @@ class Crops:
             self.names.append(f"{path.name}@{left},{top}")
             x_lr = torch.from_numpy(to_float(lr[y : y + side, x : x + side])).permute(2, 0, 1)[None]
             conditioned = restorer.condition(x_lr.to(restorer.device))
-            noise = _noise_of(conditioned, NoiseField(seed, stage=index), fine, restorer.device)
+            noise = _noise_of(
+                conditioned,
+                restorer.noise_field(seed, index),
+                side * restorer.noise_fineness,
+                restorer.device,
+            )
             self._crops.append((conditioned, noise, hr[top : top + fine, left : left + fine]))
 
     @torch.inference_mode()
@@ -172,7 +179,7 @@ class Crops:
         psnrs, distances = [], []
         for conditioned, noise, hr in self._crops:
             x = noise(INITIAL) * sigmas[0]
-            x0 = samplers.sample(sampler, retold(conditioned, told), x, sigmas, noise)
+            x0 = samplers.sample(sampler, retold(conditioned, told), x, sigmas, noise, blur=self._blur)
             image = conditioned.image(x0)[0].permute(1, 2, 0).float().cpu().numpy()
             out = from_float(image, np.uint8)
             psnrs.append(psnr_y(out, hr, border=self._scale))
@@ -256,7 +263,7 @@ def _shorter_side(path: Path) -> int:
         return min(image.size)
 
 
-def _noise_of(conditioned: Conditioned, field: NoiseField, side: int, device: torch.device) -> Noise:
+def _noise_of(conditioned: Conditioned, field: Field, side: int, device: torch.device) -> Noise:
     """Return the noise of a crop in sampling space; made once for each step, as every trial asks for it."""
 
     @functools.cache

@@ -18,9 +18,11 @@ import torch
 
 from upscale import networks
 from upscale.errors import DeviceError, UsageError
+from upscale.models import catalog, checkpoint
 from upscale.networks.residual_unet import ResidualUNet
+from upscale.training import objectives
 from upscale.training.data import Photos
-from upscale.training.objective import Batch, loss_of, make_batch
+from upscale.training.objective import Batch
 from upscale.training.perceptual import VGGFeatures
 from upscale.training.recipe import Recipe, as_table
 from upscale.training.state import State, read
@@ -80,6 +82,20 @@ def start(recipe: Recipe, device: str) -> State:
     return State(network, copy.deepcopy(network).requires_grad_(False), optimizer)
 
 
+def weights_of(source: str) -> dict[str, torch.Tensor]:
+    """Return the averaged weights of a run's `.pt` file, or those of a model by name or path.
+
+    Raises:
+        InputError: The file is missing or damaged.
+        WeightsError: There is no such model, or it is damaged.
+        KeyError: The file holds something else.
+    """
+    if source.endswith(".pt"):
+        averaged: dict[str, torch.Tensor] = read(Path(source))["ema"]
+        return averaged
+    return checkpoint.load(catalog.locate(source))[1].state_dict()
+
+
 def train(
     recipe: Recipe,
     photos: Photos,
@@ -89,7 +105,7 @@ def train(
     steps: int | None = None,
     minutes: float | None = None,
     decay_from: int | None = None,
-    begin_with: Path | None = None,
+    begin_with: str | Path | None = None,
     vgg: VGGFeatures | None = None,
     on_report: Callable[[Report], None] | None = None,
 ) -> State:
@@ -103,26 +119,29 @@ def train(
         steps: Total number of steps, those done before included; None for no limit.
         minutes: Wall-clock limit of this call; None for no limit.
         decay_from: Step from which the rate decays to 0 at `steps`; None keeps it constant.
-        begin_with: `state.pt` of another run, whose averaged weights a new run begins with.
+        begin_with: What a new run begins with: `state.pt` of another run, whose averaged weights it takes, or
+            a model, by name or path.
         vgg: The perceptual loss, which a recipe with few-step tuning needs.
         on_report: Called with each line of the log.
 
     Raises:
-        UsageError: The run in that folder, or the one to begin with, was made with another network.
+        UsageError: There is no such objective; or the run in that folder, or the one to begin with, was made
+            with another network.
         InputError: A state is damaged.
         DeviceError: Training diverged for good.
     """
+    objectives.of(recipe)
     run.mkdir(parents=True, exist_ok=True)
     if recipe.tuning is not None and vgg is None:
         raise UsageError("This recipe tunes with a perceptual loss.", hint="Give the features with --vgg.")
     state = start(recipe, device)
     if begin_with is not None:
         try:
-            weights = read(begin_with)["ema"]
+            weights = weights_of(str(begin_with))
             state.network.load_state_dict(weights)
             state.ema.load_state_dict(weights)
         except (KeyError, RuntimeError) as error:
-            raise UsageError(f"The state {begin_with} does not fit the recipe: {error}") from None
+            raise UsageError(f"{begin_with} does not fit the recipe: {error}") from None
     path = run / "state.pt"
     if path.exists():
         try:
@@ -171,7 +190,7 @@ def one_step(recipe: Recipe, photos: Photos, state: State, log: Log, vgg: VGGFea
     generator = torch.Generator().manual_seed(recipe.seed * 1_000_003 + state.step)
     side = recipe.data.patch * recipe.scale
     hr = photos.crops(recipe.data.batch, side, recipe.data.shrink, generator)
-    batch = make_batch(hr, recipe, generator)
+    batch = objectives.of(recipe).make_batch(hr, recipe, generator)
     t1 = time.perf_counter()
 
     losses = losses_of(recipe, state.network, batch, vgg)  # type: ignore[arg-type]
@@ -198,11 +217,12 @@ def one_step(recipe: Recipe, photos: Photos, state: State, log: Log, vgg: VGGFea
 def losses_of(recipe: Recipe, network: ResidualUNet, batch: Batch, vgg: VGGFeatures | None) -> torch.Tensor:
     """Return the loss of each example [B]; with tuning, the first ones are those of few-step runs."""
     dtype = DTYPES[recipe.dtype]
+    loss_of = objectives.of(recipe).loss_of
     if recipe.tuning is None or vgg is None:
-        return loss_of(network, batch, dtype)
+        return loss_of(network, batch, recipe, dtype)
     count = round(recipe.tuning.share * len(batch.lr))
     practised = tuning_loss(network, batch.part(slice(count)), recipe, recipe.tuning, vgg, dtype)
-    return torch.cat([practised, loss_of(network, batch.part(slice(count, None)), dtype)])
+    return torch.cat([practised, loss_of(network, batch.part(slice(count, None)), recipe, dtype)])
 
 
 class Log:
