@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
+import json
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 from urllib.parse import unquote
 
 import pytest
@@ -38,6 +41,10 @@ class HubServer(ThreadingHTTPServer):
         self.repositories: dict[str, Repository] = {}
         self.fault: Fault | None = None
         self.requests: list[str] = []  # for files
+        self.tokens: list[str | None] = []  # that came with them
+        self.ranges: list[str] = []
+        self.blobs: dict[str, bytes] = {}  # sent, not committed yet
+        self.private: dict[str, bool] = {}
         self.connections = 0
 
     @property
@@ -81,10 +88,85 @@ class Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         self.answer()
 
+    def do_POST(self) -> None:
+        self.take()
+
+    def do_PUT(self) -> None:
+        self.take()
+
+    def take(self) -> None:
+        """Answer what writes: a repository is made, files are announced, sent, and committed."""
+        server = self.server
+        body = self.rfile.read(int(self.headers.get("Content-Length", "0")))
+        self.body = body
+        server.requests.append(f"{self.command} {self.path}")
+        if self.command == "POST":  # the addresses that are sent to are signed instead
+            server.tokens.append(self.headers.get("Authorization"))
+        self.commit = ""
+        if server.fault is not None and server.fault(self, body):
+            return None
+        path = unquote(self.path.split("?")[0]).strip("/")
+        if path == "api/validate-yaml":
+            return self.tell({"errors": [], "warnings": []})
+        if path == "api/repos/create":
+            wanted = json.loads(body)
+            repo = f"{wanted['organization']}/{wanted['name']}"
+            if repo in server.repositories:
+                error = "You already created this model repo"
+                return self.tell({"error": error, "url": f"{server.url}/{repo}"}, 409)
+            server.repositories[repo] = Repository()
+            server.private[repo] = wanted.get("visibility") == "private" or wanted.get("private") is True
+            return self.tell({"url": f"{server.url}/{repo}", "name": repo})
+        if path.startswith("lfs/"):
+            server.blobs[path.removeprefix("lfs/")] = body
+            return self.tell({})
+        if path.endswith(".git/info/lfs/objects/batch"):
+            objects = json.loads(body)["objects"]
+            for entry in objects:
+                entry["actions"] = {"upload": {"href": f"{server.url}/lfs/{entry['oid']}"}}
+            return self.tell({"transfer": "basic", "objects": objects})
+        _, _, owner, name, kind, *_ = path.split("/")
+        if f"{owner}/{name}" not in server.repositories:
+            return self.refuse(404, "RepoNotFound")
+        if kind == "preupload":
+            return self.tell(
+                {
+                    "files": [
+                        {
+                            "path": entry["path"],
+                            "uploadMode": "lfs" if entry["path"].endswith(".safetensors") else "regular",
+                            "shouldIgnore": False,
+                        }
+                        for entry in json.loads(body)["files"]
+                    ]
+                }
+            )
+        assert kind == "commit"
+        files: dict[str, bytes] = {}
+        for line in map(json.loads, body.splitlines()):
+            value = line["value"]
+            if line["key"] == "file":
+                files[value["path"]] = base64.b64decode(value["content"])
+            elif line["key"] == "lfsFile":
+                files[value["path"]] = server.blobs[value["oid"]]
+        commit = server.add(f"{owner}/{name}", files)
+        url = f"{server.url}/{owner}/{name}/commit/{commit}"
+        return self.tell({"success": True, "commitOid": commit, "commitUrl": url})
+
+    def tell(self, content: Any, status: int = 200) -> None:
+        raw = json.dumps(content).encode()
+        self.send_response(status)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(raw)))
+        self.end_headers()
+        self.wfile.write(raw)
+
     def answer(self) -> None:
         if self.path.startswith("/api/"):  # what the client asks on its own account
             return self.refuse(404)
         self.server.requests.append(f"{self.command} {self.path}")
+        self.server.tokens.append(self.headers.get("Authorization"))
+        self.server.ranges += self.headers.get_all("Range", [])
         parts = unquote(self.path.split("?")[0]).strip("/").split("/")
         repository = self.server.repositories.get("/".join(parts[:2]))
         if repository is None or len(parts) < 5 or parts[2] != "resolve":

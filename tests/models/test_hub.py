@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import socket
@@ -9,6 +10,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from inspect import signature as inspect_signature
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,7 @@ from typer.testing import CliRunner
 from upscale.cli.app import app
 from upscale.errors import ExitCode, WeightsError
 from upscale.models import catalog, hub
+from upscale.models.access import Access
 from upscale.models.digest import sha256_of
 from upscale.models.hub import Reference, fetch, parse
 from upscale.models.inventory import CACHED, REMOTE, inspect
@@ -383,6 +386,114 @@ def test_a_cache_that_cannot_be_written(server: Server, tmp_path: Path) -> None:
     (tmp_path / "cache").write_text("a file where the folder should be")
     with pytest.raises(WeightsError, match="cannot be written"):
         fetch(REPO)
+
+
+# --- what the client is left to do ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("status", [307, 308])
+def test_a_repository_that_has_moved(status: int, server: Server, files: dict[str, bytes]) -> None:
+    server.add("owner/renamed", files)
+
+    def move(handler: Any, content: bytes) -> bool:
+        if handler.path.startswith("/owner/sr3/"):
+            handler.send_response(status)
+            handler.send_header("Location", handler.path.replace("/sr3/", "/renamed/"))
+            handler.send_header("Content-Length", "0")
+            handler.end_headers()
+            return True
+        return False
+
+    server.fault = move
+    folder = fetch(REPO)
+    assert (folder / "model.safetensors").read_bytes() == files["model.safetensors"]
+    seen = server.connections
+    assert fetch(REPO) == folder and server.connections == seen
+
+
+def test_only_what_is_missing_of_a_cut_download_comes_again(
+    server: Server, files: dict[str, bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """New clients take a file up again within a call, older ones with the next."""
+    monkeypatch.setattr(constants, "DOWNLOAD_CHUNK_SIZE", 1024)  # what is kept is whole chunks
+    half = len(files["model.safetensors"]) // 2
+    cuts = []
+
+    def cut_once(handler: Any, content: bytes) -> bool:
+        if handler.command == "GET" and handler.path.endswith("safetensors") and not cuts:
+            cuts.append(1)
+            handler.send(content, content[:half])
+            return True
+        return False
+
+    server.fault = cut_once
+    with contextlib.suppress(WeightsError):
+        fetch(REPO)
+    assert (fetch(REPO) / "model.safetensors").read_bytes() == files["model.safetensors"]
+    (asked,) = server.ranges
+    assert 0 < int(asked.removeprefix("bytes=").removesuffix("-")) <= half
+
+
+def test_a_rate_limit_that_ends_is_waited_for(
+    server: Server, files: dict[str, bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slept: list[float] = []
+    monkeypatch.setattr("time.sleep", slept.append)
+    refused = []
+
+    def limit(handler: Any, content: bytes) -> bool:
+        if handler.command == "GET" and handler.path.endswith("safetensors") and not refused:
+            refused.append(1)
+            handler.send_response(429)
+            handler.send_header("Retry-After", "3")
+            handler.send_header("Content-Length", "0")
+            handler.end_headers()
+            return True
+        return False
+
+    server.fault = limit
+    try:
+        fetch(REPO)
+    except WeightsError as error:  # clients before 1.0 do not wait
+        assert "too often" in error.message
+    else:
+        assert any(seconds >= 1 for seconds in slept)
+    assert (fetch(REPO) / "model.safetensors").read_bytes() == files["model.safetensors"]
+
+
+def test_the_token_is_sent(server: Server, tmp_path: Path) -> None:
+    assert run(server, tmp_path, "pull", "owner/sr3", HF_TOKEN="hf_secret").returncode == 0
+    assert set(server.tokens) == {"Bearer hf_secret"}
+    assert list((tmp_path / "home" / "hub").glob("models--owner--sr3"))  # under HF_HOME
+
+
+def test_offline_as_an_option(server: Server, tmp_path: Path) -> None:
+    for command in (["pull"], ["path"]):
+        arguments = [*command, "owner/sr3", *(["--offline"] if command == ["pull"] else [])]
+        missing = CliRunner().invoke(app, ["models", *arguments])
+        assert missing.exit_code == ExitCode.WEIGHTS and "not in the cache" in missing.stderr
+    assert server.connections == 0
+    with pytest.raises(WeightsError, match="--offline"):
+        catalog.locate("owner/sr3", Access(offline=True))
+    fetch(REPO)
+    seen = server.connections
+    assert CliRunner().invoke(app, ["models", "pull", "owner/sr3", "--offline"]).exit_code == 0
+    assert catalog.locate("owner/sr3", Access(offline=True)).weights.is_file()
+    assert server.connections == seen
+
+
+def test_progress_is_told(server: Server, files: dict[str, bytes], capfd: pytest.CaptureFixture[str]) -> None:
+    told: dict[str, tuple[int, int | None]] = {}
+
+    def tell(file: str, done: int, total: int | None) -> None:
+        assert told.get(file, (0, None))[0] <= done
+        told[file] = (done, total)
+
+    fetch(REPO, tell=tell)
+    assert set(told) == set(hub.FILES)
+    if "tqdm_class" in inspect_signature(huggingface_hub.hf_hub_download).parameters:
+        assert told == {name: (len(files[name]), len(files[name])) for name in hub.FILES}
+    assert capfd.readouterr() == ("", "")  # the client draws nothing itself
 
 
 # --- the commands ---------------------------------------------------------------------------------------

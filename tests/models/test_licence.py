@@ -144,7 +144,7 @@ def answer(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Any]:
 def test_yes(typed: str, answer: Callable[..., Any], bound: Server) -> None:
     result = answer(typed, "models", "pull", "owner/sr3")
     assert result.exit_code == 0, result.stderr
-    assert "house-rules" in result.stderr and "accept" in result.stderr
+    assert "house-rules" in result.stderr and "accept it? [y/N]" in result.stderr + result.output
     assert "accept" not in result.stdout and "cached" in result.stdout
 
 

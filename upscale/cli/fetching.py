@@ -104,7 +104,7 @@ def _agrees(question: LicenceNotAccepted) -> bool:
         say(f"         {terms.url}")
     say(f"         {terms.gist}")
     try:
-        answer = STDERR.input("Do you accept it? [y/N] ")
+        answer = STDERR.input("Do you accept it? [y/N] ", markup=False)
     except EOFError:
         return False
     return answer.strip().lower() in ("y", "yes")

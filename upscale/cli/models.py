@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 SCHEMA = 1
 MIB = 1 << 20
 
-models = typer.Typer(no_args_is_help=True, help="See, check and convert models.", rich_markup_mode="rich")
+models = typer.Typer(
+    no_args_is_help=True, help="See, check, convert and publish models.", rich_markup_mode="rich"
+)
 
 Name = Annotated[
     str,
@@ -242,6 +244,58 @@ def convert_model(
     else:
         _echo(f"{checkpoint} -> {output} ({made.scale}x, {made.steps} steps of {made.sampler})")
         _echo(f"Use it: upscale photo.jpg --model {output}")
+    return ExitCode.OK
+
+
+@models.command("push")
+@guarded
+def push_model(
+    *,
+    model: Annotated[
+        str,
+        typer.Argument(metavar="MODEL", help="A model's folder, or an embedded name.", show_default=False),
+    ],
+    repo: Annotated[
+        str, typer.Argument(metavar="OWNER/REPO", help="Where to on the Hub.", show_default=False)
+    ],
+    private: Annotated[
+        bool, typer.Option("--private", metavar="", help="A repository that is made is for you only.")
+    ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", metavar="", help="Only show what would be sent; nothing is.")
+    ] = False,
+    json: Json = False,
+    verbose: Verbose = False,
+) -> int:
+    """Publish a model of yours on the Hub, with its card; others then use it as --model owner/repo.
+
+    [bold cyan]upscale models push my-model/ me/my-model[/]
+
+    The folder holds config.json, model.safetensors and a README.md that states the licence. Log in before,
+    with a token that may write: hf auth login
+    """
+    from upscale.cli.console import say
+    from upscale.models.publish import prepare, push
+
+    publication = prepare(model, repo)
+    sizes = publication.sizes
+    for name in publication.left_out:
+        say(f"{name} is left out: it is no part of a model's folder.", label="Note: ", style="yellow")
+    if dry_run and not json:
+        _echo(f"{model} -> {repo}")
+        for name, size in sizes.items():
+            _echo(f"  {name:<24} {size:>12,} bytes")
+    if dry_run:
+        address = None
+    else:
+        say(f"Sending {len(sizes)} files, {sum(sizes.values()) / MIB:.1f} MiB, to {repo}.", style="dim")
+        address = push(publication, private=private)
+    if json:
+        kind = "planned" if dry_run else "pushed"
+        _print_line({"type": kind, "name": model, "repo": repo, "files": sizes, "commit": address})
+    elif not dry_run:
+        _echo(f"{model} -> {address}")
+        _echo(f"Use it: upscale photo.jpg --model {repo}")
     return ExitCode.OK
 
 

@@ -46,14 +46,18 @@ def bar_class(file: str, tell: Tell) -> type[Any]:
             known = {name: kwargs.get(name) for name in ("total", "initial", "unit", "desc")}
             known["initial"] = known["initial"] or 0
             super().__init__(file=io.StringIO(), **known)
+            self._tell()
 
         def display(self, *args: Any, **kwargs: Any) -> None:
             """Draw nothing."""
 
         def update(self, n: float | None = 1) -> bool | None:
             moved: bool | None = super().update(n)
-            tell(file, int(self.n), None if self.total is None else int(self.total))
+            self._tell()
             return moved
+
+        def _tell(self) -> None:
+            tell(file, int(self.n), None if self.total is None else int(self.total))
 
         def update_transfer(self, n: float | None = 1) -> None:
             """Ignore what Xet receives before it makes files of it; or it would open a second bar."""
