@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import pickle
 from collections.abc import Callable
@@ -17,7 +18,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from upscale import networks
-from upscale.errors import ExitCode, WeightsError
+from upscale.errors import ExitCode, OutputError, WeightsError
 from upscale.models import catalog, checkpoint
 from upscale.models.config import ModelConfig
 from upscale.models.digest import sha256_of
@@ -173,3 +174,32 @@ def test_any_network_table_is_built_or_refused(arch: str, changes: dict[str, Any
         assert "cannot be built" in error.message
     else:
         assert all(p.is_meta for p in network.parameters())  # no memory was taken
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "config.json"])
+def test_saving_that_fails_leaves_what_was_there(
+    name: str, make_model: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = make_model()
+    config, network = checkpoint.load(catalog.locate(str(folder)))
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    replace = Path.replace
+
+    def fail(self: Path, target: Path) -> Path:
+        if Path(target).name == name:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return replace(self, target)
+
+    monkeypatch.setattr(Path, "replace", fail)
+    with pytest.raises(OutputError, match="the disk is full"):
+        checkpoint.save(config, network, folder)
+    after = {path.name: path.read_bytes() for path in folder.iterdir()}
+    assert after[name] == before[name] and after.keys() == before.keys()
+    assert load(folder)[0] == config
+
+
+def test_saving_where_no_folder_can_be(make_model: Callable[..., Path], tmp_path: Path) -> None:
+    config, network = checkpoint.load(catalog.locate(str(make_model())))
+    (tmp_path / "file").touch()
+    with pytest.raises(OutputError):
+        checkpoint.save(config, network, tmp_path / "file" / "model")

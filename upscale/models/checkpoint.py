@@ -10,11 +10,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import save as as_safetensors
 from torch import nn
 
 from upscale import networks
 from upscale.errors import WeightsError
+from upscale.images.atomic import new_file, output_error
 from upscale.models import diffusers_weights
 from upscale.models.catalog import Location, read_config
 from upscale.models.config import ModelConfig
@@ -89,14 +90,26 @@ def _difference(expected: Mapping[str, tuple[int, ...]], found: Mapping[str, tup
 def save(config: ModelConfig, network: nn.Module, folder: Path, dtype: torch.dtype = torch.float16) -> Path:
     """Write `config.json` and `model.safetensors` into a folder, and return the weights file.
 
-    The tensors are stored as `dtype`; the config goes into the weights' metadata as well.
+    The tensors are stored as `dtype`; the config goes into the weights' metadata as well. Each file appears
+    whole or not at all, and what was there before stays until then.
+
+    Raises:
+        OutputError: They cannot be written.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise output_error(folder, error) from error
     config = replace(config, network=dict(config.network))
     tensors = {
         name: tensor.detach().to("cpu", dtype).contiguous() for name, tensor in network.state_dict().items()
     }
     weights = folder / WEIGHTS_FILE
-    save_file(tensors, weights, metadata={"format": "pt", CONFIG_KEY: config.to_json()})
-    (folder / CONFIG_FILE).write_text(config.to_json(), encoding="utf-8")
+    contents = {
+        weights: as_safetensors(tensors, metadata={"format": "pt", CONFIG_KEY: config.to_json()}),
+        folder / CONFIG_FILE: config.to_json().encode(),
+    }
+    for path, content in contents.items():
+        with new_file(path, overwrite=True) as file:
+            file.write(content)
     return weights

@@ -10,8 +10,6 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -258,17 +256,7 @@ def convert(source: Path, folder: Path, recipe: Recipe, *, overwrite: bool = Fal
     config = infer_config(shapes, recipe, folder.resolve().name, str(source))
     network = checkpoint.build(config, str(source))
     network.load_state_dict({name: tensor.float() for name, tensor in tensors.items()}, assign=True)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        unfinished = Path(tempfile.mkdtemp(prefix=".converting-", dir=folder))
-        try:
-            checkpoint.save(config, network, unfinished, torch.float32)
-            for name in (CONFIG_FILE, WEIGHTS_FILE):
-                (unfinished / name).replace(folder / name)
-        finally:
-            shutil.rmtree(unfinished, ignore_errors=True)
-    except OSError as error:
-        raise OutputError(f"{folder} cannot be written ({error.strerror or error}).") from None
+    checkpoint.save(config, network, folder, torch.float32)
     return config
 
 

@@ -13,7 +13,7 @@ from upscale.errors import UsageError, WeightsError
 from upscale.models import catalog, hub
 from upscale.models.card import parse_card
 from upscale.models.client import quiet_client
-from upscale.models.entry import CONFIG_FILE, FORMATS, WEIGHTS_FILE
+from upscale.models.entry import CONFIG_FILE, WEIGHTS_FILE
 from upscale.models.hub_errors import first_line
 from upscale.models.inventory import verify
 from upscale.models.restorer import Restorer
@@ -65,7 +65,7 @@ def prepare(model: str, repo: str) -> Publication:
         raise UsageError(f"{model} is on the Hub already.", hint="Give a model's folder here.")
     location = catalog.find(model)
     assert location is not None, "it is not on the Hub"
-    if location.format != FORMATS[0] or location.config is None or location.weights.name != WEIGHTS_FILE:
+    if location.parts or location.config is None or location.weights.name != WEIGHTS_FILE:
         raise UsageError(
             f"{model} is no folder with a {CONFIG_FILE} and a {WEIGHTS_FILE}.",
             hint="Others find these two in a repository: give such a folder.",
