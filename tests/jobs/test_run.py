@@ -289,7 +289,7 @@ def test_notes_of_reading_and_writing_are_reported(
     frames = [Image.new("L", (6, 4), level) for level in (0, 99)]
     frames[0].save(tmp_path / "moving.gif", save_all=True, append_images=frames[1:])
     (outcome,) = run(plan(request_for(tmp_path / "moving.gif")), load=engine).outcomes
-    assert outcome.error is None and any("256 colours" in note for note in outcome.notes)
+    assert outcome.error is None and not outcome.notes
     assert (tmp_path / "moving_4x.gif").exists()
 
 

@@ -17,6 +17,7 @@ from upscale.images import arrays, depth
 from upscale.images.picture import Picture
 from upscale.images.png import changed_box
 
+FEW_COLORS = "gif holds 256 colours a frame, which were chosen; --format webp keeps all of them."
 _KEEP, _CLEAR = 1, 2  # what becomes of a frame when its time is over
 _COLORS = 256
 _XMP_TRAILER = b"\x01" + bytes(range(255, -1, -1)) + b"\0"  # readers that see blocks here find their way out
@@ -25,7 +26,11 @@ Pixels8 = npt.NDArray[np.uint8]
 
 
 class GifWriter:
-    """Writes frames one after the other; one is held back, for the next decides whether it is cleared."""
+    """Writes frames one after the other; one is held back, for the next decides whether it is cleared.
+
+    Attributes:
+        exact: Whether all colours of what is written were kept.
+    """
 
     def __init__(self, file: IO[bytes], plays: int, xmp: bytes | None) -> None:
         """Write nothing yet.
@@ -42,6 +47,7 @@ class GifWriter:
         self._shown: Pixels8 | None = None  # what is to be seen before the waiting frame
         self._time_ms = 0.0  # exact end of what is written
         self._ticks = 0  # the same in hundredths of a second, as the file says
+        self.exact = True
 
     def add(self, picture: Picture, duration_ms: float) -> None:
         """Take a frame of the size of the first."""
@@ -79,7 +85,8 @@ class GifWriter:
         self._time_ms += duration_ms
         ticks = min(max(round(self._time_ms / 10) - self._ticks, 0), 65535)
         self._ticks += ticks
-        image, transparent = _with_palette(frame[top:bottom, left:right])
+        image, transparent, exact = _with_palette(frame[top:bottom, left:right])
+        self.exact &= exact
         flags = (_CLEAR if clear else _KEEP) << 2 | (transparent is not None)
         self._file.write(b"!\xf9\x04" + struct.pack("<BHBB", flags, ticks, transparent or 0, 0))
         for data in GifImagePlugin.getdata(image, (left, top), include_color_table=True):
@@ -97,15 +104,16 @@ def _rgba(picture: Picture) -> Pixels8:
     return frame
 
 
-def _with_palette(frame: Pixels8) -> tuple[Image.Image, int | None]:
-    """Return [H, W, 4] as an image of mode P, and the number of its transparent colour, if there is one.
+def _with_palette(frame: Pixels8) -> tuple[Image.Image, int | None, bool]:
+    """Return [H, W, 4] as an image of mode P, the number of its transparent colour, and whether it is exact.
 
     Up to 256 colours are kept exactly; of more, the best 256 are chosen and the rest is dithered.
     """
     hidden = frame[..., 3] == 0
     colors = _COLORS - int(hidden.any())
     rgb = arrays.to_image(np.ascontiguousarray(frame[..., :3]))
-    if rgb.getcolors(colors) is not None:
+    exact = rgb.getcolors(colors) is not None
+    if exact:
         packed = frame[..., 0].astype(np.int32) << 16 | frame[..., 1].astype(np.int32) << 8 | frame[..., 2]
         found, indices = np.unique(packed, return_inverse=True)
         levels = indices.reshape(packed.shape).astype(np.uint8)
@@ -122,4 +130,4 @@ def _with_palette(frame: Pixels8) -> tuple[Image.Image, int | None]:
         levels[hidden] = transparent
     image = Image.frombytes("P", rgb.size, np.ascontiguousarray(levels).tobytes())
     image.putpalette(palette)
-    return image, transparent
+    return image, transparent, exact

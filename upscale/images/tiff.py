@@ -17,7 +17,7 @@ from upscale.errors import OutputError
 from upscale.images import arrays, scratch
 from upscale.images.picture import Metadata, Picture, Pixels
 
-_HEADER = b"II*\0"
+_CLASSIC, _BIG = b"II*\0" + struct.pack("<I", 8), b"II+\0" + struct.pack("<HHQ", 8, 0, 16)
 _STRIP_BYTES = 1 << 20
 _MAX_BYTES = 2**32 - 2**24
 _INTEROP = ExifTags.IFD.Interop
@@ -43,6 +43,7 @@ class TiffWriter:
         self._name = name
         self._number = 0
         self._at = 0
+        self._header = _CLASSIC
 
     def add(self, picture: Picture, metadata: Metadata) -> None:
         """Write a page: its directory, then its rows in strips.
@@ -52,7 +53,7 @@ class TiffWriter:
             metadata: What is to be said, instead of the picture's own.
 
         Raises:
-            OutputError: The file would grow beyond 4 GB.
+            OutputError: The file grows beyond 4 GB, which the first page did not make one expect.
         """
         pixels = interleaved(picture)
         height, width, channels = pixels.shape
@@ -63,7 +64,13 @@ class TiffWriter:
         starts = range(0, height, rows)
         lengths = [row_bytes * min(rows, height - start) for start in starts]
 
-        directory = directory_of(metadata)
+        if self._at == 0:
+            # Others may be larger than the first page; most programs read the classic kind.
+            if sum(lengths) * self._pages > _MAX_BYTES // 2:
+                self._header = _BIG
+            self._write(self._header)
+        big = self._header is _BIG
+        directory = directory_of(metadata, self._header)
         directory[_WIDTH], directory[_HEIGHT], directory[_ROWS] = width, height, rows
         directory[_BITS] = (8 * pixels.dtype.itemsize,) * channels
         directory[_COMPRESSION], directory[_PLANAR], directory[_SAMPLES] = 1, 1, channels
@@ -72,24 +79,26 @@ class TiffWriter:
             directory[_EXTRA] = 2  # alpha, not premultiplied
         if self._pages > 1:
             directory[_SUBFILE], directory[_PAGE] = 2, (self._number, self._pages)
-        directory.tagtype[_COUNTS] = directory.tagtype[_OFFSETS] = TiffTags.LONG
+        directory.tagtype[_COUNTS] = TiffTags.LONG
+        directory.tagtype[_OFFSETS] = TiffTags.LONG8 if big else TiffTags.LONG
         directory[_COUNTS] = tuple(lengths)
         directory[_OFFSETS] = tuple(row_bytes * start for start in starts)  # Pillow adds where they begin
 
-        if self._at == 0:
-            self._write(_HEADER + struct.pack("<I", 8))
         block = bytearray(directory.tobytes(self._at))
         last = self._number + 1 == self._pages
         filling = bytes(0 if last else sum(lengths) % 2)  # directories begin at even places
         end = self._at + len(block) + sum(lengths) + len(filling)
-        if end > _MAX_BYTES:
+        if end > _MAX_BYTES and not big:
             raise OutputError(
                 f"{self._name} would be larger than 4 GB, where tiff ends.",
                 hint="Ask for a smaller size, or for one page with --first-frame.",
             )
         self._number += 1
         if not last:
-            struct.pack_into("<I", block, 2 + 12 * len(directory), end)
+            if big:
+                struct.pack_into("<Q", block, 8 + 20 * len(directory), end)
+            else:
+                struct.pack_into("<I", block, 2 + 12 * len(directory), end)
         self._write(block)
         for part in arrays.row_blocks(width, height):
             self._write(np.ascontiguousarray(pixels[part].astype(pixels.dtype.newbyteorder("<"))).data)
@@ -113,7 +122,7 @@ def interleaved(picture: Picture) -> Pixels:
     return pixels
 
 
-def directory_of(metadata: Metadata, header: bytes = _HEADER + bytes(4)) -> ImageFileDirectory_v2:
+def directory_of(metadata: Metadata, header: bytes = _CLASSIC) -> ImageFileDirectory_v2:
     """Return a directory that says what the metadata say, for a file that begins with `header`."""
     directory = ImageFileDirectory_v2(header)
     if metadata.exif:

@@ -95,7 +95,7 @@ def encode(
     picture, notes = fitted(picture, row)
     said, lost = kept(picture, row, record)
     with encoding(name, row):
-        _save(picture, file, row, said, quality, name)
+        lost += _save(picture, file, row, said, quality, name)
         file.flush()
     return (*notes, *lost)
 
@@ -117,8 +117,8 @@ def encoding(name: str, row: OutputFormat) -> Iterator[None]:
 
 def _save(
     picture: Picture, file: IO[bytes], row: OutputFormat, said: Metadata, quality: int | None, name: str
-) -> None:
-    """Write a picture that fits, with what is to be said."""
+) -> list[str]:
+    """Write a picture that fits, with what is to be said; return notes on what was lost all the same."""
     deep = picture.color.dtype == np.uint16 and (not picture.is_gray or picture.alpha is not None)
     streamed = large.is_streamed(row.name, picture.size)
     if streamed and row.name == "tiff":
@@ -134,11 +134,13 @@ def _save(
         animation = gif.GifWriter(file, 1, said.xmp)
         animation.add(picture, 0.0)
         animation.close()
+        return [] if animation.exact else [gif.FEW_COLORS]
     elif row.name == "ppm" and (deep or streamed):
         _write_ppm(file, picture.color)
     else:
         options = pillow_options(said, row, quality, is_gray=picture.is_gray)
         pixels_to_pil(picture).save(cast(IO[bytes], Stream(file)), row.pillow_name, **options)
+    return []
 
 
 def _write_ppm(file: IO[bytes], color: Pixels) -> None:

@@ -13,7 +13,7 @@ from PIL import Image
 from upscale.errors import InputError
 from upscale.images import arrays, atomic, formats
 from upscale.images.formats import OutputFormat
-from upscale.images.gif import GifWriter
+from upscale.images.gif import FEW_COLORS, GifWriter
 from upscale.images.picture import Picture, Pixels
 from upscale.images.png import ApngWriter
 from upscale.images.read import ImageInfo
@@ -132,11 +132,13 @@ def _write_gif(course: _Course, file: IO[bytes], record: Record | None, quality:
     for frame in course:
         if writer is None:
             said, lost = kept(frame.picture, course.row, record)
-            course.note([*lost, "gif holds 256 colours a frame; --format webp keeps all of them."])
+            course.note(lost)
             writer = GifWriter(file, course.info.plays, said.xmp)
         writer.add(frame.picture, frame.duration_ms)
     assert writer is not None
     writer.close()
+    if not writer.exact:
+        course.note([FEW_COLORS])
 
 
 def _write_tiff(course: _Course, file: IO[bytes], record: Record | None, quality: int | None) -> None:
