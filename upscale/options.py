@@ -113,6 +113,7 @@ class EngineOptions:
         steps: Network evaluations per stage, 1 to 2000; None takes the model's default.
         sampler: Name of a sampler; None takes the model's default.
         seed: Seed of the noise field, 0 to 2^63-1; same seed, same picture.
+        consistency: Whether the result is changed so that reducing it gives the input again; for clean input.
         device: `auto`, `cpu`, `cuda`, `cuda:N` or `mps`; for the command line also several with commas
             between them, or `all`: each takes the next files then.
         dtype: `auto`, `fp32`, `bf16` or `fp16`.
@@ -125,6 +126,7 @@ class EngineOptions:
     steps: int | None = None
     sampler: str | None = None
     seed: int = 0
+    consistency: bool = False
     device: str = "auto"
     dtype: str = "auto"
     tile_px: int | None = None

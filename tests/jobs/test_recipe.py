@@ -33,6 +33,7 @@ def test_record_of_a_result(photo: Photo, request_for: Ask, engine: Any, model: 
         "steps": "4",
         "sampler": "ddim",
         "seed": "7",
+        "consistency": "no",
         "input_bytes": str(path.stat().st_size),
     }
 
@@ -43,6 +44,7 @@ def test_record_of_a_result(photo: Photo, request_for: Ask, engine: Any, model: 
         ({}, ()),
         ({"steps": 4, "sampler": "ddim"}, ()),  # the model's own
         ({"steps": 9}, ("steps",)),
+        ({"consistency": True}, ("consistency",)),
         ({"seed": 1, "sampler": "ddpm"}, ("sampler", "seed")),
     ],
 )

@@ -96,6 +96,7 @@ def settings(plan: Plan) -> str:
         f"device {options.device}",
         f"dtype {options.dtype}",
         f"tile {options.tile_px or 'auto'}",
+        *(["consistency"] if options.consistency else []),
     ]
     return ", ".join(parts)
 

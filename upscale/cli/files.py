@@ -164,6 +164,16 @@ def upscale_files(
             help="The same number gives the same picture, another one other fine texture.",
         ),
     ] = EngineOptions.seed,
+    consistency: Annotated[
+        bool,
+        Look(
+            "--consistency",
+            metavar="",
+            show_default=False,
+            help="Make the result give the photo again when it is reduced. For clean photos only: noise and "
+            "marks of JPEG would be kept too.",
+        ),
+    ] = EngineOptions.consistency,
     model: Annotated[
         str,
         Look(
@@ -254,6 +264,7 @@ def upscale_files(
         steps=steps,
         sampler=sampler,
         seed=seed,
+        consistency=consistency,
         device=device,
         dtype=dtype,
         tile_px=parse_tile(tile),

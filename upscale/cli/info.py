@@ -25,7 +25,7 @@ def info(
 ) -> int:
     """Show what a picture is and how it was made.
 
-    Results of upscale carry a record: model, weights, steps, sampler, seed and version.
+    Results of upscale carry a record: model, weights, steps, sampler, seed, version and so on.
     """
     from upscale.images.read import probe
 

@@ -11,6 +11,7 @@ from PIL import Image
 
 from upscale.diffusion import samplers
 from upscale.engine import device as devices
+from upscale.engine.consistency import make_consistent
 from upscale.engine.plan import CascadePlan, plan_cascade
 from upscale.engine.progress import Progress, ProgressCallback
 from upscale.engine.stage import Room, Sampling, Stage
@@ -43,6 +44,7 @@ class Settings:
         sampler: Name of the sampler.
         steps: Network evaluations per stage.
         seed: Of the noise.
+        consistency: Whether the result's reduction is made to be the input.
         tile_px: Side of a tile in input pixels, halo not counted.
     """
 
@@ -52,6 +54,7 @@ class Settings:
     sampler: str
     steps: int
     seed: int
+    consistency: bool
     tile_px: int
 
 
@@ -75,6 +78,7 @@ class Upscaler:
         steps: int | None = None,
         sampler: str | None = None,
         seed: int = 0,
+        consistency: bool = False,
         tile_px: int | None = None,
         offline: bool = False,
         accept_licence: bool = False,
@@ -91,6 +95,7 @@ class Upscaler:
             steps=steps,
             sampler=sampler,
             seed=seed,
+            consistency=consistency,
             device=device,
             dtype=dtype,
             tile_px=tile_px,
@@ -119,6 +124,7 @@ class Upscaler:
             sampler=options.sampler or config.sampler,
             steps=options.steps or config.steps,
             seed=options.seed,
+            consistency=options.consistency,
             tile_px=options.tile_px or devices.default_tile_px(torch_device, self._restorer.fineness),
         )
         full_px = Tiling((1, 1), self._restorer.multiple_of, config.halo_px).full_px(self.settings.tile_px)
@@ -216,10 +222,13 @@ class Upscaler:
                 assert smooth is not None
                 alphas[i] = _keep_extremes(plane[:, :, 0], smooth)
         colors = [p.color if p.alpha is None else bleed(p.color, p.alpha) for p in pictures]
-        colors = self._run(colors, plan, self.settings.steps, work)
+        results = self._run(colors, plan, self.settings.steps, work)
+        if self.settings.consistency:
+            for result, color in zip(results, colors, strict=True):
+                make_consistent(result, color)
         return [
             replace(picture, color=color, alpha=alpha, notes=(*picture.notes, *work.notes))
-            for picture, color, alpha in zip(pictures, colors, alphas, strict=True)
+            for picture, color, alpha in zip(pictures, results, alphas, strict=True)
         ]
 
     def _run(self, pictures: Sequence[Pixels], plan: CascadePlan, steps: int, work: _Work) -> list[Pixels]:

@@ -57,27 +57,65 @@ def resize(
         [height, width, C] of the same dtype. Integers are rounded to nearest and clipped; floats may
         overshoot.
     """
+    shape = (size[1], size[0], pixels.shape[2])
+    result = np.empty(shape, pixels.dtype) if out is None else out
+    assert result.shape == shape and result.dtype == pixels.dtype, (result.shape, shape)
+    for rows in strips(size, (pixels.shape[1], pixels.shape[0]), box):
+        resize_rows(pixels, size, rows, box=box, resample=resample, out=result[rows])
+        scratch.release(pixels, result)
+    return result
+
+
+def resize_rows(
+    pixels: npt.NDArray[Any],
+    size: tuple[int, int],
+    rows: slice,
+    *,
+    box: tuple[float, float, float, float] | None = None,
+    resample: str = "lanczos",
+    out: npt.NDArray[Any] | None = None,
+) -> npt.NDArray[Any]:
+    """Return some rows of what `resize` returns, in float32 unless `out` says otherwise.
+
+    Args:
+        pixels: As for `resize`.
+        size: Likewise, of the whole result.
+        rows: Which of its rows.
+        box: As for `resize`.
+        resample: Likewise.
+        out: Where they go, [rows, width, C] of the dtype of `pixels` or float32; None makes a new array.
+
+    Returns:
+        [rows, width, C] in the units of `pixels`; floats are neither rounded nor clipped.
+    """
     height, width, channels = pixels.shape
     assert min(width, height, channels, *size) >= 1, (pixels.shape, size)
     left, top, right, bottom = box if box is not None else (0.0, 0.0, float(width), float(height))
     assert 0 <= left < right and 0 <= top < bottom, box
     margin = (_beyond(right, width), _beyond(bottom, height))
     right, bottom = min(right, width + margin[0]), min(bottom, height + margin[1])
-
-    shape = (size[1], size[0], channels)
-    result = np.empty(shape, pixels.dtype) if out is None else out
-    assert result.shape == shape and result.dtype == pixels.dtype, (result.shape, shape)
     pitch = (bottom - top) / size[1]
     reach = _SUPPORT[resample] * max(1.0, pitch) + 1
-    for rows in _strips(size, width, pitch):
-        start, stop = top + rows.start * pitch, top + rows.stop * pitch
-        first = max(0, math.floor(start - reach))
-        last = min(height + margin[1], math.ceil(stop + reach))
-        strip = _extended(pixels[first : min(last, height)], (margin[0], max(0, last - height)))
-        part = (left, start - first, right, min(stop, bottom) - first)
-        _resample(strip, part, resample, result[rows])
-        scratch.release(pixels, result)
+    start, stop = top + rows.start * pitch, top + rows.stop * pitch
+    first = max(0, math.floor(start - reach))
+    last = min(height + margin[1], math.ceil(stop + reach))
+    strip = _extended(pixels[first : min(last, height)], (margin[0], max(0, last - height)))
+    part = (left, start - first, right, min(stop, bottom) - first)
+    result = np.empty((rows.stop - rows.start, size[0], channels), np.float32) if out is None else out
+    _resample(strip, part, resample, result)
     return result
+
+
+def strips(
+    size: tuple[int, int],
+    source: tuple[int, int],
+    box: tuple[float, float, float, float] | None = None,
+) -> list[slice]:
+    """Return slices over the rows of a result of `size`, resized from `source` (both (width, height)).
+
+    Each touches about `STRIP_PX` pixels on the larger side.
+    """
+    return _strips(size, source[0], (source[1] if box is None else box[3] - box[1]) / size[1])
 
 
 def _strips(size: tuple[int, int], width: int, pitch: float) -> list[slice]:
@@ -95,16 +133,16 @@ def _resample(
     def resampled(plane: npt.NDArray[Any]) -> npt.NDArray[Any]:
         return arrays.to_array(arrays.to_image(plane).resize(size, RESAMPLERS[resample], box))
 
-    if pixels.dtype == np.uint8 and pixels.shape[2] in (1, 3):
+    if out.dtype == pixels.dtype == np.uint8 and pixels.shape[2] in (1, 3):
         out[...] = resampled(pixels).reshape(out.shape)
         return
     for channel in range(pixels.shape[2]):
         plane = pixels[..., channel]
-        if pixels.dtype == np.uint8:
+        if out.dtype == pixels.dtype == np.uint8:
             out[..., channel] = resampled(plane)
             continue
         values = resampled(plane.astype(np.float32, copy=False))
-        if pixels.dtype == np.uint16:
+        if out.dtype == np.uint16:
             values += np.float32(0.5)
             np.clip(values, 0, 65535, out=values)
         out[..., channel] = values  # truncates for uint16: that is the floor of value + 0.5
