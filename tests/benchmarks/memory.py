@@ -6,6 +6,7 @@ python tests/benchmarks/memory.py [--width 4000] [--height 3000] [--steps 1] [--
 
 from __future__ import annotations
 
+import json
 import resource
 import subprocess
 import sys
@@ -52,6 +53,8 @@ def main(
         result = Path(folder) / f"result.{format}"
         command = [sys.executable, "-c", STAND_IN if stand_in else REAL, str(source), "-o", str(result)]
         command += ["--scale", str(scale), "--steps", str(steps), "--dtype", dtype]
+        ahead = subprocess.run([*command, "--dry-run", "--json"], check=True, stdout=subprocess.PIPE)
+        foretold = json.loads(ahead.stdout.splitlines()[0])["forecast"]["memory_bytes"]
         subprocess.run(command, check=True)
         seconds = time.perf_counter() - start
         peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
@@ -67,6 +70,7 @@ def main(
         "steps": steps,
         "seconds": seconds,
         "peak MiB": peak,
+        "foretold MiB": foretold / 2**20,
     }
     show("memory of a large photo", [row])
 

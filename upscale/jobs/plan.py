@@ -197,7 +197,22 @@ def _without_results(items: list[Job | Failure]) -> tuple[list[Job | Failure], i
         or job.source.path in named
         or (identity(_path(job.source)), job.info.size) in made
     }
+    places = {place for place, _ in made}
+    results |= {
+        id(item) for item in items if isinstance(item, Failure) and _is_large_result(item.source, places)
+    }
     return [item for item in items if id(item) not in results], len(results)
+
+
+def _is_large_result(source: Source, places: set[Path]) -> bool:
+    """Return whether a file that was found and cannot be an input is a result, larger than inputs may be."""
+    if not source.found or source.path is None:
+        return False
+    try:
+        info = probe(source.path, max_mpix=float("inf"))
+    except UpscaleError:
+        return False
+    return info.record is not None or identity(source.path) in places
 
 
 def _refuse_clashes(items: list[Job | Failure]) -> list[Job | Failure]:
