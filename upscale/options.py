@@ -21,6 +21,7 @@ MAX_STEPS = 2000
 MIN_TILE_PX = 32
 MAX_SEED = 2**63 - 1
 DEFAULT_MAX_INPUT_MPIX = 250.0
+COLOR_FIXES = ("auto", "none", "mean", "wavelet")
 DTYPES = ("auto", "fp32", "bf16", "fp16")
 CONFLICTS = ("fail", "skip", "overwrite", "rename")
 TEMPLATE_FIELDS = ("parent", "stem", "suffix", "scale", "size", "width", "height", "model", "seed")
@@ -114,6 +115,7 @@ class EngineOptions:
         sampler: Name of a sampler; None takes the model's default.
         seed: Seed of the noise field, 0 to 2^63-1; same seed, same picture.
         consistency: Whether the result is changed so that reducing it gives the input again; for clean input.
+        color_fix: How colours are put right, one of `COLOR_FIXES`; `auto` does what the model needs.
         device: `auto`, `cpu`, `cuda`, `cuda:N` or `mps`; for the command line also several with commas
             between them, or `all`: each takes the next files then.
         dtype: `auto`, `fp32`, `bf16` or `fp16`.
@@ -127,6 +129,7 @@ class EngineOptions:
     sampler: str | None = None
     seed: int = 0
     consistency: bool = False
+    color_fix: str = "auto"
     device: str = "auto"
     dtype: str = "auto"
     tile_px: int | None = None
@@ -142,6 +145,10 @@ class EngineOptions:
         if self.tile_px is not None and self.tile_px < MIN_TILE_PX:
             raise UsageError(
                 f"--tile {self.tile_px} is out of range.", hint=f"It is at least {MIN_TILE_PX}, or auto."
+            )
+        if self.color_fix not in COLOR_FIXES:
+            raise UsageError(
+                f"--color-fix {self.color_fix} is unknown.", hint=f"Choose from {', '.join(COLOR_FIXES)}."
             )
         devices_named(self.device)
         if self.dtype not in DTYPES:

@@ -251,6 +251,7 @@ def test_the_arguments_are_those_of_the_options() -> None:
         ({"steps": 0}, UsageError, "steps 0"),
         ({"seed": -1}, UsageError, "seed -1"),
         ({"tile_px": 8}, UsageError, "tile 8"),
+        ({"color_fix": "sepia"}, UsageError, "color-fix sepia"),
         ({"model": "nonsense"}, WeightsError, "no model 'nonsense'"),
     ],
     ids=lambda value: str(value)[:25],

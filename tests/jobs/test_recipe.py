@@ -34,6 +34,7 @@ def test_record_of_a_result(photo: Photo, request_for: Ask, engine: Any, model: 
         "sampler": "ddim",
         "seed": "7",
         "consistency": "no",
+        "color_fix": "none",
         "input_bytes": str(path.stat().st_size),
     }
 
@@ -44,7 +45,8 @@ def test_record_of_a_result(photo: Photo, request_for: Ask, engine: Any, model: 
         ({}, ()),
         ({"steps": 4, "sampler": "ddim"}, ()),  # the model's own
         ({"steps": 9}, ("steps",)),
-        ({"consistency": True}, ("consistency",)),
+        ({"consistency": True, "color_fix": "none"}, ("consistency",)),
+        ({"color_fix": "mean"}, ("color_fix",)),
         ({"seed": 1, "sampler": "ddpm"}, ("sampler", "seed")),
     ],
 )

@@ -11,6 +11,7 @@ from upscale.cli.guard import guarded
 from upscale.cli.values import parse_conflict, parse_size, parse_tile
 from upscale.cli.wanted import Wanted
 from upscale.options import (
+    COLOR_FIXES,
     CONFLICTS,
     DEFAULT_SCALE,
     DTYPES,
@@ -174,6 +175,14 @@ def upscale_files(
             "marks of JPEG would be kept too.",
         ),
     ] = EngineOptions.consistency,
+    color_fix: Annotated[
+        str,
+        Look(
+            metavar="|".join(COLOR_FIXES),
+            help="Take the colours from the photo where a model shifts them: their mean, or all but the fine "
+            "texture (wavelet). auto does what the model needs.",
+        ),
+    ] = EngineOptions.color_fix,
     model: Annotated[
         str,
         Look(
@@ -265,6 +274,7 @@ def upscale_files(
         sampler=sampler,
         seed=seed,
         consistency=consistency,
+        color_fix=color_fix,
         device=device,
         dtype=dtype,
         tile_px=parse_tile(tile),

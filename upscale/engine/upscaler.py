@@ -11,6 +11,7 @@ from PIL import Image
 
 from upscale.diffusion import samplers
 from upscale.engine import device as devices
+from upscale.engine.color import FIXES
 from upscale.engine.consistency import make_consistent
 from upscale.engine.plan import CascadePlan, plan_cascade
 from upscale.engine.progress import Progress, ProgressCallback
@@ -45,6 +46,7 @@ class Settings:
         steps: Network evaluations per stage.
         seed: Of the noise.
         consistency: Whether the result's reduction is made to be the input.
+        color_fix: How colours are put right, a name in `color.FIXES`.
         tile_px: Side of a tile in input pixels, halo not counted.
     """
 
@@ -55,6 +57,7 @@ class Settings:
     steps: int
     seed: int
     consistency: bool
+    color_fix: str
     tile_px: int
 
 
@@ -79,6 +82,7 @@ class Upscaler:
         sampler: str | None = None,
         seed: int = 0,
         consistency: bool = False,
+        color_fix: str = "auto",
         tile_px: int | None = None,
         offline: bool = False,
         accept_licence: bool = False,
@@ -96,6 +100,7 @@ class Upscaler:
             sampler=sampler,
             seed=seed,
             consistency=consistency,
+            color_fix=color_fix,
             device=device,
             dtype=dtype,
             tile_px=tile_px,
@@ -125,6 +130,7 @@ class Upscaler:
             steps=options.steps or config.steps,
             seed=options.seed,
             consistency=options.consistency,
+            color_fix=config.color_fix if options.color_fix == "auto" else options.color_fix,
             tile_px=options.tile_px or devices.default_tile_px(torch_device, self._restorer.fineness),
         )
         full_px = Tiling((1, 1), self._restorer.multiple_of, config.halo_px).full_px(self.settings.tile_px)
@@ -223,9 +229,11 @@ class Upscaler:
                 alphas[i] = _keep_extremes(plane[:, :, 0], smooth)
         colors = [p.color if p.alpha is None else bleed(p.color, p.alpha) for p in pictures]
         results = self._run(colors, plan, self.settings.steps, work)
-        if self.settings.consistency:
-            for result, color in zip(results, colors, strict=True):
-                make_consistent(result, color)
+        fix = FIXES[self.settings.color_fix]
+        for i, color in enumerate(colors):
+            results[i] = fix(results[i], color)
+            if self.settings.consistency:
+                make_consistent(results[i], color)
         return [
             replace(picture, color=color, alpha=alpha, notes=(*picture.notes, *work.notes))
             for picture, color, alpha in zip(pictures, results, alphas, strict=True)

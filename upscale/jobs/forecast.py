@@ -58,7 +58,7 @@ def forecast(job: Job, options: EngineOptions, pace: float | None = None) -> For
         options: How the pixels are made.
         pace: Seconds per million pixels given to the model, over all stages; None if unknown.
     """
-    memory, temporary = _peaks(job)
+    memory, temporary = _peaks(job, options)
     window = (options.tile_px or _TILE_PX) + 2 * _HALO_PX
     widest = max(prod(stage.input_size) for stage in job.cascade.stages)
     tile = _TILE_BYTES_PER_PX * min(window * window, widest)
@@ -182,7 +182,7 @@ def _channels(job: Job) -> int:
     return 1 if mode in ("1", "L", "LA", "La") or mode.startswith(("I", "F")) else 3
 
 
-def _peaks(job: Job) -> tuple[int, int]:
+def _peaks(job: Job, options: EngineOptions) -> tuple[int, int]:
     """Return the most bytes that all arrays take at the same time, in memory and on disk."""
     channels, deep = _channels(job), 2 if job.info.bit_depth > 8 else 1
     pixels_in, pixels_out = prod(job.info.size), prod(job.output_size)
@@ -205,6 +205,10 @@ def _peaks(job: Job) -> tuple[int, int]:
         if job.cascade.final_resize:
             steps.append([given, *beside, before, pixels_out * made * deep])
     result = [pixels_out * channels * deep, alpha]
+    if options.color_fix == "wavelet":
+        steps.append([given, *result, pixels_out * channels * deep])
+    if options.consistency:
+        steps.append([given, *result, pixels_in * channels * 4])
     row = FORMATS[job.format]
     converted = (
         pixels_out * channels if (alpha and not row.alpha) or (deep == 2 and 16 not in row.gray_bits) else 0

@@ -16,7 +16,7 @@ from upscale.options import EngineOptions
 from upscale.version import __version__
 
 # What makes a result another picture; the rest is for people. The size is compared in pixels.
-DECISIVE = ("weights", "steps", "sampler", "seed", "consistency", "input_bytes")
+DECISIVE = ("weights", "steps", "sampler", "seed", "consistency", "color_fix", "input_bytes")
 
 
 def recipe(job: Job, options: EngineOptions, model: ModelConfig) -> Record:
@@ -34,6 +34,7 @@ def recipe(job: Job, options: EngineOptions, model: ModelConfig) -> Record:
         "sampler": options.sampler or model.sampler,
         "seed": str(options.seed),
         "consistency": "yes" if options.consistency else "no",
+        "color_fix": model.color_fix if options.color_fix == "auto" else options.color_fix,
     }
     if (size := _size_of(job.source)) is not None:
         entries["input_bytes"] = str(size)

@@ -16,6 +16,7 @@ from upscale.diffusion import samplers
 from upscale.diffusion.relay import Relay
 from upscale.diffusion.schedule import make_grid
 from upscale.errors import UsageError, WeightsError
+from upscale.options import COLOR_FIXES
 
 PROCESSES = ("sr3", "relay")
 TARGETS = ("residual", "image", "latent")
@@ -54,6 +55,7 @@ class ModelConfig:
         steps: Default number of network evaluations.
         sampler: Default sampler.
         halo_px: Input pixels that a tile needs around it.
+        color_fix: How the colours of its results are put right, a name in `engine.color`.
         stage_noise: Conditioning augmentation of the stages after the first: std in [-1, 1] units.
     """
 
@@ -73,6 +75,7 @@ class ModelConfig:
     sampler: str = "ddim"
     halo_px: int = 16
     stage_noise: float = 0.0
+    color_fix: str = "none"
 
     @property
     def relaying(self) -> Relay | None:
@@ -136,6 +139,7 @@ class ModelConfig:
             and isinstance(self.halo_px, int)
             and 0 <= self.halo_px <= 512
             and _within(self.stage_noise, 0, 1)
+            and self.color_fix in COLOR_FIXES[1:]
             and self._can_be_sampled()
             and not (self.grid.get("zero_snr") and self.prediction == "epsilon")  # noise is all there is
         )

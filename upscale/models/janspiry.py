@@ -229,6 +229,7 @@ def infer_config(shapes: Shapes, recipe: Recipe, name: str, where: str) -> Model
         steps=min(grid["length"], MAX_STEPS),
         sampler="ddpm",
         halo_px=-(-OVERLAP_PX // max(1, recipe.scale)),
+        color_fix="wavelet",  # the project itself says that the hues of its results shift
     )
     config = ModelConfig.from_json(config.to_json(), where)  # holds it to what any config is held to
     checkpoint.check_shapes(checkpoint.build(config, where), shapes, where)
