@@ -18,6 +18,8 @@ DEFAULT_SCALE = 4.0
 MIN_SCALE = 1.0
 MAX_SCALE = 64.0
 MAX_STEPS = 2000
+MAX_SAMPLES = 64
+PRESETS = {"faithful": 1.0, "balanced": None, "vivid": 0.0}  # --preset's names for --fidelity
 MIN_TILE_PX = 32
 MAX_SEED = 2**63 - 1
 DEFAULT_MAX_INPUT_MPIX = 250.0
@@ -120,6 +122,10 @@ class EngineOptions:
             between them, or `all`: each takes the next files then.
         dtype: `auto`, `fp32`, `bf16` or `fp16`.
         tile_px: Side of a tile in input pixels of its stage, halo not counted; None chooses by memory.
+        fidelity: 0 (most vivid) to 1 (closest to the photo: a single evaluation); None takes the model's
+            default.
+        samples: How many samples are drawn, 1 to 64; the result is their mean.
+        uncertainty: Whether a map of where the samples differ is made; takes at least 2.
         offline: Whether nothing is downloaded: a model of the Hub must be in the cache.
         accept_licence: Whether the user accepts the licence of a model that is downloaded.
     """
@@ -133,6 +139,9 @@ class EngineOptions:
     device: str = "auto"
     dtype: str = "auto"
     tile_px: int | None = None
+    fidelity: float | None = None
+    samples: int = 1
+    uncertainty: bool = False
     offline: bool = False
     accept_licence: bool = False
 
@@ -140,6 +149,21 @@ class EngineOptions:
         """Raise `UsageError` on a value out of range."""
         if self.steps is not None and not 1 <= self.steps <= MAX_STEPS:
             raise UsageError(f"--steps {self.steps} is out of range.", hint=f"It is from 1 to {MAX_STEPS}.")
+        if self.fidelity is not None and not 0 <= self.fidelity <= 1:  # nan fails both
+            raise UsageError(f"--fidelity {self.fidelity:g} is out of range.", hint="It is from 0 to 1.")
+        if self.fidelity == 1 and self.steps is not None and self.steps > 1:
+            raise UsageError(
+                f"--fidelity 1 takes a single step, not {self.steps}.", hint="Leave one of the two out."
+            )
+        if not 1 <= self.samples <= MAX_SAMPLES:
+            raise UsageError(
+                f"--samples {self.samples} is out of range.", hint=f"It is from 1 to {MAX_SAMPLES}."
+            )
+        if self.uncertainty and (self.samples == 1 or self.fidelity == 1 or self.steps == 1):
+            raise UsageError(
+                "One sample, or one step, says nothing of --uncertainty.",
+                hint="Draw several, of several steps: --samples 8.",
+            )
         if not 0 <= self.seed <= MAX_SEED:
             raise UsageError(f"--seed {self.seed} is out of range.", hint="It is from 0 to 2^63-1.")
         if self.tile_px is not None and self.tile_px < MIN_TILE_PX:
@@ -167,6 +191,7 @@ class FileOptions:
         suffix: What is added to an input's name for its output's, instead of `_4x` and the like.
         output_template: The output's whole path with fields such as `{stem}`; it ends with `{suffix}`.
         first_frame: Whether only the first of a file's frames or pages is taken.
+        uncertainty: File for the map of where samples differ; None for none.
         strip_metadata: Whether nothing but the colour profile is kept of what a file says besides its pixels.
         max_input_mpix: Refuse inputs with more megapixels than this (decompression bombs).
     """
@@ -177,6 +202,7 @@ class FileOptions:
     suffix: str | None = None
     output_template: str | None = None
     first_frame: bool = False
+    uncertainty: str | None = None
     strip_metadata: bool = False
     max_input_mpix: float = DEFAULT_MAX_INPUT_MPIX
 

@@ -8,17 +8,19 @@ from typing import Annotated
 import typer
 
 from upscale.cli.guard import guarded
-from upscale.cli.values import parse_conflict, parse_size, parse_tile
+from upscale.cli.values import parse_conflict, parse_fidelity, parse_size, parse_tile
 from upscale.cli.wanted import Wanted
 from upscale.options import (
     COLOR_FIXES,
     CONFLICTS,
     DEFAULT_SCALE,
     DTYPES,
+    MAX_SAMPLES,
     MAX_SCALE,
     MAX_STEPS,
     MIN_SCALE,
     MIN_TILE_PX,
+    PRESETS,
     EngineOptions,
     FileOptions,
     FolderOptions,
@@ -158,6 +160,38 @@ def upscale_files(
             f"finer texture and take longer (up to {MAX_STEPS}). Without it: what suits the model.",
         ),
     ] = EngineOptions.steps,
+    preset: Annotated[
+        str | None,
+        Look(
+            metavar="|".join(PRESETS),
+            help="faithful makes nothing up, vivid brings the most texture. Without it: balanced.",
+            show_default=False,
+        ),
+    ] = None,
+    fidelity: Annotated[
+        float | None,
+        Look(
+            metavar="0-1",
+            help="The same in finer steps, from vivid (0) to faithful (1).",
+            show_default=False,
+        ),
+    ] = EngineOptions.fidelity,
+    samples: Annotated[
+        int,
+        Look(
+            metavar="N",
+            help=f"Draw the picture this often and take the mean, up to {MAX_SAMPLES}: closer to the photo, "
+            "and so many times slower.",
+        ),
+    ] = EngineOptions.samples,
+    uncertainty: Annotated[
+        str | None,
+        Look(
+            metavar="FILE",
+            help="With --samples: a map of where they differ, which is what the model made up.",
+            show_default=False,
+        ),
+    ] = FileOptions.uncertainty,
     seed: Annotated[
         int,
         Look(
@@ -278,6 +312,9 @@ def upscale_files(
         device=device,
         dtype=dtype,
         tile_px=parse_tile(tile),
+        fidelity=parse_fidelity(fidelity, preset),
+        samples=samples,
+        uncertainty=uncertainty is not None,
         offline=offline,
         accept_licence=accept_licence,
     )
@@ -288,6 +325,7 @@ def upscale_files(
         suffix=suffix,
         output_template=output_template,
         first_frame=first_frame,
+        uncertainty=uncertainty,
         strip_metadata=strip_metadata,
         max_input_mpix=max_input_mpix,
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from upscale.errors import UsageError
+from upscale.options import PRESETS
 
 
 def parse_size(text: str | None) -> tuple[int, int] | None:
@@ -54,3 +55,18 @@ def parse_conflict(on_conflict: str | None, *, overwrite: bool, skip_existing: b
     if len(set(wishes.values())) > 1:
         raise UsageError(f"{' and '.join(wishes)} exclude each other.", hint="Give one of them.")
     return next(iter(wishes.values()), None)
+
+
+def parse_fidelity(fidelity: float | None, preset: str | None) -> float | None:
+    """Return what `--fidelity` or its short form `--preset` says; None where none is given.
+
+    Raises:
+        UsageError: Both are given, or there is no such preset.
+    """
+    if preset is None:
+        return fidelity
+    if fidelity is not None:
+        raise UsageError("--fidelity and --preset exclude each other.", hint="Give one of them.")
+    if preset not in PRESETS:
+        raise UsageError(f"--preset {preset} is unknown.", hint=f"Choose from {', '.join(PRESETS)}.")
+    return PRESETS[preset]

@@ -68,15 +68,16 @@ def timestep_level(gammas: Sequence[float]) -> Level:
     return level
 
 
-def retold(denoiser: Denoiser, factor: float) -> Denoiser:
+def retold(denoiser: Denoiser, factor: float, pure: float) -> Denoiser:
     """Return the denoiser that is told `factor` times the sigma there is.
 
     Told less noise than there is, an estimate keeps some of it as texture; with few steps that makes up for
-    what their smooth estimates lose.
+    what their smooth estimates lose (a shifted time step: Li et al., arXiv 2305.15583, shift it for the same
+    reason). From `pure` on there is no image to keep texture of, and sigma is told as it is.
     """
     if factor == 1:
         return denoiser
-    return lambda x, sigma: denoiser(x, factor * sigma)
+    return lambda x, sigma: denoiser(x, sigma if sigma >= pure else factor * sigma)
 
 
 # --- what a network predicts ----------------------------------------------------------------------------

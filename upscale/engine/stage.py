@@ -6,8 +6,9 @@ The canvases stay on the host, tiles go to the device.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import NamedTuple, cast
 
 import numpy as np
@@ -25,6 +26,7 @@ from upscale.images.pixels import to_float
 from upscale.models.restorer import Restorer
 from upscale.options import MIN_TILE_PX
 
+FULL_SPREAD = 32 / 127.5  # 32 levels of 8 bits: more is as uncertain as can be
 AUGMENTATION_STAGE = 1 << 16  # noise planes for conditioning augmentation: never those of a sampling stage
 
 
@@ -35,13 +37,17 @@ class Sampling:
     Attributes:
         sampler: Name of the sampler.
         steps: Network evaluations.
-        seed: Of the noise field.
+        seed: Of the noise field; further samples take the numbers after it.
+        samples: How many are made of each tile; the result is their mean.
+        fidelity: Share of the first estimate, see `Restorer.samples`.
         sigma_aug: Conditioning augmentation, std in [-1, 1] units.
     """
 
     sampler: str
     steps: int
     seed: int
+    samples: int = 1
+    fidelity: float = 0.0
     sigma_aug: float = 0.0
 
 
@@ -83,6 +89,8 @@ class Stage:
         lrs: The inputs, [H, W, 1 or 3] each; grey is given to the model as three equal channels.
         hrs: The canvases to fill, [H', W', 1 or 3] each, at most `scale` times as large; what sticks out is
             cut off.
+        spreads: Canvases of the same sizes for where the samples disagree, [H', W', 1]: their standard
+            deviation, full scale is `FULL_SPREAD`. None where nobody asks.
         index: Of the stage, from 0; decides its noise.
         sampling: How to sample.
         room: How much at once.
@@ -92,6 +100,7 @@ class Stage:
     restorer: Restorer
     lrs: Sequence[Pixels]
     hrs: Sequence[Pixels]
+    spreads: Sequence[Pixels] | None
     index: int
     sampling: Sampling
     room: Room
@@ -106,6 +115,7 @@ class Stage:
         self.queue = deque(_Tile(picture, core) for core in cores for picture in range(len(self.lrs)))
         kind = SideBySide if self.restorer.local else Blended
         self.canvases: list[Canvas] = [kind(hr) for hr in self.hrs]
+        self.spread_canvases: list[Canvas] = [kind(spread) for spread in self.spreads or ()]
         self.done = 0
         self.settled = 0  # rows of the canvases
 
@@ -131,7 +141,7 @@ class Stage:
                 self._tell(pixels)
 
             try:
-                images = self._restored(tiles, on_step)
+                images, spreads = self._restored(tiles, on_step)
             except (RuntimeError, MemoryError) as error:
                 problem = self._less_at_once(tiles, error)
             else:
@@ -142,13 +152,15 @@ class Stage:
                 self.queue.extendleft(reversed(tiles))
                 self._tell(-evaluated, problem)
                 continue
-            for (picture, core), image in zip(tiles, images, strict=True):
+            for (picture, core), image, spread in zip(tiles, images, spreads, strict=True):
                 window = self.tiling.window(core).times(scale)
                 self.canvases[picture].place(image, window, core.times(scale))
+                if self.spread_canvases:
+                    self.spread_canvases[picture].place(spread, window, core.times(scale))
             self.done += len(tiles)
             self._settle()
             self._tell(0)
-        for canvas in self.canvases:
+        for canvas in self.canvases + self.spread_canvases:
             canvas.finish()
 
     def _next(self) -> list[_Tile]:
@@ -164,12 +176,15 @@ class Stage:
             tiles.append(self.queue.popleft())
         return tiles
 
-    def _restored(self, tiles: Sequence[_Tile], on_step: Callable[[int], None]) -> Float32:
-        """Return the results for the windows of some tiles, [N, s h, s w, 3], nominally in [-1, 1]."""
+    def _restored(
+        self, tiles: Sequence[_Tile], on_step: Callable[[int], None]
+    ) -> tuple[Float32, Float32 | list[None]]:
+        """Return what the windows of some tiles become, and how much its samples differ.
+
+        Both are [N, s h, s w, 3], nominally in [-1, 1]; the second is None for each where nobody asks.
+        """
         restorer, sampling = self.restorer, self.sampling
         windows = [self.tiling.window(tile.core) for tile in tiles]
-        field = restorer.noise_field(sampling.seed, self.index)
-
         x_lr = _to_device(
             [_rgb(_cut(self.lrs[t.picture], w)) for t, w in zip(tiles, windows, strict=True)], restorer
         )
@@ -177,16 +192,25 @@ class Stage:
             grain = NoiseField(sampling.seed, AUGMENTATION_STAGE + self.index)
             x_lr = x_lr + sampling.sigma_aug * _to_device(_noise(grain, INITIAL, windows), restorer)
         fine = [window.times(restorer.noise_fineness) for window in windows]
-        images = restorer.restore(
+        fields = [restorer.noise_field(sampling.seed + i, self.index) for i in range(sampling.samples)]
+
+        def noise(field: Field, step: int) -> Tensor:
+            return _to_device(_noise(field, step, fine), restorer)
+
+        images = restorer.samples(
             x_lr,
-            lambda step: _to_device(_noise(field, step, fine), restorer),
+            [
+                partial(noise, restorer.noise_field(sampling.seed + i, self.index))
+                for i in range(sampling.samples)
+            ],
             sampler=sampling.sampler,
             steps=sampling.steps,
+            fidelity=sampling.fidelity,
             sigma_aug=sampling.sigma_aug,
             on_step=on_step,
-        )  # [N, 3, s h, s w]
-        result: Float32 = images.permute(0, 2, 3, 1).float().cpu().numpy()
-        return result
+        )  # [N, 3, s h, s w] each
+        mean, spread = _mean_and_spread(images, with_spread=self.spreads is not None)
+        return _to_host(mean), [None] * len(tiles) if spread is None else _to_host(spread)
 
     def _settle(self) -> None:
         """Tell the canvases which rows are done: those above all windows still to come."""
@@ -196,7 +220,7 @@ class Stage:
         top = self.tiling.window(core).top * self.restorer.config.scale
         if top > self.settled:
             self.settled = top
-            for canvas in self.canvases:
+            for canvas in self.canvases + self.spread_canvases:
                 canvas.settle(top)
             scratch.release(*self.lrs)
 
@@ -237,6 +261,31 @@ class Stage:
 
 def _to_device(arrays: Sequence[Float32], restorer: Restorer) -> Tensor:
     return torch.from_numpy(np.stack(arrays)).to(restorer.device)
+
+
+def _to_host(images: Tensor) -> Float32:
+    """Return [N, 3, H, W] as [N, H, W, 3]."""
+    result: Float32 = images.permute(0, 2, 3, 1).float().cpu().numpy()
+    return result
+
+
+def _mean_and_spread(images: Iterable[Tensor], *, with_spread: bool) -> tuple[Tensor, Tensor | None]:
+    """Return the mean of some samples, and their standard deviation from -1 (none) to 1 (`FULL_SPREAD`).
+
+    Welford's algorithm: no more than two samples are in memory.
+    """
+    mean, squares, count = torch.zeros(()), torch.zeros(()), 0
+    for count, image in enumerate(images, start=1):
+        if count == 1:
+            mean, squares = image, torch.zeros_like(image) if with_spread else squares
+            continue
+        off = image - mean
+        mean = mean + off / count
+        if with_spread:
+            squares = squares.addcmul_(off, image - mean)
+    if not with_spread:
+        return mean, None
+    return mean, squares.div_(max(1, count - 1)).sqrt_().mul_(2 / FULL_SPREAD).sub_(1)
 
 
 def _rgb(pixels: Pixels) -> Float32:

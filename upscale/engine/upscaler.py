@@ -17,7 +17,7 @@ from upscale.engine.plan import CascadePlan, plan_cascade
 from upscale.engine.progress import Progress, ProgressCallback
 from upscale.engine.stage import Room, Sampling, Stage
 from upscale.engine.tiles import Tiling
-from upscale.errors import DeviceError
+from upscale.errors import DeviceError, UsageError
 from upscale.images import scratch
 from upscale.images.alpha import bleed
 from upscale.images.picture import Picture, Pixels
@@ -43,7 +43,9 @@ class Settings:
         device: Device, as torch writes it.
         dtype: `fp32`, `bf16` or `fp16`.
         sampler: Name of the sampler.
-        steps: Network evaluations per stage.
+        steps: Network evaluations per stage and sample.
+        fidelity: Share of the first step's estimate in the result.
+        samples: Samples that the result is the mean of.
         seed: Of the noise.
         consistency: Whether the result's reduction is made to be the input.
         color_fix: How colours are put right, a name in `color.FIXES`.
@@ -55,6 +57,8 @@ class Settings:
     dtype: str
     sampler: str
     steps: int
+    fidelity: float
+    samples: int
     seed: int
     consistency: bool
     color_fix: str
@@ -84,6 +88,9 @@ class Upscaler:
         consistency: bool = False,
         color_fix: str = "auto",
         tile_px: int | None = None,
+        fidelity: float | None = None,
+        samples: int = 1,
+        uncertainty: bool = False,
         offline: bool = False,
         accept_licence: bool = False,
     ) -> None:
@@ -104,6 +111,9 @@ class Upscaler:
             device=device,
             dtype=dtype,
             tile_px=tile_px,
+            fidelity=fidelity,
+            samples=samples,
+            uncertainty=uncertainty,
             offline=offline,
             accept_licence=accept_licence,
         )
@@ -122,12 +132,22 @@ class Upscaler:
                 hint="Close other programs, or use --device cpu.",
             ) from error
         config = self._restorer.config
+        if options.fidelity and config.prediction == "epsilon":
+            raise UsageError(
+                f"The model {config.name} has no --fidelity: it predicts noise, and knows nothing in its "
+                "first step.",
+                hint="The mean of several --samples is closer to the photo.",
+            )
+        fidelity = config.fidelity if options.fidelity is None else options.fidelity
+        self._uncertainty = options.uncertainty
         self.settings = Settings(
             model=config.name,
             device=str(torch_device),
             dtype=devices.DTYPE_NAMES[torch_dtype],
             sampler=options.sampler or config.sampler,
-            steps=options.steps or config.steps,
+            steps=1 if fidelity == 1 else options.steps or config.steps,
+            fidelity=fidelity,
+            samples=options.samples,
             seed=options.seed,
             consistency=options.consistency,
             color_fix=config.color_fix if options.color_fix == "auto" else options.color_fix,
@@ -214,7 +234,7 @@ class Upscaler:
         work = _Work(
             progress,
             len(plan.stages) * (2 if shaped else 1),
-            _cost(plan, len(pictures) * self.settings.steps + len(shaped)),
+            _cost(plan, len(pictures) * self.settings.samples * self.settings.steps + len(shaped)),
         )
         if not self._restorer.local and any(
             max(stage.input_size) > self.settings.tile_px for stage in plan.stages
@@ -223,26 +243,46 @@ class Upscaler:
         alphas = [None if p.alpha is None else _interpolated(p.alpha, size) for p in pictures]
         if shaped:
             planes = [alpha[:, :, None] for i in shaped if (alpha := pictures[i].alpha) is not None]
-            for i, plane in zip(shaped, self._run(planes, plan, 1, work), strict=True):
+            edges = replace(self.settings, steps=1, samples=1)
+            for i, plane in zip(shaped, self._run(planes, plan, edges, work)[0], strict=True):
                 smooth = alphas[i]
                 assert smooth is not None
                 alphas[i] = _keep_extremes(plane[:, :, 0], smooth)
         colors = [p.color if p.alpha is None else bleed(p.color, p.alpha) for p in pictures]
-        results = self._run(colors, plan, self.settings.steps, work)
+        results, spreads = self._run(colors, plan, self.settings, work, with_spread=self._uncertainty)
         fix = FIXES[self.settings.color_fix]
         for i, color in enumerate(colors):
             results[i] = fix(results[i], color)
             if self.settings.consistency:
                 make_consistent(results[i], color)
         return [
-            replace(picture, color=color, alpha=alpha, notes=(*picture.notes, *work.notes))
-            for picture, color, alpha in zip(pictures, results, alphas, strict=True)
+            replace(
+                picture,
+                color=color,
+                alpha=alpha,
+                uncertainty=None if spread is None else spread[:, :, 0],
+                notes=(*picture.notes, *work.notes),
+            )
+            for picture, color, alpha, spread in zip(pictures, results, alphas, spreads, strict=True)
         ]
 
-    def _run(self, pictures: Sequence[Pixels], plan: CascadePlan, steps: int, work: _Work) -> list[Pixels]:
-        """Return pixels [H, W, C] after all stages; 16 bits between them, each input's depth at the end."""
+    def _run(
+        self,
+        pictures: Sequence[Pixels],
+        plan: CascadePlan,
+        settings: Settings,
+        work: _Work,
+        *,
+        with_spread: bool = False,
+    ) -> tuple[list[Pixels], Sequence[Pixels | None]]:
+        """Return pixels [H, W, C] after all stages, and where samples differ; the input's depth at the end.
+
+        Between stages there are 16 bits. Each stage after the first is given the mean of the one before; what
+        that was not sure of adds to what this one is not sure of, as independent errors do.
+        """
         dtypes = [pixels.dtype for pixels in pictures]
         config = self._restorer.config
+        spreads: list[Pixels] = []
         for stage in plan.stages:
             if stage.resize_from is not None:
                 box = (0.0, 0.0, *stage.resize_from)
@@ -254,18 +294,38 @@ class Upscaler:
                 scratch.empty((height, width, pixels.shape[2]), dtype if last else np.uint16)
                 for pixels, dtype in zip(pictures, dtypes, strict=True)
             ]
+            unsure = [scratch.empty((height, width, 1), np.uint8) for _ in pictures] if with_spread else None
             sampling = Sampling(
-                sampler=self.settings.sampler,
-                steps=steps,
-                seed=self.settings.seed,
+                sampler=settings.sampler,
+                steps=settings.steps,
+                seed=settings.seed,
+                samples=settings.samples,
+                fidelity=settings.fidelity,
                 sigma_aug=config.stage_noise if stage.index else 0.0,
             )
             # A model that is not local shows where its tiles end: there each picture begins anew.
             room = self._room if self._restorer.local else replace(self._room)
-            Stage(self._restorer, pictures, hrs, stage.index, sampling, room, work.next_stage()).run()
+            Stage(self._restorer, pictures, hrs, unsure, stage.index, sampling, room, work.next_stage()).run()
+            if unsure is not None:
+                spreads = [_added(new, old) for new, old in zip(unsure, spreads or unsure, strict=True)]
             pictures = hrs
             del hrs  # so that they go from the disk as soon as the next stage has been given its input
-        return [_resized(pixels, plan.output_size) if plan.final_resize else pixels for pixels in pictures]
+        if plan.final_resize:
+            pictures = [_resized(pixels, plan.output_size) for pixels in pictures]
+            spreads = [_resized(spread, plan.output_size) for spread in spreads]
+        return list(pictures), spreads or [None] * len(pictures)
+
+
+def _added(spread: Pixels, before: Pixels) -> Pixels:
+    """Return a stage's standard deviation with that of the stage before, which is as wide at its own size."""
+    if before is spread:
+        return spread
+    before = _resized(before, (spread.shape[1], spread.shape[0]), resample="bilinear")
+    for rows in scratch.row_blocks(spread):
+        both = np.hypot(spread[rows], before[rows], dtype=np.float32)
+        spread[rows] = np.minimum(both + 0.5, np.iinfo(spread.dtype).max)
+        scratch.release(spread, before)
+    return spread
 
 
 def _resized(

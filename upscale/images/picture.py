@@ -40,6 +40,8 @@ class Picture:
         format: Pillow's name of the format it was read from (`JPEG`, `PNG`, …); None for pictures made in
             memory.
         notes: Sentences on what could not be kept (`16-bit colour was reduced to 8 bits`), for the report.
+        uncertainty: [H, W] uint8, where the samples of a result differ: their standard deviation, 255 is 32
+            levels of 8 bits; None where nobody asked.
     """
 
     color: Pixels
@@ -47,6 +49,7 @@ class Picture:
     metadata: Metadata = field(default_factory=Metadata)
     format: str | None = None
     notes: tuple[str, ...] = ()
+    uncertainty: Pixels | None = None
 
     def __post_init__(self) -> None:
         assert self.color.ndim == 3 and self.color.shape[2] in (1, 3), self.color.shape

@@ -18,7 +18,7 @@ from upscale.images.extent import MAX_FRAMES
 from upscale.images.formats import OutputFormat, check_sequence, check_size, format_for
 from upscale.images.read import ImageInfo, probe
 from upscale.images.several import holds_several
-from upscale.jobs import naming
+from upscale.jobs import naming, uncertainty
 from upscale.jobs.conflict import settle_targets
 from upscale.jobs.destination import Destination, settle
 from upscale.jobs.forecast import with_room
@@ -90,6 +90,7 @@ def plan(request: Request) -> Plan:
         lambda job: recipe(job, request.engine, draft.model),
     )
     items = with_room(items, request.engine)
+    uncertainty.check(items, request.files)
     left_alone = {**request.left_alone, "results of upscale": results}
     return Plan(request, draft.model, tuple(items), {kind: n for kind, n in left_alone.items() if n})
 

@@ -16,7 +16,17 @@ from upscale.options import EngineOptions
 from upscale.version import __version__
 
 # What makes a result another picture; the rest is for people. The size is compared in pixels.
-DECISIVE = ("weights", "steps", "sampler", "seed", "consistency", "color_fix", "input_bytes")
+DECISIVE = (
+    "weights",
+    "steps",
+    "fidelity",
+    "samples",
+    "sampler",
+    "seed",
+    "consistency",
+    "color_fix",
+    "input_bytes",
+)
 
 
 def recipe(job: Job, options: EngineOptions, model: ModelConfig) -> Record:
@@ -25,12 +35,15 @@ def recipe(job: Job, options: EngineOptions, model: ModelConfig) -> Record:
     Raises:
         WeightsError: The weights cannot be read.
     """
+    fidelity = model.fidelity if options.fidelity is None else options.fidelity
     entries = {
         "version": __version__,
         "model": model.name,
         **({"weights": weights} if (weights := _weights_hash(options.model)) else {}),
         "scale": f"{job.output_size[0] / job.info.size[0]:.6g}",
-        "steps": str(options.steps or model.steps),
+        "steps": str(1 if fidelity == 1 else options.steps or model.steps),
+        "fidelity": f"{fidelity:g}",
+        "samples": str(options.samples),
         "sampler": options.sampler or model.sampler,
         "seed": str(options.seed),
         "consistency": "yes" if options.consistency else "no",

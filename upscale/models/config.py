@@ -51,7 +51,9 @@ class ModelConfig:
         residual_std: Standard deviation of the residual in [-1, 1] units; 1 for images.
         grid: Which noise levels the sampler visits: `name` of a grid in `diffusion.schedule` and its
             parameters.
-        told: Factor on the sigma that the network is told, see `diffusion.denoiser.retold`.
+        told: Factor on the sigma that the network is told (`diffusion.denoiser.retold`), multiplied over the
+            evaluations of a run: each of n takes its n-th root, so that more steps do not add more texture.
+        fidelity: Default share of the first estimate in the result, 0 to 1; see `Restorer.restore`.
         steps: Default number of network evaluations.
         sampler: Default sampler.
         halo_px: Input pixels that a tile needs around it.
@@ -71,6 +73,7 @@ class ModelConfig:
     residual_std: float = 1.0
     grid: Mapping[str, float | str] = field(default_factory=lambda: dict(DEFAULT_GRID))
     told: float = 1.0
+    fidelity: float = 0.0
     steps: int = 4
     sampler: str = "ddim"
     halo_px: int = 16
@@ -134,6 +137,8 @@ class ModelConfig:
             and (self.level != "timestep" or self.grid["name"] == "discrete")
             and _within(self.residual_std, 1e-6, 1e3)
             and _within(self.told, 0.1, 10)
+            and _within(self.fidelity, 0, 1)
+            and not (self.fidelity and self.prediction == "epsilon")  # whose first estimate is nothing
             and isinstance(self.steps, int)
             and 1 <= self.steps <= 2000
             and isinstance(self.halo_px, int)

@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable
-from typing import Any, Protocol
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, Protocol, Required, TypedDict, Unpack
 
 import torch
 from torch import Tensor, nn
@@ -44,6 +44,16 @@ class Conditioned(Protocol):
     def image(self, x0: Tensor) -> Tensor:
         """Return the HR image [B, 3, s h, s w], nominally in [-1, 1], for a result of sampling."""
         ...
+
+
+class How(TypedDict, total=False):
+    """The keyword arguments of `Restorer.samples`."""
+
+    sampler: Required[str]
+    steps: Required[int]
+    fidelity: float
+    sigma_aug: float
+    on_step: OnStep | None
 
 
 class Restorer:
@@ -115,43 +125,59 @@ class Restorer:
             return _Residual(self, lr, sigma_aug)
         return _Latent(self, lr) if self.config.target == "latent" else _Image(self, lr)
 
+    def restore(self, lr: Tensor, noise: Callable[[int], Tensor], **how: Unpack[How]) -> Tensor:
+        """Return the HR image [B, 3, s h, s w] of one noise; as `samples`."""
+        return next(self.samples(lr, [noise], **how))
+
     @torch.inference_mode()
-    def restore(
+    def samples(
         self,
         lr: Tensor,
-        noise: Callable[[int], Tensor],
+        noises: Iterable[Callable[[int], Tensor]],
         *,
         sampler: str,
         steps: int,
+        fidelity: float = 0.0,
         sigma_aug: float = 0.0,
         on_step: OnStep | None = None,
-    ) -> Tensor:
-        """Return HR images [B, 3, s h, s w] float32, nominally in [-1, 1].
+    ) -> Iterator[Tensor]:
+        """Yield HR images [B, 3, s h, s w] float32, nominally in [-1, 1], one for each noise.
+
+        The first estimate of a run, out of pure noise, is the mean of all that the LR image may be; the end
+        of the run is one of these. Between the two, the straight line is the best that can be had: no picture
+        is closer to the photo at the same likeness to photos (Freirich et al., arXiv 2107.02555, theorem 3).
 
         Args:
             lr: [B, 3, h, w] in [-1, 1] float32, noise of std `sigma_aug` already added.
-            noise: `noise_field`'s [B, 3, n h, n w] with n the `noise_fineness`, for each step, and for
+            noises: `noise_field`'s [B, 3, n h, n w] with n the `noise_fineness`, for each step, and for
                 `noise.INITIAL`.
             sampler: Name of a sampler.
             steps: Network evaluations.
+            fidelity: Share of the first estimate in the result, 0 to 1.
             sigma_aug: Conditioning augmentation that the network is told.
             on_step: Called after each evaluation; may raise to cancel.
         """
         conditioned = self.condition(lr, sigma_aug)
         sigmas = self.sigmas(steps)
-        x = conditioned.pack(noise(INITIAL)).mul_(self._start(sigmas[0]))
-        denoiser = retold(conditioned, self.config.told)
         relay = self.config.relaying
-        x0 = samplers.sample(
-            sampler,
-            denoiser,
-            x,
-            sigmas,
-            lambda k: conditioned.pack(noise(k)),
-            on_step,
-            blur=relay.blur if relay else None,
-        )
-        return conditioned.image(x0)
+        for noise in noises:
+            first: Tensor | None = None
+
+            def estimate(x: Tensor, sigma: float) -> Tensor:
+                nonlocal first
+                x0 = conditioned(x, sigma)
+                first = x0 if first is None and fidelity else first
+                return x0
+
+            def fresh(step: int, noise: Callable[[int], Tensor] = noise) -> Tensor:
+                return conditioned.pack(noise(step))
+
+            denoiser = retold(estimate, self.config.told ** (1 / steps), pure=sigmas[0])
+            x = fresh(INITIAL).mul_(self._start(sigmas[0]))
+            x0 = samplers.sample(
+                sampler, denoiser, x, sigmas, fresh, on_step, blur=relay.blur if relay else None
+            )
+            yield conditioned.image(x0 if first is None else x0.lerp(first, fidelity))
 
     def _start(self, sigma: float) -> float:
         """Return the standard deviation of what a run starts from.

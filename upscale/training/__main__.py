@@ -47,18 +47,25 @@ def explained(command: Callable[P, None]) -> Callable[P, None]:
 
 
 def parse_settings(text: str) -> list[Setting]:
-    """Return bicubic and the settings of a list such as `ddim:1,dpmpp_2m:4`.
+    """Return bicubic and the settings of a list such as `ddim:1,dpmpp_2m:4,ddim:4:0.5` (fidelity 0.5).
 
     Raises:
         UsageError: It is no such list, or names an unknown sampler.
     """
     chosen = [Setting(None)]
     for part in text.split(","):
-        name, _, steps = part.partition(":")
+        name, _, numbers = part.partition(":")
         samplers.get(name)
-        if not steps.isdecimal() or int(steps) < 1:
-            raise UsageError(f"--settings {part!r} says no number of steps.", hint="Write ddim:4.")
-        chosen.append(Setting(name, int(steps)))
+        steps, _, fidelity = numbers.partition(":")
+        try:
+            setting = Setting(name, int(steps), float(fidelity) if fidelity else None)
+        except ValueError:
+            setting = Setting(name)
+        if setting.steps < 1 or not 0 <= (setting.fidelity or 0) <= 1:
+            raise UsageError(
+                f"--settings {part!r} says no number of steps.", hint="Write ddim:4, or ddim:4:0.5."
+            )
+        chosen.append(setting)
     return chosen
 
 

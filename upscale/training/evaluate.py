@@ -26,9 +26,12 @@ class Setting:
 
     sampler: str | None
     steps: int = 0
+    fidelity: float | None = None  # None: the model's
 
     def __str__(self) -> str:
-        return "bicubic" if self.sampler is None else f"{self.sampler} {self.steps}"
+        if self.sampler is None:
+            return "bicubic"
+        return f"{self.sampler} {self.steps}" + ("" if self.fidelity is None else f" f={self.fidelity:g}")
 
 
 @dataclass(frozen=True)
@@ -94,7 +97,10 @@ def untiled(restorer: Restorer, seed: int = 0) -> Restore:
             return torch.from_numpy(window)[None].to(restorer.device)
 
         x_lr = x_lr.to(restorer.device)
-        image = restorer.restore(x_lr, noise, sampler=setting.sampler, steps=setting.steps)[0]
+        fidelity = restorer.config.fidelity if setting.fidelity is None else setting.fidelity
+        image = restorer.restore(
+            x_lr, noise, sampler=setting.sampler, steps=setting.steps, fidelity=fidelity
+        )[0]
         inside = image[:, : height * scale, : width * scale].permute(1, 2, 0)
         return from_float(inside.float().cpu().numpy(), np.uint8)
 
