@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from upscale.cli.values import parse_size, parse_tile
+from upscale.cli.values import parse_fidelity, parse_size, parse_tile
 from upscale.errors import UsageError
 
 
@@ -28,3 +28,15 @@ def test_tile() -> None:
 def test_tile_that_is_none(text: str) -> None:
     with pytest.raises(UsageError, match="--tile"):
         parse_tile(text)
+
+
+def test_presets_are_fidelities() -> None:
+    assert parse_fidelity(None, None) is parse_fidelity(None, "balanced") is None
+    assert (parse_fidelity(None, "faithful"), parse_fidelity(None, "vivid")) == (1, 0)
+    assert parse_fidelity(0.25, None) == 0.25
+
+
+@pytest.mark.parametrize(("fidelity", "preset"), [(None, "sharp"), (None, ""), (0.5, "vivid")])
+def test_presets_that_are_none(fidelity: float | None, preset: str) -> None:
+    with pytest.raises(UsageError, match="--preset"):
+        parse_fidelity(fidelity, preset)

@@ -189,8 +189,8 @@ def test_tiles_of_networks_that_are_not_local_are_blended(
     """A network that answers a tile's mean everywhere: as far from local as can be."""
     upscaler = load(str(make_model("sr3_unet", halo_px=8)), tile_px=32)
     upscaler._restorer.local = local
-    upscaler._restorer.restore = (  # type: ignore[method-assign]
-        lambda lr, noise, **_: lr.mean().expand(1, 3, 4 * lr.shape[2], 4 * lr.shape[3])
+    upscaler._restorer.samples = (  # type: ignore[method-assign]
+        lambda lr, noises, **_: iter([lr.mean().expand(1, 3, 4 * lr.shape[2], 4 * lr.shape[3])])
     )
     levels = np.broadcast_to(np.linspace(0, 255, 96).astype(np.uint8)[None, :, None], (32, 96, 3))
     row = upscaler.upscale(Picture(levels), (384, 128)).color[64, :, 0].astype(int)

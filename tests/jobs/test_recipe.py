@@ -31,6 +31,8 @@ def test_record_of_a_result(photo: Photo, request_for: Ask, engine: Any, model: 
         "weights": hashlib.sha256((Path(model) / "model.safetensors").read_bytes()).hexdigest(),
         "scale": "2.5",
         "steps": "4",
+        "fidelity": "0",
+        "samples": "1",
         "sampler": "ddim",
         "seed": "7",
         "consistency": "no",

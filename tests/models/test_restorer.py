@@ -124,13 +124,37 @@ def test_the_augmentation_level_is_told(make_model: MakeModel, lr: torch.Tensor)
 
 
 def test_the_network_is_told_what_the_config_says(make_model: MakeModel, lr: torch.Tensor) -> None:
-    """A silent v network makes gamma x of x: with half the sigma told, that of half the sigma."""
-    restorer = load(make_model(silent=True, told=0.5))
+    """A silent v network makes gamma x of x: with half the sigma told, that of half the sigma.
+
+    Each of two evaluations takes the root of the config's factor; pure noise is told as it is.
+    """
+    restorer = load(make_model(silent=True, told=0.25))
     conditioned = restorer.condition(lr)
-    hr = restorer.restore(lr, noise(4), sampler="ddim", steps=1)
-    (sigma,) = restorer.sigmas(1)
-    x0 = conditioned.pack(noise(4)(INITIAL)) * sigma / (1 + (sigma / 2) ** 2)
-    assert torch.allclose(hr, conditioned.image(x0), atol=1e-6)
+    hr = restorer.restore(lr, noise(4), sampler="ddim", steps=2)
+    high, low = restorer.sigmas(2)
+    x = conditioned.pack(noise(4)(INITIAL)) * high
+    x = (x / (1 + high**2)).lerp(x, low / high)
+    assert torch.allclose(hr, conditioned.image(x / (1 + (low / 2) ** 2)), atol=1e-5)
+
+
+def test_fidelity_is_the_share_of_the_first_estimate(make_model: MakeModel, lr: torch.Tensor) -> None:
+    restorer = load(make_model(told=0.7))
+
+    def of(steps: int, fidelity: float) -> torch.Tensor:
+        return restorer.restore(lr, noise(4), sampler="ddim", steps=steps, fidelity=fidelity)
+
+    first, last, between = of(1, 0.0), of(3, 0.0), of(3, 0.3)
+    assert (first - last).abs().max() > 0.01
+    assert torch.allclose(between, last + 0.3 * (first - last), atol=1e-5)
+    assert torch.allclose(of(3, 1.0), first, atol=1e-5)
+
+
+def test_samples_are_those_of_each_noise(make_model: MakeModel, lr: torch.Tensor) -> None:
+    restorer = load(make_model())
+    noises = [noise(4, seed=seed) for seed in range(3)]
+    together = list(restorer.samples(lr, noises, sampler="ddpm", steps=2))
+    alone = [restorer.restore(lr, one, sampler="ddpm", steps=2) for one in noises]
+    assert all(torch.equal(a, b) for a, b in zip(together, alone, strict=True))
 
 
 @pytest.mark.parametrize(("scale", "levels", "multiple_of"), [(4, 2, 1), (8, 5, 2), (2, 5, 8), (3, 2, 2)])

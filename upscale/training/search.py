@@ -38,7 +38,7 @@ FIRST_WIDTH, LAST_WIDTH = 0.15, 0.03  # of the neighbourhoods drawn from: shares
 
 @dataclass(frozen=True)
 class Schedule:
-    """A trigonometric grid, and the factor on the sigma that the network is told."""
+    """A trigonometric grid, and what a config's `told` says of the sigma that the network is told."""
 
     power: float
     sigma_max: float
@@ -73,7 +73,7 @@ SPACE: dict[str, Axis] = {
     "power": Axis(0.5, 4.0, logarithmic=True),
     "sigma_max": Axis(10.0, 150.0, logarithmic=True),
     "sigma_last": Axis(0.03, 2.0, logarithmic=True),
-    "told": Axis(0.8, 1.0),
+    "told": Axis(0.5, 1.0),
 }
 """The fields of `Schedule` and where they are looked for."""
 
@@ -179,7 +179,7 @@ class Crops:
         psnrs, distances = [], []
         for conditioned, noise, hr in self._crops:
             x = noise(INITIAL) * sigmas[0]
-            told_less = retold(conditioned, told, pure=sigmas[0])
+            told_less = retold(conditioned, told ** (1 / len(sigmas)), pure=sigmas[0])
             x0 = samplers.sample(sampler, told_less, x, sigmas, noise, blur=self._blur)
             image = conditioned.image(x0)[0].permute(1, 2, 0).float().cpu().numpy()
             out = from_float(image, np.uint8)

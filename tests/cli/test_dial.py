@@ -1,0 +1,82 @@
+"""`--fidelity`, `--preset`, `--samples` and `--uncertainty`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from click.testing import Result
+from PIL import Image
+
+Cli = Callable[..., Result]
+Photo = Callable[..., Path]
+
+
+def test_presets(cli: Cli, photo: Photo, tmp_path: Path) -> None:
+    path = photo("a.png")
+    assert cli(path, "--preset", "vivid", "--steps", 2, "-o", tmp_path / "v.png").exit_code == 0
+    assert cli(path, "--preset", "faithful", "-o", tmp_path / "f.png").exit_code == 0
+    assert cli(path, "--steps", 1, "-o", tmp_path / "one.png").exit_code == 0
+    vivid, faithful, one = (Image.open(tmp_path / f"{name}.png").tobytes() for name in ("v", "f", "one"))
+    assert vivid != faithful == one
+
+
+def test_map(cli: Cli, photo: Photo, tmp_path: Path, listing: Callable[[Path], object]) -> None:
+    path = photo("a.jpg")
+    result = cli(path, "--steps", 2, "--samples", 3, "--uncertainty", tmp_path / "maps" / "a.png")
+    assert result.exit_code == 0, result.stderr
+    with Image.open(tmp_path / "maps" / "a.png") as map_:
+        assert (map_.mode, map_.size) == ("L", (48, 32))
+    before = listing(tmp_path)
+    again = cli(
+        path,
+        "--steps",
+        2,
+        "--samples",
+        3,
+        "--uncertainty",
+        tmp_path / "maps" / "a.png",
+        "-o",
+        tmp_path / "b.jpg",
+    )
+    assert again.exit_code == 4 and "exists already" in again.stderr
+    assert listing(tmp_path) == before
+    assert (
+        cli(
+            path, "--steps", 2, "--samples", 3, "--uncertainty", tmp_path / "maps" / "a.png", "--overwrite"
+        ).exit_code
+        == 0
+    )
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (["--uncertainty", "u.png", "--steps", 2], "several"),
+        (["--uncertainty", "u.png", "--samples", 4, "--steps", 1], "several"),
+        (["--uncertainty", "u.xyz", "--samples", 4, "--steps", 2], "cannot be written as .xyz"),
+        (["--uncertainty", "big.png", "--samples", 4, "--steps", 2, "-o", "big.png"], "own file"),
+        (["--samples", 0], "--samples 0"),
+        (["--samples", 65], "--samples 65"),
+        (["--fidelity", 1.5], "--fidelity 1.5"),
+        (["--fidelity", "nan"], "--fidelity nan"),
+        (["--fidelity", 1, "--steps", 4], "single step"),
+        (["--fidelity", 1, "--preset", "vivid"], "exclude"),
+    ],
+    ids=lambda value: " ".join(map(str, value)) if isinstance(value, list) else None,
+)
+def test_what_makes_no_sense(
+    options: list[object], says: str, cli: Cli, photo: Photo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    result = cli(photo("a.jpg"), *options)
+    assert result.exit_code == 2 and says.lower() in result.stderr.replace("\n", " ").lower()
+    assert [p.name for p in tmp_path.iterdir()] == ["a.jpg"]
+
+
+def test_one_map_is_not_for_several_photos(cli: Cli, photo: Photo, tmp_path: Path) -> None:
+    result = cli(
+        photo("a.jpg"), photo("b.jpg"), "--steps", 2, "--samples", 2, "--uncertainty", tmp_path / "u.png"
+    )
+    assert result.exit_code == 2 and "one by one" in result.stderr

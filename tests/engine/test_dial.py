@@ -1,0 +1,80 @@
+"""Between faithful and vivid, means of several samples, and where they differ."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from upscale.engine.upscaler import Upscaler
+from upscale.errors import UsageError
+from upscale.images.picture import Picture
+
+Load = Callable[..., Upscaler]
+Draw = Callable[..., Picture]
+
+
+def far(a: np.ndarray, b: np.ndarray) -> float:
+    return float(np.abs(a.astype(float) - b.astype(float)).mean())
+
+
+def test_fidelity_leads_from_the_run_to_its_first_step(tiny: str, load: Load, draw: Draw) -> None:
+    picture = draw(24, 16)
+    faithful = load(tiny, steps=1).upscale(picture, (96, 64)).color
+    distances = [
+        far(load(tiny, steps=3, fidelity=f).upscale(picture, (96, 64)).color, faithful)
+        for f in (0.0, 0.4, 0.8)
+    ]
+    assert distances[0] > distances[1] > distances[2] > 0
+    all_the_way = load(tiny, fidelity=1.0)
+    assert all_the_way.settings.steps == 1
+    assert (all_the_way.upscale(picture, (96, 64)).color == faithful).all()
+
+
+def test_a_model_may_have_a_fidelity_of_its_own(
+    make_model: Callable[..., Path], load: Load, draw: Draw
+) -> None:
+    own, picture = load(str(make_model(fidelity=0.4))), draw(12, 8)
+    assert own.settings.fidelity == 0.4
+    given = load(str(make_model()), fidelity=0.4)
+    assert (own.upscale(picture, (48, 32)).color == given.upscale(picture, (48, 32)).color).all()
+
+
+def test_models_that_predict_noise_have_none(make_model: Callable[..., Path], load: Load) -> None:
+    with pytest.raises(UsageError, match="predicts noise") as raised:
+        load(str(make_model("sr3_unet")), fidelity=0.5)
+    assert "--samples" in str(raised.value.hint)
+    load(str(make_model("sr3_unet")), fidelity=0.0)
+
+
+@pytest.mark.parametrize("scale", [2, 4, 8])
+def test_samples_are_averaged_and_compared(scale: int, tiny: str, load: Load, draw: Draw) -> None:
+    picture = draw(12, 8)
+    size = (12 * scale, 8 * scale)
+    seeds = [load(tiny, steps=2, seed=5 + i).upscale(picture, size).color.astype(float) for i in range(3)]
+    made = load(tiny, steps=2, seed=5, samples=3, uncertainty=True).upscale(picture, size)
+    assert made.uncertainty is not None
+    assert made.uncertainty.shape == size[::-1] and made.uncertainty.dtype == np.uint8
+    if scale == 4:  # else stages are averaged, or the mean is resized
+        clipped = ((np.array(seeds) == 0) | (np.array(seeds) == 255)).any((0, 3))
+        assert np.abs(made.color - np.mean(seeds, 0))[~clipped].max() < 1.1
+        spread = np.minimum(np.std(seeds, 0, ddof=1).mean(2) * 255 / 32, 255)
+        assert (~clipped).mean() > 0.2 and np.abs(made.uncertainty - spread)[~clipped].max() < 8
+    assert made.uncertainty.mean() > 5
+
+
+def test_tiles_do_not_show_in_either(tiny: str, load: Load, draw: Draw) -> None:
+    picture = draw(80, 72)
+    whole, tiled = (
+        load(tiny, steps=2, samples=2, uncertainty=True, tile_px=px).upscale(picture, (320, 288))
+        for px in (128, 32)
+    )
+    for a, b in ((whole.color, tiled.color), (whole.uncertainty, tiled.uncertainty)):
+        assert a is not None and b is not None
+        assert np.abs(a.astype(int) - b.astype(int)).max() <= 1
+
+
+def test_no_map_unless_asked_for(tiny: str, load: Load, draw: Draw) -> None:
+    assert load(tiny, samples=2).upscale(draw(12, 8), (48, 32)).uncertainty is None
