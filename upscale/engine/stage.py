@@ -199,10 +199,7 @@ class Stage:
 
         images = restorer.samples(
             x_lr,
-            [
-                partial(noise, restorer.noise_field(sampling.seed + i, self.index))
-                for i in range(sampling.samples)
-            ],
+            [partial(noise, field) for field in fields],
             sampler=sampling.sampler,
             steps=sampling.steps,
             fidelity=sampling.fidelity,
