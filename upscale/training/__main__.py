@@ -21,7 +21,7 @@ from upscale.models.digest import sha256_of
 from upscale.models.restorer import Restorer
 from upscale.training import recipe as recipes
 from upscale.training.data import Photos
-from upscale.training.evaluate import Setting, evaluate, untiled
+from upscale.training.evaluate import Setting, evaluate, parse_settings, untiled
 from upscale.training.export import export
 from upscale.training.perceptual import VGGFeatures
 from upscale.training.search import SPACE, Crops, Goal, parse_axis, search
@@ -44,29 +44,6 @@ def explained(command: Callable[P, None]) -> Callable[P, None]:
             raise typer.Exit(int(error.exit_code)) from None
 
     return wrapper
-
-
-def parse_settings(text: str) -> list[Setting]:
-    """Return bicubic and the settings of a list such as `ddim:1,dpmpp_2m:4,ddim:4:0.5` (fidelity 0.5).
-
-    Raises:
-        UsageError: It is no such list, or names an unknown sampler.
-    """
-    chosen = [Setting(None)]
-    for part in text.split(","):
-        name, _, numbers = part.partition(":")
-        samplers.get(name)
-        steps, _, fidelity = numbers.partition(":")
-        try:
-            setting = Setting(name, int(steps), float(fidelity) if fidelity else None)
-        except ValueError:
-            setting = Setting(name)
-        if setting.steps < 1 or not 0 <= (setting.fidelity or 0) <= 1:
-            raise UsageError(
-                f"--settings {part!r} says no number of steps.", hint="Write ddim:4, or ddim:4:0.5."
-            )
-        chosen.append(setting)
-    return chosen
 
 
 def goal_of(score: str, lpips_weight: float, lpips: Path | None) -> Goal:
@@ -153,7 +130,7 @@ def evaluate_command(
     """Print a model's scores beside bicubic's, and the same as one JSON line."""
     if threads:
         torch.set_num_threads(threads)
-    chosen = parse_settings(settings)
+    chosen = [Setting(None), *parse_settings(settings)]
     if dtype not in DTYPES:
         raise UsageError(f"--dtype {dtype} is unknown.", hint=f"Choose from {', '.join(DTYPES)}.")
     restorer = Restorer.load(model, DTYPES[dtype], torch.device("cpu"))
@@ -245,6 +222,8 @@ def export_command(
     steps: Annotated[int, typer.Option(help="Default number of steps.")] = 4,
     sampler: Annotated[str, typer.Option(help="Default sampler.")] = "ddim",
     power: Annotated[float | None, typer.Option(help="Power of the noise grid.")] = None,
+    told: Annotated[float, typer.Option(help="Factor on the level told, over a whole run.")] = 1.0,
+    fidelity: Annotated[float, typer.Option(help="Default share of the first estimate, 0 to 1.")] = 0.0,
     halo: Annotated[int, typer.Option(help="Halo of tiles in input pixels.")] = 16,
     stage_noise: Annotated[float, typer.Option(help="Augmentation between stages, in [-1, 1] units.")] = 0.0,
 ) -> None:
@@ -256,6 +235,8 @@ def export_command(
         steps=steps,
         sampler=sampler,
         power=power,
+        told=told,
+        fidelity=fidelity,
         halo_px=halo,
         stage_noise=stage_noise,
     )

@@ -11,7 +11,8 @@ import numpy as np
 import torch
 from PIL import Image
 
-from upscale.errors import InputError
+from upscale.diffusion import samplers
+from upscale.errors import InputError, UsageError
 from upscale.images.picture import Pixels
 from upscale.images.pixels import from_float, to_float
 from upscale.images.resize import resize
@@ -32,6 +33,29 @@ class Setting:
         if self.sampler is None:
             return "bicubic"
         return f"{self.sampler} {self.steps}" + ("" if self.fidelity is None else f" f={self.fidelity:g}")
+
+
+def parse_settings(text: str) -> list[Setting]:
+    """Return the settings of a list such as `ddim:1,dpmpp_2m:4,ddim:4:0.5` (fidelity 0.5).
+
+    Raises:
+        UsageError: It is no such list, or names an unknown sampler.
+    """
+    chosen = []
+    for part in text.split(","):
+        name, _, numbers = part.partition(":")
+        samplers.get(name)
+        steps, _, fidelity = numbers.partition(":")
+        try:
+            setting = Setting(name, int(steps), float(fidelity) if fidelity else None)
+        except ValueError:
+            setting = Setting(name)
+        if setting.steps < 1 or not 0 <= (setting.fidelity or 0) <= 1:
+            raise UsageError(
+                f"--settings {part!r} says no number of steps.", hint="Write ddim:4, or ddim:4:0.5."
+            )
+        chosen.append(setting)
+    return chosen
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,8 @@ def export(
     steps: int = 4,
     sampler: str = "ddim",
     power: float | None = None,
+    told: float = 1.0,
+    fidelity: float = 0.0,
     halo_px: int = 16,
     stage_noise: float = 0.0,
 ) -> Path:
@@ -32,6 +34,8 @@ def export(
         steps: Default number of steps, chosen by measurement.
         sampler: Default sampler.
         power: Of a trigonometric grid of noise levels; None takes the objective's.
+        told: Factor on the sigma that the network is told, over a whole run; chosen by measurement.
+        fidelity: Default share of the first estimate; likewise.
         halo_px: Halo that tiles need, measured.
         stage_noise: Conditioning augmentation between stages.
 
@@ -52,6 +56,8 @@ def export(
         arch=recipe.arch,
         network=recipe.network,
         scale=recipe.scale,
+        told=told,
+        fidelity=fidelity,
         steps=steps,
         sampler=sampler,
         halo_px=halo_px,
