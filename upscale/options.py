@@ -112,7 +112,8 @@ class EngineOptions:
     """How the pixels are made.
 
     Attributes:
-        model: Name in the catalogue, model folder or `.safetensors` file, or `owner/repo` on the Hub.
+        model: Name in the catalogue, model folder or `.safetensors` file, or `owner/repo` on the Hub;
+            several with commas between them are for the stages of a cascade, the last for all that follow.
         steps: Network evaluations per stage, 1 to 2000; None takes the model's default.
         sampler: Name of a sampler; None takes the model's default.
         seed: Seed of the noise field, 0 to 2^63-1; same seed, same picture.

@@ -20,7 +20,7 @@ sides = st.integers(1, 5000)
 def test_every_stage_gets_what_it_needs(width: int, height: int, scale: float, model_scale: int) -> None:
     size = TargetSize(scale=scale).resolve(width, height)
     plan = plan_cascade((width, height), size, model_scale)
-    assert (plan.input_size, plan.output_size, plan.model_scale) == ((width, height), size, model_scale)
+    assert (plan.input_size, plan.output_size) == ((width, height), size)
     first, last = plan.stages[0], plan.stages[-1]
     assert first.input_size == (width, height) and first.resize_from is None
     for stage in plan.stages:
@@ -59,6 +59,44 @@ def test_the_whole_picture_is_in_the_result(width: int, height: int, scale: floa
                 pitch *= stage.resize_from[axis] / stage.input_size[axis]
             pitch /= 4
         assert pitch * size[axis] == pytest.approx((width, height)[axis])
+
+
+def test_stages_of_different_scales() -> None:
+    eight = plan_cascade((30, 20), (240, 160), [4, 2])
+    assert [stage.input_size for stage in eight.stages] == [(30, 20), (120, 80)]
+    assert [stage.output_size for stage in eight.stages] == [(120, 80), (240, 160)]
+    assert all(stage.resize_from is None for stage in eight.stages)
+    assert [stage.output_size[0] for stage in plan_cascade((30, 20), (480, 320), [4, 2]).stages] == [
+        120,
+        240,
+        480,
+    ]
+    six = plan_cascade((30, 20), (180, 120), [2, 4])
+    assert [stage.input_size for stage in six.stages] == [(30, 20), (45, 30)]
+    assert six.stages[1].resize_from == (60, 40)
+    assert len(plan_cascade((30, 20), (60, 40), [2, 4]).stages) == 1
+
+
+@settings(deadline=None, max_examples=200)
+@given(
+    width=st.integers(1, 300),
+    height=st.integers(1, 300),
+    scale=st.floats(1, 64),
+    scales=st.lists(st.integers(2, 8), min_size=1, max_size=3),
+)
+def test_no_stage_of_any_cascade_lacks_pixels(
+    width: int, height: int, scale: float, scales: list[int]
+) -> None:
+    size = TargetSize(scale=scale).resolve(width, height)
+    plan = plan_cascade((width, height), size, scales)
+    made = (width, height)
+    for stage in plan.stages:
+        factor = scales[min(stage.index, len(scales) - 1)]
+        assert stage.output_size == tuple(side * factor for side in stage.input_size)
+        there = made if stage.resize_from is None else stage.resize_from
+        assert all(needed <= math.ceil(side) for needed, side in zip(stage.input_size, there, strict=True))
+        made = stage.output_size
+    assert all(side >= wanted for side, wanted in zip(made, size, strict=True))
 
 
 def test_four_times_is_one_stage() -> None:

@@ -78,7 +78,7 @@ def test_conditioning_noise_of_later_stages_has_its_place_too(
 
 def scarce(upscaler: Upscaler, pixels: int, error: Exception) -> None:
     """Let an upscaler run out of memory where a tile, halo included, has more than so many pixels."""
-    restorer = upscaler._restorer
+    restorer = upscaler._models[0].restorer
     condition = restorer.condition
 
     def limited(lr: torch.Tensor, sigma_aug: float = 0.0) -> Any:
@@ -114,7 +114,7 @@ def test_out_of_memory_in_the_middle_of_a_tile(tiny: str, load: Load, draw: Draw
     """Steps of a tile that is begun again are not counted twice, and nothing is taken back."""
     picture, seen, calls = draw(90, 90), [], 0
     upscaler = load(tiny, steps=3)
-    network = upscaler._restorer.network
+    network = upscaler._models[0].restorer.network
     forward = network.forward
 
     def failing(*args: Any) -> torch.Tensor:
@@ -162,7 +162,7 @@ def overflow(upscaler: Upscaler, dtypes: tuple[torch.dtype, ...]) -> None:
     def spoil(module: Any, args: Any, out: torch.Tensor) -> torch.Tensor:
         return out * torch.nan if out.dtype in dtypes else out
 
-    upscaler._restorer.network.register_forward_hook(spoil)
+    upscaler._models[0].restorer.network.register_forward_hook(spoil)
 
 
 def test_overflow_in_half_precision_is_done_again_in_fp32(tiny: str, load: Load, draw: Draw) -> None:
@@ -188,8 +188,8 @@ def test_tiles_of_networks_that_are_not_local_are_blended(
 ) -> None:
     """A network that answers a tile's mean everywhere: as far from local as can be."""
     upscaler = load(str(make_model("sr3_unet", halo_px=8)), tile_px=32)
-    upscaler._restorer.local = local
-    upscaler._restorer.samples = (  # type: ignore[method-assign]
+    upscaler._models[0].restorer.local = local
+    upscaler._models[0].restorer.samples = (  # type: ignore[method-assign]
         lambda lr, noises, **_: iter([lr.mean().expand(1, 3, 4 * lr.shape[2], 4 * lr.shape[3])])
     )
     levels = np.broadcast_to(np.linspace(0, 255, 96).astype(np.uint8)[None, :, None], (32, 96, 3))

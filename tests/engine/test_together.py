@@ -46,7 +46,7 @@ def mixed(draw: Draw) -> list[Picture]:
 def batches(upscaler: Upscaler) -> list[int]:
     """Return a list that fills with the number of pictures in each evaluation."""
     seen: list[int] = []
-    upscaler._restorer.network.register_forward_pre_hook(lambda _, args: seen.append(len(args[0])))
+    upscaler._models[0].restorer.network.register_forward_pre_hook(lambda _, args: seen.append(len(args[0])))
     return seen
 
 
@@ -101,7 +101,7 @@ def test_no_more_pixels_at_once_than_one_tile_has(tiny: str, load: Load, draw: D
 
 def scarce(upscaler: Upscaler, pixels: int) -> list[tuple[int, ...]]:
     """Let an upscaler run out of memory with more than so many pixels at once; return the sizes asked for."""
-    restorer = upscaler._restorer
+    restorer = upscaler._models[0].restorer
     condition, asked = restorer.condition, []
 
     def limited(lr: torch.Tensor, sigma_aug: float = 0.0) -> Any:
@@ -148,7 +148,7 @@ def test_one_that_overflows_takes_all_to_float32(tiny: str, load: Load, draw: Dr
             out[1, 0, 3, 3] = torch.nan
         return out
 
-    upscaler._restorer.network.register_forward_hook(spoil)
+    upscaler._models[0].restorer.network.register_forward_hook(spoil)
     together = upscaler.upscale_many(pictures, (80, 80))
     expected = load(tiny).upscale_many(pictures, (80, 80))
     for one, other in zip(expected, together, strict=True):

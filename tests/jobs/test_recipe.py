@@ -16,6 +16,7 @@ from upscale.jobs.recipe import DECISIVE, differences, recipe
 from upscale.jobs.report import Status
 from upscale.jobs.request import Request
 from upscale.jobs.run import run
+from upscale.models.config import ModelConfig
 from upscale.version import __version__
 
 Ask = Callable[..., Request]
@@ -39,6 +40,35 @@ def test_record_of_a_result(photo: Photo, request_for: Ask, engine: Any, model: 
         "color_fix": "none",
         "input_bytes": str(path.stat().st_size),
     }
+
+
+def test_record_of_a_cascade(photo: Photo, request_for: Ask, engine: Any, model: str, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    other.mkdir()
+    config = ModelConfig(name="second", arch="none", network={}, scale=2, steps=9)
+    (other / "config.json").write_text(config.to_json())
+    (other / "model.safetensors").write_bytes(b"other")
+    path = photo("a.png")
+    both = f"{model},{other}"
+    assert not run(plan(request_for(path, model=both, scale=8)), load=engine).failed
+    record = probe(path.with_name("a_8x.png")).record
+    assert record is not None
+    assert (record["model"], record["steps"], record["sampler"]) == ("paper,second", "4,9", "ddim")
+    files = (Path(model) / "model.safetensors", other / "model.safetensors")
+    hashes = [hashlib.sha256(file.read_bytes()).hexdigest()[:16] for file in files]
+    assert record["weights"] == ",".join(hashes)
+    (again,) = plan(request_for(path, model=both, scale=8, on_conflict="skip")).items
+    assert isinstance(again, Skipped) and again.differs == ()
+    (alone,) = plan(request_for(path, scale=8, on_conflict="skip")).items
+    assert isinstance(alone, Skipped) and set(alone.differs) == {"weights", "steps"}
+
+
+def test_models_that_have_no_part_in_a_result_are_not_named(
+    photo: Photo, request_for: Ask, engine: Any, model: str
+) -> None:
+    path = photo("a.png")
+    settled = plan(request_for(path, model=f"{model},sr3-photo-4x", scale=4))
+    assert recipe(settled.jobs[0], settled.request.engine, settled.models)["model"] == "paper"
 
 
 @pytest.mark.parametrize(
@@ -82,7 +112,7 @@ def test_results_without_a_record_are_taken_as_they_are(photo: Photo, request_fo
 
 def test_each_decisive_entry_counts(photo: Photo, request_for: Ask) -> None:
     settled = plan(request_for(photo("a.png")))
-    new = recipe(settled.jobs[0], settled.request.engine, settled.model)
+    new = recipe(settled.jobs[0], settled.request.engine, settled.models)
     assert set(DECISIVE) <= set(new) and differences(new, new) == ()
     for name in DECISIVE:
         assert differences({**new, name: "other"}, new) == (name,)

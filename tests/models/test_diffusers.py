@@ -476,7 +476,7 @@ def test_noise_lies_on_the_latent_grid(latent: Path, monkeypatch: pytest.MonkeyP
 
     monkeypatch.setattr(Restorer, "restore", watch)
     upscaler(Image.new("RGB", (64, 20)), 4)
-    halo = upscaler._restorer.config.halo_px
+    halo = upscaler._models[0].restorer.config.halo_px
     plane = torch.from_numpy(NoiseField(3).window(INITIAL, 0, 0, 20, 64))
     assert len(seen) == 2 and seen[0].shape == (3, 20, 32 + halo)
     assert torch.equal(seen[0], plane[:, :, : 32 + halo]) and torch.equal(seen[1], plane[:, :, 32 - halo :])

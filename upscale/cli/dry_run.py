@@ -15,6 +15,7 @@ from upscale.jobs.forecast import forecast, free_bytes, size, together, total_me
 from upscale.jobs.items import Job, Skipped
 from upscale.jobs.pace import pace_of
 from upscale.jobs.plan import Plan
+from upscale.models.config import joined, steps_of
 
 
 def show(plan: Plan) -> None:
@@ -87,11 +88,11 @@ def _result(job: Job) -> tuple[str, str]:
 
 def settings(plan: Plan) -> str:
     """Return the line that says how the pixels would be made."""
-    options, model = plan.request.engine, plan.model
+    options, models = plan.request.engine, plan.models
     parts = [
-        f"model {model.name}",
-        f"{options.steps or model.steps} steps",
-        f"sampler {options.sampler or model.sampler}",
+        f"model {plan.model_name}",
+        f"{joined(steps_of(model, options) for model in models)} steps",
+        f"sampler {joined(options.sampler or model.sampler for model in models)}",
         f"seed {options.seed}",
         f"device {options.device}",
         f"dtype {options.dtype}",

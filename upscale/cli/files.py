@@ -222,7 +222,7 @@ def upscale_files(
         Look(
             metavar="NAME|PATH|REPO",
             help="The trained model: a name (see: upscale models list), a model's folder or file, or "
-            "owner/repo on the Hugging Face Hub.",
+            "owner/repo on the Hugging Face Hub. One for each stage: first,second.",
         ),
     ] = EngineOptions.model,
     sampler: Annotated[

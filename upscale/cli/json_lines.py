@@ -33,7 +33,7 @@ class JsonLines:
         ahead = None
         if outcome.status is Status.PLANNED and outcome.job is not None:
             ahead = forecast(outcome.job, self.plan.request.engine, pace_of(self.plan))
-        self._write(file_line(outcome, self.plan.model.name, ahead))
+        self._write(file_line(outcome, self.plan.model_name, ahead))
 
     def done(self, report: Report) -> None:
         """Write the summary of a run that came to its end."""

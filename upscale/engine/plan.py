@@ -2,14 +2,16 @@
 
 A scale up to the model's own (4) is one stage and a resize down. Up to its square (16) it is two: 4x, a
 resize by scale/16, 4x again, so that the second stage sees what it was trained on (sharp, antialiased pixels)
-and costs what its output needs. Beyond, the rule repeats. The picture between two stages covers the output
-grid exactly: its pixel pitch is `model_scale` output pixels, and what sticks out at the right and the bottom
-is cropped at the end.
+and costs what its output needs. Beyond, the rule repeats. Stages may have models of different scales; the
+last of them makes all further stages. The picture between two stages covers the output grid exactly: its
+pixel pitch is a whole number of output pixels, and what sticks out at the right and the bottom is cropped at
+the end.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from upscale.errors import UsageError
@@ -22,7 +24,7 @@ class StagePlan:
     Attributes:
         index: 0 for the first stage.
         input_size: (width, height) in pixels that the model is given.
-        output_size: (width, height) in pixels that it makes, `model_scale` times `input_size`.
+        output_size: (width, height) in pixels that it makes, its model's scale times `input_size`.
         resize_from: The box (width, height), in pixels of the previous stage's output, that is resized to
             `input_size` before this stage; fractional, and up to a few pixels larger than that output (its
             edge is repeated there). None: the output's top left `input_size` is taken as it is.
@@ -41,14 +43,12 @@ class CascadePlan:
     Attributes:
         input_size: (width, height) of the input in pixels.
         output_size: (width, height) of the result in pixels.
-        model_scale: Factor of one stage.
         stages: The passes, in order.
         final_resize: Whether the last stage's picture is resized to `output_size` (else cropped to it).
     """
 
     input_size: tuple[int, int]
     output_size: tuple[int, int]
-    model_scale: int
     stages: tuple[StagePlan, ...]
     final_resize: bool
 
@@ -59,9 +59,14 @@ class CascadePlan:
 
 
 def plan_cascade(
-    input_size: tuple[int, int], output_size: tuple[int, int], model_scale: int = 4
+    input_size: tuple[int, int], output_size: tuple[int, int], model_scale: int | Sequence[int] = 4
 ) -> CascadePlan:
-    """Return the stages that lead from `input_size` to `output_size` (both (width, height) in pixels).
+    """Return the stages that lead from `input_size` to `output_size`.
+
+    Args:
+        input_size: (width, height) in pixels.
+        output_size: Likewise, at least as large on both sides.
+        model_scale: Factor of a stage, or of the first, the second, …; the last one of all that follow.
 
     Raises:
         UsageError: The output is smaller than the input.
@@ -71,28 +76,29 @@ def plan_cascade(
             f"Cannot go from {input_size[0]}x{input_size[1]} down to {output_size[0]}x{output_size[1]}.",
             hint="Ask for a factor of at least 1.",
         )
-    count = 1
-    while any(inp * model_scale**count < out for inp, out in zip(input_size, output_size, strict=True)):
-        count += 1
+    given = [model_scale] if isinstance(model_scale, int) else list(model_scale)
+    scales = given[:1]
+    while any(inp * math.prod(scales) < out for inp, out in zip(input_size, output_size, strict=True)):
+        scales.append(given[min(len(scales), len(given) - 1)])
 
     # Input sizes of the stages after the first, from the last one back: each makes at least what the next
     # needs.
     needed: list[tuple[int, int]] = []
     size = output_size
-    for _ in range(count - 1):
-        size = (math.ceil(size[0] / model_scale), math.ceil(size[1] / model_scale))
+    for scale in reversed(scales[1:]):
+        size = (math.ceil(size[0] / scale), math.ceil(size[1] / scale))
         needed.insert(0, size)
 
-    stages = [StagePlan(0, input_size, _times(input_size, model_scale))]
+    stages = [StagePlan(0, input_size, _times(input_size, scales[0]))]
     for index, size in enumerate(needed, start=1):
         box = None
-        pitch = model_scale ** (count - 1)  # output pixels per pixel of the second stage's input
+        pitch = math.prod(scales[1:])  # output pixels per pixel of the second stage's input
         made = stages[0].output_size
         if index == 1 and _times(made, pitch) != output_size:
             box = (size[0] * pitch * made[0] / output_size[0], size[1] * pitch * made[1] / output_size[1])
-        stages.append(StagePlan(index, size, _times(size, model_scale), box))
-    final_resize = count == 1 and stages[0].output_size != output_size
-    return CascadePlan(input_size, output_size, model_scale, tuple(stages), final_resize)
+        stages.append(StagePlan(index, size, _times(size, scales[index]), box))
+    final_resize = len(scales) == 1 and stages[0].output_size != output_size
+    return CascadePlan(input_size, output_size, tuple(stages), final_resize)
 
 
 def _times(size: tuple[int, int], factor: int) -> tuple[int, int]:

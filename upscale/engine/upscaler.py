@@ -13,7 +13,7 @@ from upscale.diffusion import samplers
 from upscale.engine import device as devices
 from upscale.engine.color import FIXES
 from upscale.engine.consistency import make_consistent
-from upscale.engine.plan import CascadePlan, plan_cascade
+from upscale.engine.plan import CascadePlan, StagePlan, plan_cascade
 from upscale.engine.progress import Progress, ProgressCallback
 from upscale.engine.stage import Room, Sampling, Stage
 from upscale.engine.tiles import Tiling
@@ -23,7 +23,9 @@ from upscale.images.alpha import bleed
 from upscale.images.picture import Picture, Pixels
 from upscale.images.pil import from_pil, to_pil
 from upscale.images.resize import resize
+from upscale.models import catalog
 from upscale.models.access import Access
+from upscale.models.config import color_fix_of, fidelity_of, joined, steps_of
 from upscale.models.restorer import Restorer
 from upscale.options import DEFAULT_MODEL, EngineOptions, TargetSize
 
@@ -38,8 +40,10 @@ MOST_TOGETHER = 64  # pictures: a killed run loses those it was working on
 class Settings:
     """What an `Upscaler` settled on; `auto` and None resolved.
 
+    Where the models of a cascade differ in their defaults, these are the first one's.
+
     Attributes:
-        model: Name of the model.
+        model: Name of the model; of a cascade all names, with commas between them.
         device: Device, as torch writes it.
         dtype: `fp32`, `bf16` or `fp16`.
         sampler: Name of the sampler.
@@ -65,8 +69,24 @@ class Settings:
     tile_px: int
 
 
+class _Model:
+    """A model of a cascade, and how it is used.
+
+    Attributes:
+        restorer: The model.
+        settings: What was settled on for it alone.
+        room: How much of a picture it takes at once: small tiles together need no more than a large one.
+    """
+
+    def __init__(self, restorer: Restorer, settings: Settings) -> None:
+        self.restorer = restorer
+        self.settings = settings
+        tiling = Tiling((1, 1), restorer.multiple_of, restorer.config.halo_px)
+        self.room = Room(settings.tile_px, tiling.full_px(settings.tile_px))
+
+
 class Upscaler:
-    """A model, ready to upscale pictures of any size.
+    """A model, or several for the stages of a cascade, ready to upscale pictures of any size.
 
     Not for use from several threads at once. Same settings, same picture: the result does not depend on tile
     size, on memory, or on what was upscaled before, beyond 1/255. Models that look at the whole picture at
@@ -123,7 +143,10 @@ class Upscaler:
             samplers.get(options.sampler)
         access = Access(options.offline, options.accept_licence)
         try:
-            self._restorer = Restorer.load(options.model, torch_dtype, torch_device, access)
+            names = catalog.stages(options.model)
+            loaded = {
+                name: Restorer.load(name, torch_dtype, torch_device, access) for name in dict.fromkeys(names)
+            }
         except (RuntimeError, MemoryError) as error:
             if not devices.is_out_of_memory(error):
                 raise
@@ -131,33 +154,15 @@ class Upscaler:
                 f"{torch_device} has not enough memory for the model {options.model}.",
                 hint="Close other programs, or use --device cpu.",
             ) from error
-        config = self._restorer.config
-        if options.fidelity and config.prediction == "epsilon":
-            raise UsageError(
-                f"The model {config.name} has no --fidelity: it predicts noise, and knows nothing in its "
-                "first step.",
-                hint="The mean of several --samples is closer to the photo.",
-            )
-        fidelity = config.fidelity if options.fidelity is None else options.fidelity
+        models = {name: _Model(restorer, _settle(restorer, options)) for name, restorer in loaded.items()}
+        self._models = [models[name] for name in names]
         self._uncertainty = options.uncertainty
-        self.settings = Settings(
-            model=config.name,
-            device=str(torch_device),
-            dtype=devices.DTYPE_NAMES[torch_dtype],
-            sampler=options.sampler or config.sampler,
-            steps=1 if fidelity == 1 else options.steps or config.steps,
-            fidelity=fidelity,
-            samples=options.samples,
-            seed=options.seed,
-            consistency=options.consistency,
-            color_fix=config.color_fix if options.color_fix == "auto" else options.color_fix,
-            tile_px=options.tile_px or devices.default_tile_px(torch_device, self._restorer.fineness),
+        configs = [model.restorer.config for model in self._models]
+        self.settings = replace(
+            self._models[0].settings,
+            model=joined(config.name for config in configs),
+            color_fix=color_fix_of(configs, options.color_fix),
         )
-        full_px = Tiling((1, 1), self._restorer.multiple_of, config.halo_px).full_px(self.settings.tile_px)
-        self._room = Room(
-            self.settings.tile_px, full_px
-        )  # small tiles together need no more than a large one
-        self._restorer.sigmas(self.settings.steps)  # a grid that cannot have so many steps says so now
 
     def __call__(
         self,
@@ -201,12 +206,15 @@ class Upscaler:
         Their inputs, and their results for the model's scale, have no more pixels than one full tile: more
         would take memory and be no faster.
         """
-        config = self._restorer.config
-        tiling = Tiling(size, self._restorer.multiple_of, config.halo_px)
-        if max(tiling.padded) > self._room.tile_px:
-            return 1
-        pixels = max(math.prod(tiling.padded), math.prod(target) // config.scale**2)
-        return max(1, min(MOST_TOGETHER, self._room.together_px // pixels))
+        number = MOST_TOGETHER
+        for model in self._models:
+            config = model.restorer.config
+            tiling = Tiling(size, model.restorer.multiple_of, config.halo_px)
+            if max(tiling.padded) > model.room.tile_px:
+                return 1
+            pixels = max(math.prod(tiling.padded), math.prod(target) // config.scale**2)
+            number = min(number, model.room.together_px // pixels)
+        return max(1, number)
 
     def upscale_many(
         self,
@@ -226,30 +234,35 @@ class Upscaler:
             UsageError: `size` is smaller than the pictures.
             DeviceError: Memory ran out for good.
         """
-        plan = plan_cascade(pictures[0].size, size, self._restorer.config.scale)
-        sees_alpha = self._restorer.config.prediction != "epsilon"
+        plan = plan_cascade(pictures[0].size, size, [m.restorer.config.scale for m in self._models])
+        models = [self._model(stage) for stage in plan.stages]
+        sees_alpha = all(model.restorer.config.prediction != "epsilon" for model in models)
         shaped = [
             i for i, p in enumerate(pictures) if p.alpha is not None and sees_alpha and _varies(p.alpha)
         ]
         work = _Work(
             progress,
             len(plan.stages) * (2 if shaped else 1),
-            _cost(plan, len(pictures) * self.settings.samples * self.settings.steps + len(shaped)),
+            sum(
+                math.prod(stage.input_size)
+                * (len(pictures) * model.settings.samples * model.settings.steps + len(shaped))
+                for stage, model in zip(plan.stages, models, strict=True)
+            ),
         )
-        if not self._restorer.local and any(
-            max(stage.input_size) > self.settings.tile_px for stage in plan.stages
+        if any(
+            not model.restorer.local and max(stage.input_size) > model.settings.tile_px
+            for stage, model in zip(plan.stages, models, strict=True)
         ):
             work.notes.append(TILES_MAY_SHOW)
         alphas = [None if p.alpha is None else _interpolated(p.alpha, size) for p in pictures]
         if shaped:
             planes = [alpha[:, :, None] for i in shaped if (alpha := pictures[i].alpha) is not None]
-            edges = replace(self.settings, steps=1, samples=1)
-            for i, plane in zip(shaped, self._run(planes, plan, edges, work)[0], strict=True):
+            for i, plane in zip(shaped, self._run(planes, plan, work, edges=True)[0], strict=True):
                 smooth = alphas[i]
                 assert smooth is not None
                 alphas[i] = _keep_extremes(plane[:, :, 0], smooth)
         colors = [p.color if p.alpha is None else bleed(p.color, p.alpha) for p in pictures]
-        results, spreads = self._run(colors, plan, self.settings, work, with_spread=self._uncertainty)
+        results, spreads = self._run(colors, plan, work, with_spread=self._uncertainty)
         fix = FIXES[self.settings.color_fix]
         for i, color in enumerate(colors):
             results[i] = fix(results[i], color)
@@ -266,24 +279,32 @@ class Upscaler:
             for picture, color, alpha, spread in zip(pictures, results, alphas, spreads, strict=True)
         ]
 
+    def _model(self, stage: StagePlan) -> _Model:
+        """Return the model that makes a stage."""
+        return self._models[min(stage.index, len(self._models) - 1)]
+
     def _run(
         self,
         pictures: Sequence[Pixels],
         plan: CascadePlan,
-        settings: Settings,
         work: _Work,
         *,
+        edges: bool = False,
         with_spread: bool = False,
     ) -> tuple[list[Pixels], Sequence[Pixels | None]]:
         """Return pixels [H, W, C] after all stages, and where samples differ; the input's depth at the end.
 
         Between stages there are 16 bits. Each stage after the first is given the mean of the one before; what
-        that was not sure of adds to what this one is not sure of, as independent errors do.
+        that was not sure of adds to what this one is not sure of, as independent errors do. `edges` is for
+        alpha: one step, no texture.
         """
         dtypes = [pixels.dtype for pixels in pictures]
-        config = self._restorer.config
         spreads: list[Pixels] = []
         for stage in plan.stages:
+            model = self._model(stage)
+            restorer, settings = model.restorer, model.settings
+            if edges:
+                settings = replace(settings, steps=1, samples=1)
             if stage.resize_from is not None:
                 box = (0.0, 0.0, *stage.resize_from)
                 pictures = [_resized(pixels, stage.input_size, box=box) for pixels in pictures]
@@ -301,11 +322,11 @@ class Upscaler:
                 seed=settings.seed,
                 samples=settings.samples,
                 fidelity=settings.fidelity,
-                sigma_aug=config.stage_noise if stage.index else 0.0,
+                sigma_aug=restorer.config.stage_noise if stage.index else 0.0,
             )
             # A model that is not local shows where its tiles end: there each picture begins anew.
-            room = self._room if self._restorer.local else replace(self._room)
-            Stage(self._restorer, pictures, hrs, unsure, stage.index, sampling, room, work.next_stage()).run()
+            room = model.room if restorer.local else replace(model.room)
+            Stage(restorer, pictures, hrs, unsure, stage.index, sampling, room, work.next_stage()).run()
             if unsure is not None:
                 spreads = [_added(new, old) for new, old in zip(unsure, spreads or unsure, strict=True)]
             pictures = hrs
@@ -314,6 +335,36 @@ class Upscaler:
             pictures = [_resized(pixels, plan.output_size) for pixels in pictures]
             spreads = [_resized(spread, plan.output_size) for spread in spreads]
         return list(pictures), spreads or [None] * len(pictures)
+
+
+def _settle(restorer: Restorer, options: EngineOptions) -> Settings:
+    """Return what is settled on for one model.
+
+    Raises:
+        UsageError: It cannot do what is asked.
+    """
+    config = restorer.config
+    if options.fidelity and config.prediction == "epsilon":
+        raise UsageError(
+            f"The model {config.name} has no --fidelity: it predicts noise, and knows nothing in its "
+            "first step.",
+            hint="The mean of several --samples is closer to the photo.",
+        )
+    settings = Settings(
+        model=config.name,
+        device=str(restorer.device),
+        dtype=devices.DTYPE_NAMES[restorer.dtype],
+        sampler=options.sampler or config.sampler,
+        steps=steps_of(config, options),
+        fidelity=fidelity_of(config, options),
+        samples=options.samples,
+        seed=options.seed,
+        consistency=options.consistency,
+        color_fix=color_fix_of([config], options.color_fix),
+        tile_px=options.tile_px or devices.default_tile_px(restorer.device, restorer.fineness),
+    )
+    restorer.sigmas(settings.steps)  # a grid that cannot have so many steps says so now
+    return settings
 
 
 def _added(spread: Pixels, before: Pixels) -> Pixels:
@@ -346,10 +397,6 @@ def _varies(alpha: Pixels) -> bool:
 
 def _interpolated(alpha: Pixels, size: tuple[int, int]) -> Pixels:
     return _resized(alpha[:, :, None], size, resample="bicubic")[:, :, 0]
-
-
-def _cost(plan: CascadePlan, evaluations: int) -> int:
-    return sum(math.prod(stage.input_size) for stage in plan.stages) * evaluations
 
 
 def _keep_extremes(alpha: Pixels, smooth: Pixels) -> Pixels:

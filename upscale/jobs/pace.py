@@ -19,6 +19,7 @@ from upscale.images.atomic import new_file
 from upscale.jobs.forecast import work
 from upscale.jobs.plan import Plan
 from upscale.jobs.report import Report, Status
+from upscale.models.config import joined, steps_of
 
 _FADE = 0.5  # of what was known before, at each further run
 _MOST_BYTES = 1 << 20
@@ -57,13 +58,13 @@ def _path() -> Path:
 
 
 def _key(plan: Plan) -> str:
-    options, model = plan.request.engine, plan.model
+    options, models = plan.request.engine, plan.models
     parts = (
-        model.name,
+        plan.model_name,
         options.device,
         options.dtype,
-        options.sampler or model.sampler,
-        options.steps or model.steps,
+        joined(options.sampler or model.sampler for model in models),
+        joined(steps_of(model, options) for model in models),
     )
     return " ".join(str(part) for part in parts)
 

@@ -29,8 +29,8 @@ from upscale.jobs.recipe import recipe
 from upscale.jobs.request import Request
 from upscale.jobs.source import Source
 from upscale.models.access import Access
-from upscale.models.catalog import describe
-from upscale.models.config import ModelConfig
+from upscale.models.catalog import describe_stages
+from upscale.models.config import ModelConfig, joined
 from upscale.options import TargetSize
 
 
@@ -40,15 +40,20 @@ class Plan:
 
     Attributes:
         request: What was asked.
-        model: What the model says of itself.
+        models: What the model says of itself; of a cascade all of them, in the order of the stages.
         items: For each input, in order, its job, its result from an earlier run, or its failure.
         left_alone: How many files of the folders are no inputs, by what they are.
     """
 
     request: Request
-    model: ModelConfig
+    models: tuple[ModelConfig, ...]
     items: tuple[Item, ...]
     left_alone: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def model_name(self) -> str:
+        """Name of the model; of a cascade all names, with commas between them."""
+        return joined(model.name for model in self.models)
 
     @property
     def jobs(self) -> tuple[Job, ...]:
@@ -78,7 +83,7 @@ def plan(request: Request) -> Plan:
         destination,
         naming.requested_format(destination, request.files),
         naming.template_of(destination, request.files),
-        describe(request.engine.model, Access(request.engine.offline, request.engine.accept_licence)),
+        describe_stages(request.engine.model, Access(request.engine.offline, request.engine.accept_licence)),
     )
     if request.engine.sampler is not None:
         samplers.get(request.engine.sampler)  # raises if there is none
@@ -87,12 +92,12 @@ def plan(request: Request) -> Plan:
     items = settle_targets(
         drafts,
         request.files.on_conflict or ("skip" if tree else "fail"),
-        lambda job: recipe(job, request.engine, draft.model),
+        lambda job: recipe(job, request.engine, draft.models),
     )
     items = with_room(items, request.engine)
     uncertainty.check(items, request.files)
     left_alone = {**request.left_alone, "results of upscale": results}
-    return Plan(request, draft.model, tuple(items), {kind: n for kind, n in left_alone.items() if n})
+    return Plan(request, draft.models, tuple(items), {kind: n for kind, n in left_alone.items() if n})
 
 
 @dataclass(frozen=True)
@@ -103,7 +108,7 @@ class _Draft:
     destination: Destination
     format: OutputFormat | None
     template: str
-    model: ModelConfig
+    models: tuple[ModelConfig, ...]
 
     def item(self, source: Source) -> Job | Failure:
         """Return the job for one input, its target not yet looked at."""
@@ -122,7 +127,7 @@ class _Draft:
             check_size(fmt, output_size, name=f"The result of {source.name}")
             if frames > 1 and info.sequence is not None:
                 check_sequence(fmt, info.sequence, frames, name=source.name)
-            cascade = plan_cascade(info.size, output_size, self.model.scale)
+            cascade = plan_cascade(info.size, output_size, [model.scale for model in self.models])
         except UpscaleError as error:
             return Failure(source, error)
         job = Job(source, info, output_size, None, fmt.name, cascade, frames=frames)
@@ -169,7 +174,7 @@ class _Draft:
             "size": naming.size_label(self.request.size, job.output_size),
             "width": job.output_size[0],
             "height": job.output_size[1],
-            "model": self.model.name,
+            "model": "+".join(dict.fromkeys(model.name for model in self.models)),
             "seed": self.request.engine.seed,
         }
         if self.request.size.scale is not None or self.request.size == TargetSize():

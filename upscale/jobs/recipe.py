@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from upscale.images.record import Record
 from upscale.jobs.items import Job
 from upscale.jobs.source import Source
 from upscale.models import catalog
-from upscale.models.config import ModelConfig
+from upscale.models.config import ModelConfig, color_fix_of, fidelity_of, joined, steps_of
 from upscale.models.digest import sha256_of_all
 from upscale.options import EngineOptions
 from upscale.version import __version__
@@ -29,25 +30,32 @@ DECISIVE = (
 )
 
 
-def recipe(job: Job, options: EngineOptions, model: ModelConfig) -> Record:
+SHORT_HASH = 16  # digits, where there are several: records hold no long values
+
+
+def recipe(job: Job, options: EngineOptions, models: Sequence[ModelConfig]) -> Record:
     """Return the record for a result.
 
     Raises:
         WeightsError: The weights cannot be read.
     """
-    fidelity = model.fidelity if options.fidelity is None else options.fidelity
+    models = models[: max(1, len(job.cascade.stages))]  # those that have a part in it
+    names = catalog.stages(options.model)[: len(models)]
+    hashes = [_weights_hash(name) for name in names]
+    if len(set(hashes)) > 1:
+        hashes = [value and value[:SHORT_HASH] for value in hashes]
     entries = {
         "version": __version__,
-        "model": model.name,
-        **({"weights": weights} if (weights := _weights_hash(options.model)) else {}),
+        "model": joined(model.name for model in models),
+        **({"weights": joined(hashes)} if all(hashes) else {}),
         "scale": f"{job.output_size[0] / job.info.size[0]:.6g}",
-        "steps": str(1 if fidelity == 1 else options.steps or model.steps),
-        "fidelity": f"{fidelity:g}",
+        "steps": joined(steps_of(model, options) for model in models),
+        "fidelity": joined(f"{fidelity_of(model, options):g}" for model in models),
         "samples": str(options.samples),
-        "sampler": options.sampler or model.sampler,
+        "sampler": joined(options.sampler or model.sampler for model in models),
         "seed": str(options.seed),
         "consistency": "yes" if options.consistency else "no",
-        "color_fix": model.color_fix if options.color_fix == "auto" else options.color_fix,
+        "color_fix": color_fix_of(models, options.color_fix),
     }
     if (size := _size_of(job.source)) is not None:
         entries["input_bytes"] = str(size)

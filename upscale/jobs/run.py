@@ -208,13 +208,13 @@ class _Course:
 
     def carry_out(self, job: Job, engine: Engine, progressed: Callable[[Progress], None]) -> tuple[str, ...]:
         request = self._plan.request
-        record = None if request.files.strip_metadata else recipe(job, request.engine, self._plan.model)
+        record = None if request.files.strip_metadata else recipe(job, request.engine, self._plan.models)
         factor = request.size.factor(*job.info.size)
         return carry_out(job, engine, factor, request.files, record, self._stdout, progressed)
 
     def write(self, index: int, job: Job, picture: Picture, seconds: float) -> Future[None]:
         request = self._plan.request
-        record = None if request.files.strip_metadata else recipe(job, request.engine, self._plan.model)
+        record = None if request.files.strip_metadata else recipe(job, request.engine, self._plan.models)
 
         def write() -> None:
             step = take(lambda: write_picture(job, picture, record, request.files, self._stdout))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
@@ -16,7 +16,7 @@ from upscale.diffusion import samplers
 from upscale.diffusion.relay import Relay
 from upscale.diffusion.schedule import make_grid
 from upscale.errors import UsageError, WeightsError
-from upscale.options import COLOR_FIXES
+from upscale.options import COLOR_FIXES, EngineOptions
 
 PROCESSES = ("sr3", "relay")
 TARGETS = ("residual", "image", "latent")
@@ -164,6 +164,27 @@ class ModelConfig:
         return all(_within(sigma, 1e-9, 1e9) for sigma in sigmas) and sigmas == sorted(
             set(sigmas), reverse=True
         )
+
+
+def color_fix_of(configs: Sequence[ModelConfig], asked: str) -> str:
+    """Return what `--color-fix` means for the models of a cascade: the most that one of them needs."""
+    return asked if asked != "auto" else max((c.color_fix for c in configs), key=COLOR_FIXES.index)
+
+
+def fidelity_of(config: ModelConfig, options: EngineOptions) -> float:
+    """Return the share of the first estimate that a model is used with."""
+    return config.fidelity if options.fidelity is None else options.fidelity
+
+
+def steps_of(config: ModelConfig, options: EngineOptions) -> int:
+    """Return the number of steps that a model is used with: one where only the first estimate counts."""
+    return 1 if fidelity_of(config, options) == 1 else options.steps or config.steps
+
+
+def joined(values: Iterable[object]) -> str:
+    """Return what the models of a cascade have for a setting: `6`, or `6,4` where they differ."""
+    texts = [str(value) for value in values]
+    return texts[0] if len(set(texts)) == 1 else ",".join(texts)
 
 
 def _within(value: Any, low: float, high: float) -> bool:
