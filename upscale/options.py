@@ -126,7 +126,7 @@ class EngineOptions:
         fidelity: 0 (most vivid) to 1 (closest to the photo: a single evaluation); None takes the model's
             default.
         samples: How many samples are drawn, 1 to 64; the result is their mean.
-        uncertainty: Whether a map of where the samples differ is made; takes at least 2.
+        map_uncertainty: Whether a map of where the samples differ is made; takes at least 2.
         offline: Whether nothing is downloaded: a model of the Hub must be in the cache.
         accept_licence: Whether the user accepts the licence of a model that is downloaded.
     """
@@ -142,7 +142,7 @@ class EngineOptions:
     tile_px: int | None = None
     fidelity: float | None = None
     samples: int = 1
-    uncertainty: bool = False
+    map_uncertainty: bool = False
     offline: bool = False
     accept_licence: bool = False
 
@@ -160,7 +160,7 @@ class EngineOptions:
             raise UsageError(
                 f"--samples {self.samples} is out of range.", hint=f"It is from 1 to {MAX_SAMPLES}."
             )
-        if self.uncertainty and (self.samples == 1 or self.fidelity == 1 or self.steps == 1):
+        if self.map_uncertainty and (self.samples == 1 or self.fidelity == 1 or self.steps == 1):
             raise UsageError(
                 "One sample, or one step, says nothing of --uncertainty.",
                 hint="Draw several, of several steps: --samples 8.",

@@ -54,7 +54,7 @@ def test_samples_are_averaged_and_compared(scale: int, tiny: str, load: Load, dr
     picture = draw(12, 8)
     size = (12 * scale, 8 * scale)
     seeds = [load(tiny, steps=2, seed=5 + i).upscale(picture, size).color.astype(float) for i in range(3)]
-    made = load(tiny, steps=2, seed=5, samples=3, uncertainty=True).upscale(picture, size)
+    made = load(tiny, steps=2, seed=5, samples=3, map_uncertainty=True).upscale(picture, size)
     assert made.uncertainty is not None
     assert made.uncertainty.shape == size[::-1] and made.uncertainty.dtype == np.uint8
     if scale == 4:  # else stages are averaged, or the mean is resized
@@ -68,7 +68,7 @@ def test_samples_are_averaged_and_compared(scale: int, tiny: str, load: Load, dr
 def test_tiles_do_not_show_in_either(tiny: str, load: Load, draw: Draw) -> None:
     picture = draw(80, 72)
     whole, tiled = (
-        load(tiny, steps=2, samples=2, uncertainty=True, tile_px=px).upscale(picture, (320, 288))
+        load(tiny, steps=2, samples=2, map_uncertainty=True, tile_px=px).upscale(picture, (320, 288))
         for px in (128, 32)
     )
     for a, b in ((whole.color, tiled.color), (whole.uncertainty, tiled.uncertainty)):

@@ -468,13 +468,14 @@ def test_noise_lies_on_the_latent_grid(latent: Path, monkeypatch: pytest.MonkeyP
     pytest.importorskip("diffusers", reason="needs the extra: pip install 'upscale[diffusers]'")
     upscaler = Upscaler(str(latent), device="cpu", dtype="fp32", steps=1, seed=3, tile_px=32)
     seen: list[Tensor] = []
-    restore = Restorer.restore
+    samples = Restorer.samples
 
-    def watch(self: Restorer, lr: Tensor, noise: Any, **options: Any) -> Tensor:
+    def watch(self: Restorer, lr: Tensor, noises: Any, **options: Any) -> Iterator[Tensor]:
+        (noise,) = noises
         seen.extend(noise(INITIAL))
-        return restore(self, lr, noise, **options)
+        return samples(self, lr, noises, **options)
 
-    monkeypatch.setattr(Restorer, "restore", watch)
+    monkeypatch.setattr(Restorer, "samples", watch)
     upscaler(Image.new("RGB", (64, 20)), 4)
     halo = upscaler._models[0].restorer.config.halo_px
     plane = torch.from_numpy(NoiseField(3).window(INITIAL, 0, 0, 20, 64))

@@ -15,7 +15,7 @@ from upscale.jobs.forecast import forecast, free_bytes, size, together, total_me
 from upscale.jobs.items import Job, Skipped
 from upscale.jobs.pace import pace_of
 from upscale.jobs.plan import Plan
-from upscale.models.config import joined, steps_of
+from upscale.models.config import fidelity_of, joined, steps_of
 
 
 def show(plan: Plan) -> None:
@@ -92,6 +92,8 @@ def settings(plan: Plan) -> str:
     parts = [
         f"model {plan.model_name}",
         f"{joined(steps_of(model, options) for model in models)} steps",
+        f"fidelity {joined(f'{fidelity_of(model, options):g}' for model in models)}",
+        *([f"{options.samples} samples"] if options.samples > 1 else []),
         f"sampler {joined(options.sampler or model.sampler for model in models)}",
         f"seed {options.seed}",
         f"device {options.device}",

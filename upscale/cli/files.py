@@ -314,7 +314,7 @@ def upscale_files(
         tile_px=parse_tile(tile),
         fidelity=parse_fidelity(fidelity, preset),
         samples=samples,
-        uncertainty=uncertainty is not None,
+        map_uncertainty=uncertainty is not None,
         offline=offline,
         accept_licence=accept_licence,
     )

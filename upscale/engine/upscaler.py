@@ -110,7 +110,7 @@ class Upscaler:
         tile_px: int | None = None,
         fidelity: float | None = None,
         samples: int = 1,
-        uncertainty: bool = False,
+        map_uncertainty: bool = False,
         offline: bool = False,
         accept_licence: bool = False,
     ) -> None:
@@ -133,7 +133,7 @@ class Upscaler:
             tile_px=tile_px,
             fidelity=fidelity,
             samples=samples,
-            uncertainty=uncertainty,
+            map_uncertainty=map_uncertainty,
             offline=offline,
             accept_licence=accept_licence,
         )
@@ -156,7 +156,7 @@ class Upscaler:
             ) from error
         models = {name: _Model(restorer, _settle(restorer, options)) for name, restorer in loaded.items()}
         self._models = [models[name] for name in names]
-        self._uncertainty = options.uncertainty
+        self._uncertainty = options.map_uncertainty
         configs = [model.restorer.config for model in self._models]
         self.settings = replace(
             self._models[0].settings,

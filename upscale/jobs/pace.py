@@ -1,7 +1,7 @@
 """How fast earlier runs were, remembered in the user's cache folder, so that the next one can be foretold.
 
-One entry for each way of making pixels: model, device, dtype, sampler and steps as they were asked for. Newer
-runs count for more. Losing the file loses nothing but forecasts.
+One entry for each way of making pixels: model, device, dtype, sampler and steps (of all samples) as they were
+asked for. Newer runs count for more. Losing the file loses nothing but forecasts.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ def _key(plan: Plan) -> str:
         options.device,
         options.dtype,
         joined(options.sampler or model.sampler for model in models),
-        joined(steps_of(model, options) for model in models),
+        joined(steps_of(model, options) * options.samples for model in models),
     )
     return " ".join(str(part) for part in parts)
 
