@@ -14,7 +14,7 @@ import pytest
 from upscale.errors import ExitCode, WeightsError
 from upscale.models import catalog
 from upscale.models.entry import Entry
-from upscale.models.hub import Reference
+from upscale.models.reference import Reference
 from upscale.options import DEFAULT_MODEL
 
 MakeModel = Callable[..., Path]

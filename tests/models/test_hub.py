@@ -24,8 +24,9 @@ from upscale.errors import ExitCode, WeightsError
 from upscale.models import catalog, hub
 from upscale.models.access import Access
 from upscale.models.digest import sha256_of
-from upscale.models.hub import Reference, fetch, parse
+from upscale.models.hub import fetch
 from upscale.models.inventory import CACHED, REMOTE, inspect
+from upscale.models.reference import Reference, parse
 
 REPO = Reference("owner/sr3")
 Server = Any

@@ -19,6 +19,7 @@ from typer.testing import CliRunner
 from upscale.cli.app import app
 from upscale.errors import ExitCode, WeightsError
 from upscale.models import catalog, checkpoint, hub
+from upscale.models.reference import Reference
 
 MakeModel = Callable[..., Path]
 
@@ -136,6 +137,6 @@ def test_a_server_that_names_a_folder_elsewhere(
     repository.commits["f" * 40] = repository.commits[repository.refs["main"]]
     hub_server.fault = lying
     with pytest.raises(WeightsError):
-        hub.fetch(hub.Reference("owner/sr3", revision))
+        hub.fetch(Reference("owner/sr3", revision))
     outside = [p for p in tmp_path.rglob("*") if p.is_file() and (tmp_path / "a/b/c/cache") not in p.parents]
     assert outside == []

@@ -19,6 +19,7 @@ from upscale.models.access import FREE, Access
 from upscale.models.config import MAX_JSON_BYTES, ModelConfig
 from upscale.models.entry import CONFIG_FILE, DIFFUSERS, WEIGHTS_FILE, Entry
 from upscale.models.header import config_text
+from upscale.models.reference import parse
 from upscale.models.remote import Remote
 
 
@@ -182,7 +183,7 @@ def on_hub(name: str) -> Remote | None:
     entry = load().get(name)
     if entry is not None:
         return None if entry.reference is None else Remote(entry.reference, entry)
-    reference = hub.parse(name)
+    reference = parse(name)
     return None if reference is None or _exists(name) else Remote(reference)
 
 

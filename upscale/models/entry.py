@@ -7,9 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from upscale.models import hub
-from upscale.models.hub import Reference
 from upscale.models.licence import Licence
+from upscale.models.reference import COMMIT, SHA256, Reference, is_path, parse
 
 WEIGHTS_FILE = "model.safetensors"
 CONFIG_FILE = "config.json"
@@ -118,13 +117,13 @@ class Entry:
                 ("a cascade has a summary, figures, and nothing else", self != others),
                 ("a cascade is of two models or more", len(self.cascade) < 2),
             ]
-        written = hub.parse(str(self.reference)) if self.repo else None
+        written = parse(str(self.reference)) if self.repo else None
         return [
             ("no licence", not self.licence),
             ("no size", self.size <= 0),
             (
                 "not pinned to a commit",
-                bool(self.repo) and not self.unpinned and not hub.COMMIT.fullmatch(self.revision),
+                bool(self.repo) and not self.unpinned and not COMMIT.fullmatch(self.revision),
             ),
             (
                 "unpinned, and yet with a repository's revision or hashes, or without a repository",
@@ -138,8 +137,8 @@ class Entry:
             ("no such scale", self.scale is not None and not 2 <= self.scale <= MAX_SCALE),
             ("no such format", self.format not in FORMATS),
             ("other formats list their files", (self.format != FORMATS[0]) != bool(self.files)),
-            ("a file's path would escape", not all(map(hub.is_path, self.files))),
-            ("no SHA-256", not all(map(hub.SHA256.fullmatch, filter(None, self.hashes.values())))),
+            ("a file's path would escape", not all(map(is_path, self.files))),
+            ("no SHA-256", not all(map(SHA256.fullmatch, filter(None, self.hashes.values())))),
             (
                 "no SHA-256 of the weights",
                 not self.unpinned and (not self.sha256 or self.sha256 not in self.hashes.values()),

@@ -9,8 +9,8 @@ from pathlib import Path
 from upscale.errors import WeightsError
 from upscale.models import diffusers_layout, hub
 from upscale.models.diffusers_layout import COMPONENT_FILE, INDEX_FILE, Get
-from upscale.models.hub import Reference
 from upscale.models.hub_errors import NotThere
+from upscale.models.reference import Reference, is_path
 
 Download = Callable[[Reference, str], Path]
 """(commit, a file's path in the repository) -> where it is then; raises `NotThere` if there is none."""
@@ -87,4 +87,4 @@ def _folder(reference: Reference, get: Get, *, weights: bool, name: str = "") ->
 def _place(reference: Reference, name: str) -> tuple[Reference, str] | None:
     """Return where in the repository a file is that may be beside the model's folder; None if outside."""
     path = posixpath.normpath(reference.path_of(name))
-    return (Reference(reference.repo, reference.revision), path) if hub.is_path(path) else None
+    return (Reference(reference.repo, reference.revision), path) if is_path(path) else None

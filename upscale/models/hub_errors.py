@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from upscale.errors import WeightsError
 
 if TYPE_CHECKING:
-    from upscale.models.hub import Reference
+    from upscale.models.reference import Reference
 
 FULL = errno.ENOSPC, errno.EFBIG, errno.EDQUOT
 

@@ -16,6 +16,7 @@ from upscale.models.client import quiet_client
 from upscale.models.entry import CONFIG_FILE, WEIGHTS_FILE
 from upscale.models.hub_errors import first_line
 from upscale.models.inventory import verify
+from upscale.models.reference import Reference, parse
 from upscale.models.restorer import Restorer
 
 # What a model folder may hold besides its two files and its card; nothing of it can be executed.
@@ -58,8 +59,8 @@ def prepare(model: str, repo: str) -> Publication:
         UsageError: `repo` is not written so, or the model is not in a folder here.
         WeightsError: It would not load, or its card states no licence.
     """
-    reference = hub.parse(repo)
-    if reference is None or reference != hub.Reference(repo):
+    reference = parse(repo)
+    if reference is None or reference != Reference(repo):
         raise UsageError(f"{repo!r} is no repository.", hint="It is written owner/name.")
     if catalog.on_hub(model) is not None:
         raise UsageError(f"{model} is on the Hub already.", hint="Give a model's folder here.")

@@ -11,9 +11,9 @@ from upscale.models import diffusers_layout, hub, hub_diffusers, licence
 from upscale.models.access import Access
 from upscale.models.card import Card, read_card
 from upscale.models.entry import Entry
-from upscale.models.hub import Reference
 from upscale.models.hub_errors import NotThere
 from upscale.models.licence import Licence, LicenceNotAccepted
+from upscale.models.reference import COMMIT, Reference
 
 
 @dataclass(frozen=True)
@@ -112,7 +112,7 @@ class Remote:
             LicenceNotAccepted: It has a licence that nobody accepted.
             WeightsError: It cannot be had.
         """
-        pinned = hub.COMMIT.fullmatch(self.reference.revision) is not None
+        pinned = COMMIT.fullmatch(self.reference.revision) is not None
         return self.fetch_all(access, fresh=not pinned and not access.offline)
 
     def card(self, access: Access) -> Card:
