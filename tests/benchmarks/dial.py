@@ -21,7 +21,7 @@ from upscale.options import DEFAULT_MODEL
 from upscale.training.evaluate import distance, photographs
 
 SCALE = 4
-FIDELITIES = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
+FIDELITIES = (0.0, 0.5, 0.75, 1.0)
 
 
 def main(
