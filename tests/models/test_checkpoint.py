@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
@@ -166,6 +166,7 @@ def test_a_pickle_by_another_name_is_refused_unopened(
         max_size=2,
     ),
 )
+@example(arch="sr3_unet", changes={"inner_channel": 0})
 def test_any_network_table_is_built_or_refused(arch: str, changes: dict[str, Any]) -> None:
     config = ModelConfig(name="x", arch=arch, network=changes, scale=4)
     try:

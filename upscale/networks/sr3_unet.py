@@ -60,6 +60,8 @@ class SR3UNetConfig:
         object.__setattr__(self, "attn_res", tuple(self.attn_res))
         if not self.channel_multipliers or min(self.channel_multipliers) < 1 or self.res_blocks < 1:
             raise ValueError("channel_multipliers and res_blocks must be at least 1")
+        if min(self.in_channel, self.out_channel, self.inner_channel, self.norm_groups) < 1:
+            raise ValueError("channels and norm_groups must be at least 1")
         if self.inner_channel % 2:
             raise ValueError(f"inner_channel {self.inner_channel} must be even")
         if self.inner_channel % self.norm_groups:
