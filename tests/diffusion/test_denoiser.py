@@ -121,8 +121,8 @@ def test_a_network_may_be_told_another_level() -> None:
         told.append(sigma)
         return x
 
-    less = retold(denoiser, 0.9, pure=100.0)
+    less = retold(denoiser, 0.9, [100.0])
     less(torch.zeros(1), 2.0)
     less(torch.zeros(1), 100.0)  # noise alone is what it is
     assert told == [1.8, 100.0]
-    assert retold(denoiser, 1.0, pure=100.0) is denoiser
+    assert retold(denoiser, 1.0, [100.0]) is denoiser

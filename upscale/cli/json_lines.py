@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from functools import cached_property
 from typing import BinaryIO
 
 from upscale.cli.guard import Terminated
@@ -32,8 +33,14 @@ class JsonLines:
         self.outcomes.append(outcome)
         ahead = None
         if outcome.status is Status.PLANNED and outcome.job is not None:
-            ahead = forecast(outcome.job, self.plan.request.engine, pace_of(self.plan))
+            ahead = forecast(outcome.job, self.plan.request.engine, self._pace)
         self._write(file_line(outcome, self.plan.model_name, ahead))
+
+    @cached_property
+    def _pace(self) -> float | None:
+        """The speed of earlier runs, read once for all lines."""
+        assert self.plan is not None
+        return pace_of(self.plan)
 
     def done(self, report: Report) -> None:
         """Write the summary of a run that came to its end."""

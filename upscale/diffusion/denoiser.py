@@ -68,16 +68,19 @@ def timestep_level(gammas: Sequence[float]) -> Level:
     return level
 
 
-def retold(denoiser: Denoiser, factor: float, pure: float) -> Denoiser:
-    """Return the denoiser that is told `factor` times the sigma there is.
+def retold(denoiser: Denoiser, told: float, sigmas: Sequence[float]) -> Denoiser:
+    """Return the denoiser that, along `sigmas`, is told less than the sigma there is.
 
     Told less noise than there is, an estimate keeps some of it as texture; with few steps that makes up for
     what their smooth estimates lose (a shifted time step: Li et al., arXiv 2305.15583, shift it for the same
-    reason). From `pure` on there is no image to keep texture of, and sigma is told as it is.
+    reason). `told` is the factor over the whole run: each of n evaluations takes its n-th root, so that more
+    of them do not add more texture. At the first sigma there is no image to keep texture of: it is told as
+    it is.
     """
-    if factor == 1:
+    if told == 1:
         return denoiser
-    return lambda x, sigma: denoiser(x, sigma if sigma >= pure else factor * sigma)
+    factor = told ** (1 / len(sigmas))
+    return lambda x, sigma: denoiser(x, sigma if sigma >= sigmas[0] else factor * sigma)
 
 
 # --- what a network predicts ----------------------------------------------------------------------------

@@ -63,7 +63,7 @@ def write(
         OutputError: The file exists, cannot be written, or the format cannot hold a picture of this size.
         UsageError: The format is unknown.
     """
-    row = _row(path.suffix if format is None else format)
+    row = row_of(path.suffix if format is None else format)
     formats.check_size(row, picture.size, name=path)
     with atomic.new_file(path, overwrite=overwrite) as file:
         return encode(picture, file, format=row, quality=quality, record=record, name=str(path))
@@ -90,7 +90,7 @@ def encode(
         UsageError: The format is unknown.
         BrokenPipeError: The reader of the stream has gone, which is its right.
     """
-    row = _row(format)
+    row = row_of(format)
     formats.check_size(row, picture.size, name=name)
     picture, notes = fitted(picture, row)
     said, lost = kept(picture, row, record)
@@ -153,7 +153,8 @@ def _write_ppm(file: IO[bytes], color: Pixels) -> None:
         scratch.release(color)
 
 
-def _row(format: OutputFormat | str) -> OutputFormat:
+def row_of(format: OutputFormat | str) -> OutputFormat:
+    """Return the row of a format, itself or by name or extension; `UsageError` if there is none."""
     return format if isinstance(format, OutputFormat) else formats.format_for(format)
 
 

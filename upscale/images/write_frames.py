@@ -20,7 +20,7 @@ from upscale.images.read import ImageInfo
 from upscale.images.record import Record
 from upscale.images.sequence import Frame
 from upscale.images.tiff import TiffWriter, interleaved
-from upscale.images.write import Stream, encoding, fitted, kept, pillow_options
+from upscale.images.write import Stream, encoding, fitted, kept, pillow_options, row_of
 
 _WEBP_LONGEST_MS = 2**24 - 1
 
@@ -70,7 +70,7 @@ def encode_frames(
     name: str = "Standard output",
 ) -> tuple[str, ...]:
     """Write a sequence to a binary stream, which need not be seekable; arguments as in `write_frames`."""
-    row = format if isinstance(format, OutputFormat) else formats.format_for(format)
+    row = row_of(format)
     assert info.sequence is not None
     formats.check_sequence(row, info.sequence, info.frames, name=name)
     course = _Course(frames, info, row, name)

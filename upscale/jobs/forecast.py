@@ -71,7 +71,6 @@ def forecast(job: Job, options: EngineOptions, pace: float | None = None) -> For
 
 def together(forecasts: Sequence[Forecast]) -> Forecast:
     """Return what jobs take one after the other; while one is made, the result of another is written."""
-    least = Forecast(0, 0, 0, 0.0)
     ranked = sorted(forecasts, key=lambda each: each.memory_bytes, reverse=True)
     second = ranked[1].memory_bytes - _BASE_BYTES if len(ranked) > 1 else 0
     times = [each.seconds for each in forecasts]
@@ -79,7 +78,7 @@ def together(forecasts: Sequence[Forecast]) -> Forecast:
         max((each.memory_bytes for each in forecasts), default=0) + max(second, 0) // 2,
         sum(each.output_bytes for each in forecasts),
         sum(sorted(each.temporary_bytes for each in forecasts)[-2:]),
-        None if None in times else sum(time for time in times if time is not None) or least.seconds,
+        None if None in times else sum((time for time in times if time is not None), 0.0),
     )
 
 

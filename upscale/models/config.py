@@ -51,8 +51,7 @@ class ModelConfig:
         residual_std: Standard deviation of the residual in [-1, 1] units; 1 for images.
         grid: Which noise levels the sampler visits: `name` of a grid in `diffusion.schedule` and its
             parameters.
-        told: Factor on the sigma that the network is told (`diffusion.denoiser.retold`), multiplied over the
-            evaluations of a run: each of n takes its n-th root, so that more steps do not add more texture.
+        told: Factor on the sigma that the network is told, over a whole run (`diffusion.denoiser.retold`).
         fidelity: Default share of the first estimate in the result, 0 to 1; see `Restorer.restore`.
         steps: Default number of network evaluations.
         sampler: Default sampler.

@@ -13,6 +13,10 @@ if TYPE_CHECKING:
 FULL = errno.ENOSPC, errno.EFBIG, errno.EDQUOT
 
 
+Rule = tuple[bool, str, str]
+"""(whether it applies, message, hint)"""
+
+
 class NotThere(WeightsError):
     """The repository is there, but not the file."""
 
@@ -37,7 +41,7 @@ def explained(error: Exception, reference: Reference, name: str) -> WeightsError
             hint="Models of upscale have a config.json and a model.safetensors, those of diffusers a "
             "config.json or a model_index.json; a subfolder follows a colon.",
         )
-    rules: list[tuple[bool, str, str]] = [
+    rules: list[Rule] = [
         (
             isinstance(error, errors.GatedRepoError),
             f"The repository {reference.repo} is gated: its owner wants its terms accepted.",
@@ -82,13 +86,17 @@ def explained(error: Exception, reference: Reference, name: str) -> WeightsError
             "Set HF_HOME to a folder that can.",
         ),
     ]
-    for applies, message, hint in rules:
-        if applies:
-            return WeightsError(message, hint=hint)
-    return WeightsError(
+    otherwise = (
         f"The Hub cannot be reached for {reference} ({first_line(error)}).",
-        hint="Check the connection; models in the cache and embedded ones work without it.",
+        "Check the connection; models in the cache and embedded ones work without it.",
     )
+    return first_that_applies(rules, otherwise)
+
+
+def first_that_applies(rules: list[Rule], otherwise: tuple[str, str]) -> WeightsError:
+    """Return the error of the first rule that applies; `otherwise` is the (message, hint) if none does."""
+    message, hint = next((said for applies, *said in rules if applies), otherwise)
+    return WeightsError(message, hint=hint)
 
 
 def first_line(error: Any) -> str:

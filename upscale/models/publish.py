@@ -14,7 +14,7 @@ from upscale.models import catalog, hub
 from upscale.models.card import parse_card
 from upscale.models.client import quiet_client
 from upscale.models.entry import CONFIG_FILE, WEIGHTS_FILE
-from upscale.models.hub_errors import first_line
+from upscale.models.hub_errors import Rule, first_line, first_that_applies
 from upscale.models.inventory import verify
 from upscale.models.reference import Reference, parse
 from upscale.models.restorer import Restorer
@@ -157,7 +157,7 @@ def _refusal(error: Exception, repo: str) -> WeightsError:
     in_words = re.search(r"HTTP status \w+ error \((\d{3})\b", str(error))  # of the client's part in Rust
     status = getattr(response, "status_code", 0) or (int(in_words[1]) if in_words else 0)
     said = first_line(getattr(error, "server_message", None) or error)
-    rules: list[tuple[bool, str, str]] = [
+    rules: list[Rule] = [
         (
             isinstance(error, errors.LocalTokenNotFoundError) or status == 401,
             f"The Hub does not know who would write to {repo}.",
@@ -187,10 +187,8 @@ def _refusal(error: Exception, repo: str) -> WeightsError:
         (status >= 500, f"The Hub has trouble of its own ({status}).", "Try again later."),
         (bool(status), f"The Hub refuses the files for {repo}: {said}", "Change what it names."),
     ]
-    for applies, message, hint in rules:
-        if applies:
-            return WeightsError(message, hint=hint)
-    return WeightsError(
+    otherwise = (
         f"The connection to the Hub broke off, or there is none ({said}).",
-        hint="Nothing is shown there until all has arrived: try again.",
+        "Nothing is shown there until all has arrived: try again.",
     )
+    return first_that_applies(rules, otherwise)

@@ -172,7 +172,7 @@ class Restorer:
             def fresh(step: int, noise: Callable[[int], Tensor] = noise) -> Tensor:
                 return conditioned.pack(noise(step))
 
-            denoiser = retold(estimate, self.config.told ** (1 / steps), pure=sigmas[0])
+            denoiser = retold(estimate, self.config.told, sigmas)
             x = fresh(INITIAL).mul_(self._start(sigmas[0]))
             x0 = samplers.sample(
                 sampler, denoiser, x, sigmas, fresh, on_step, blur=relay.blur if relay else None
@@ -205,6 +205,15 @@ class Restorer:
                 f"The config of the model {name} does not fit its network.", hint="Get the model again."
             )
 
+    def denoiser(self, condition: Any, clamp: float | None = None) -> NetworkDenoiser:
+        """Return the denoiser of the network with what it is told besides; `clamp` as there."""
+        return NetworkDenoiser(
+            lambda x, level: self.network(self.narrow(x), level, condition),
+            prediction=self.config.prediction,
+            level=self.level,
+            clamp=clamp,
+        )
+
     def narrow(self, x: Tensor) -> Tensor:
         """Return x as the network wants it: its dtype, channels last."""
         return x.to(self.dtype, memory_format=torch.channels_last)
@@ -218,11 +227,7 @@ class _Residual:
         self._base = upsample_bicubic(lr, restorer.config.scale)
         level = torch.full((1,), augmentation_level(sigma_aug), device=lr.device)
         features = restorer.network.encode(restorer.narrow(lr), level)
-        self._denoiser = NetworkDenoiser(
-            lambda x, level: restorer.network(restorer.narrow(x), level, features),
-            prediction=restorer.config.prediction,
-            level=restorer.level,
-        )
+        self._denoiser = restorer.denoiser(features)
 
     def __call__(self, x: Tensor, sigma: float) -> Tensor:
         return self._denoiser(x, sigma)
@@ -239,12 +244,7 @@ class _Image:
 
     def __init__(self, restorer: Restorer, lr: Tensor) -> None:
         condition = restorer.narrow(upsample_bicubic(lr, restorer.config.scale))
-        self._denoiser = NetworkDenoiser(
-            lambda x, level: restorer.network(restorer.narrow(x), level, condition),
-            prediction=restorer.config.prediction,
-            level=restorer.level,
-            clamp=1.0,
-        )
+        self._denoiser = restorer.denoiser(condition, clamp=1.0)
 
     def __call__(self, x: Tensor, sigma: float) -> Tensor:
         return self._denoiser(x, sigma)
@@ -261,12 +261,7 @@ class _Latent:
 
     def __init__(self, restorer: Restorer, lr: Tensor) -> None:
         self._restorer = restorer
-        condition = restorer.narrow(lr)
-        self._denoiser = NetworkDenoiser(
-            lambda x, level: restorer.network(restorer.narrow(x), level, condition),
-            prediction=restorer.config.prediction,
-            level=restorer.level,
-        )
+        self._denoiser = restorer.denoiser(restorer.narrow(lr))
 
     def __call__(self, x: Tensor, sigma: float) -> Tensor:
         return self._denoiser(x, sigma)

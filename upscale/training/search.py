@@ -179,8 +179,9 @@ class Crops:
         psnrs, distances = [], []
         for conditioned, noise, hr in self._crops:
             x = noise(INITIAL) * sigmas[0]
-            told_less = retold(conditioned, told ** (1 / len(sigmas)), pure=sigmas[0])
-            x0 = samplers.sample(sampler, told_less, x, sigmas, noise, blur=self._blur)
+            x0 = samplers.sample(
+                sampler, retold(conditioned, told, sigmas), x, sigmas, noise, blur=self._blur
+            )
             image = conditioned.image(x0)[0].permute(1, 2, 0).float().cpu().numpy()
             out = from_float(image, np.uint8)
             psnrs.append(psnr_y(out, hr, border=self._scale))
