@@ -1,0 +1,75 @@
+"""The stages of a cascade, one after another."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from upscale.engine.loaded import Loaded
+from upscale.engine.plan import CascadePlan, StagePlan
+from upscale.engine.resample import add_spread, resized
+from upscale.engine.stage import Sampling, Stage
+from upscale.engine.work import Work
+from upscale.images import scratch
+from upscale.images.picture import Pixels
+
+
+def model_of(stage: StagePlan, models: Sequence[Loaded]) -> Loaded:
+    """Return the model that makes a stage: the last one makes all further stages."""
+    return models[min(stage.index, len(models) - 1)]
+
+
+def run(
+    pictures: Sequence[Pixels],
+    plan: CascadePlan,
+    models: Sequence[Loaded],
+    work: Work,
+    *,
+    edges: bool = False,
+    with_spread: bool = False,
+) -> tuple[list[Pixels], Sequence[Pixels | None]]:
+    """Return pixels [H, W, C] after all stages, and where samples differ; the input's depth at the end.
+
+    Between stages there are 16 bits. Each stage after the first is given the mean of the one before; what
+    that was not sure of adds to what this one is not sure of, as independent errors do. `edges` is for
+    alpha: one step, no texture.
+    """
+    dtypes = [pixels.dtype for pixels in pictures]
+    spreads: list[Pixels] = []
+    for stage in plan.stages:
+        model = model_of(stage, models)
+        restorer, settings = model.restorer, model.settings
+        if edges:
+            settings = replace(settings, steps=1, samples=1)
+        if stage.resize_from is not None:
+            box = (0.0, 0.0, *stage.resize_from)
+            pictures = [resized(pixels, stage.input_size, box=box) for pixels in pictures]
+        pictures = [pixels[: stage.input_size[1], : stage.input_size[0]] for pixels in pictures]
+        last = stage.index == len(plan.stages) - 1
+        width, height = plan.output_size if last and not plan.final_resize else stage.output_size
+        hrs = [
+            scratch.empty((height, width, pixels.shape[2]), dtype if last else np.uint16)
+            for pixels, dtype in zip(pictures, dtypes, strict=True)
+        ]
+        unsure = [scratch.empty((height, width, 1), np.uint8) for _ in pictures] if with_spread else None
+        sampling = Sampling(
+            sampler=settings.sampler,
+            steps=settings.steps,
+            seed=settings.seed,
+            samples=settings.samples,
+            fidelity=settings.fidelity,
+            sigma_aug=restorer.config.stage_noise if stage.index else 0.0,
+        )
+        # A model that is not local shows where its tiles end: there each picture begins anew.
+        room = model.room if restorer.local else replace(model.room)
+        Stage(restorer, pictures, hrs, unsure, stage.index, sampling, room, work.next_stage()).run()
+        if unsure is not None:
+            spreads = [add_spread(new, old) for new, old in zip(unsure, spreads or unsure, strict=True)]
+        pictures = hrs
+        del hrs  # so that they go from the disk as soon as the next stage has been given its input
+    if plan.final_resize:
+        pictures = [resized(pixels, plan.output_size) for pixels in pictures]
+        spreads = [resized(spread, plan.output_size) for spread in spreads]
+    return list(pictures), spreads or [None] * len(pictures)

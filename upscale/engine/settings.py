@@ -1,0 +1,74 @@
+"""What is settled on before anything is upscaled: options, filled in with what suits the model."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from upscale.engine import device as devices
+from upscale.errors import UsageError
+from upscale.models.config import color_fix_of, fidelity_of, steps_of
+from upscale.models.restorer import Restorer
+from upscale.options import EngineOptions
+
+
+def settle(restorer: Restorer, options: EngineOptions) -> Settings:
+    """Return what is settled on for one model.
+
+    Raises:
+        UsageError: It cannot do what is asked.
+    """
+    config = restorer.config
+    if options.fidelity and config.prediction == "epsilon":
+        raise UsageError(
+            f"The model {config.name} has no --fidelity: it predicts noise, and knows nothing in its "
+            "first step.",
+            hint="The mean of several --samples is closer to the photo.",
+        )
+    settings = Settings(
+        model=config.name,
+        device=str(restorer.device),
+        dtype=devices.DTYPE_NAMES[restorer.dtype],
+        sampler=options.sampler or config.sampler,
+        steps=steps_of(config, options),
+        fidelity=fidelity_of(config, options),
+        samples=options.samples,
+        seed=options.seed,
+        consistency=options.consistency,
+        color_fix=color_fix_of([config], options.color_fix),
+        tile_px=options.tile_px or devices.default_tile_px(restorer.device, restorer.fineness),
+    )
+    restorer.sigmas(settings.steps)  # a grid that cannot have so many steps says so now
+    return settings
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What an `Upscaler` settled on; `auto` and None resolved.
+
+    Where the models of a cascade differ in their defaults, these are the first one's.
+
+    Attributes:
+        model: Name of the model; of a cascade all names, with commas between them.
+        device: Device, as torch writes it.
+        dtype: `fp32`, `bf16` or `fp16`.
+        sampler: Name of the sampler.
+        steps: Network evaluations per stage and sample.
+        fidelity: Share of the first step's estimate in the result.
+        samples: Samples that the result is the mean of.
+        seed: Of the noise.
+        consistency: Whether the result's reduction is made to be the input.
+        color_fix: How colours are put right, a name in `color.FIXES`.
+        tile_px: Side of a tile in input pixels, halo not counted.
+    """
+
+    model: str
+    device: str
+    dtype: str
+    sampler: str
+    steps: int
+    fidelity: float
+    samples: int
+    seed: int
+    consistency: bool
+    color_fix: str
+    tile_px: int
