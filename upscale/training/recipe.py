@@ -41,10 +41,17 @@ class Noise:
 
 @dataclass(frozen=True)
 class Optimizer:
-    """AdamW with linear warm-up and a constant rate, batches with outlying gradients left out, and EMA."""
+    """Linear warm-up and a constant rate, batches with outlying gradients left out, and EMA.
 
+    `kind` is a key of `optimizers.OPTIMIZERS`. Muon has a `momentum` and the root mean square of its updates
+    at a rate of 1; `betas` are those of AdamW, which it leaves some weights to.
+    """
+
+    kind: str = "adamw"
     lr: float = 1e-3
     betas: tuple[float, float] = (0.9, 0.99)
+    momentum: float = 0.95
+    update_rms: float = 0.2
     weight_decay: float = 0.0
     warmup: int = 300
     clip: float = 0.5

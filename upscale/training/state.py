@@ -14,6 +14,7 @@ import torch
 from torch import nn
 
 from upscale.errors import InputError
+from upscale.training.optimizers import Together
 
 
 def read(path: Path) -> dict[str, Any]:
@@ -39,14 +40,14 @@ class State:
         step: Steps done.
         network: The weights that are trained, float32.
         ema: Their exponential moving average: what is evaluated and shipped.
-        optimizer: AdamW.
+        optimizer: What updates the weights.
         skipped: Batches left out because their gradient was an outlier.
         norms: Recent gradient norms, newest last.
     """
 
     network: nn.Module
     ema: nn.Module
-    optimizer: torch.optim.Optimizer
+    optimizer: torch.optim.Optimizer | Together
     step: int = 0
     skipped: int = 0
     norms: list[float] = field(default_factory=list)
@@ -71,8 +72,11 @@ class State:
         Raises:
             InputError: It is missing or damaged.
             RuntimeError: It is that of another network.
+            ValueError: It is that of another optimiser.
         """
         content = read(path)
+        if content["optimizer"].keys() != self.optimizer.state_dict().keys():
+            raise ValueError("it has another kind of optimizer")
         self.step, self.skipped, self.norms = content["step"], content["skipped"], content["norms"]
         self.network.load_state_dict(content["network"])
         self.ema.load_state_dict(content["ema"])

@@ -20,7 +20,7 @@ from upscale import networks
 from upscale.errors import DeviceError, UsageError
 from upscale.models import catalog, checkpoint
 from upscale.networks.residual_unet import ResidualUNet
-from upscale.training import objectives
+from upscale.training import objectives, optimizers
 from upscale.training.data import Photos
 from upscale.training.objective import Batch
 from upscale.training.perceptual import VGGFeatures
@@ -77,9 +77,7 @@ def start(recipe: Recipe, device: str) -> State:
         torch.manual_seed(recipe.seed)
         network: Any = networks.get(recipe.arch).build(recipe.network)
     network = network.to(device, memory_format=torch.channels_last)
-    o = recipe.optimizer
-    optimizer = torch.optim.AdamW(network.parameters(), o.lr, betas=o.betas, weight_decay=o.weight_decay)
-    return State(network, copy.deepcopy(network).requires_grad_(False), optimizer)
+    return State(network, copy.deepcopy(network).requires_grad_(False), optimizers.of(recipe, network))
 
 
 def weights_of(source: str) -> dict[str, torch.Tensor]:
@@ -148,7 +146,8 @@ def train(
             state.load(path)
         except (KeyError, RuntimeError, ValueError) as error:
             raise UsageError(
-                f"The run in {run} does not fit the recipe: {error}", hint="Choose another --run."
+                f"The run in {run} does not fit the recipe: {error}.",
+                hint="Choose another --run; if only the optimizer differs it may --begin-with that state.pt.",
             ) from None
     (run / "recipe.json").write_text(json.dumps(as_table(recipe), indent=2) + "\n", encoding="utf-8")
 
