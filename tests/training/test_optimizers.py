@@ -14,12 +14,13 @@ from upscale import networks
 from upscale.errors import UsageError
 from upscale.training import optimizers
 from upscale.training import recipe as recipes
+from upscale.training.begin import start
 from upscale.training.data import Photos
 from upscale.training.muon import Muon, orthogonalized
 from upscale.training.optimizers import OPTIMIZERS, Together
 from upscale.training.recipe import Recipe
 from upscale.training.state import read
-from upscale.training.train import start, train
+from upscale.training.train import train
 
 
 @pytest.fixture

@@ -16,16 +16,19 @@ from typing import Any
 import pytest
 import torch
 
-from upscale.errors import DeviceError, InputError, UsageError
+from upscale.errors import InputError, UsageError
 from upscale.models.restorer import Restorer
 from upscale.training import recipe as recipes
 from upscale.training import train as training
+from upscale.training.begin import start
 from upscale.training.data import Photos
 from upscale.training.export import export
+from upscale.training.log import COLUMNS, Log, Report
 from upscale.training.perceptual import VGGFeatures
 from upscale.training.recipe import Recipe
 from upscale.training.state import State, read
-from upscale.training.train import Log, one_step, rate_at, start, train
+from upscale.training.step import one_step
+from upscale.training.train import rate_at, train
 
 
 @pytest.fixture
@@ -68,7 +71,7 @@ def test_six_steps_are_three_and_three(dtype: str, recipe: Recipe, images: Photo
 
 
 def test_training_learns(recipe: Recipe, images: Photos, tmp_path: Path) -> None:
-    reports: list[training.Report] = []
+    reports: list[Report] = []
     fast = replace(
         recipe,
         optimizer=replace(recipe.optimizer, lr=5e-3),
@@ -152,7 +155,7 @@ def weights_of(state: State) -> list[torch.Tensor]:
 @pytest.mark.parametrize("what", ["large", "nan"])
 def test_outliers_are_skipped(what: str, recipe: Recipe, images: Photos, tmp_path: Path) -> None:
     state = start(recipe, "cpu")
-    log = Log(tmp_path / "log.csv", None)
+    log = Log(tmp_path / "log.csv")
     if what == "large":
         state.norms = [1e-6] * 60  # what has been usual
     else:
@@ -174,16 +177,21 @@ def test_outliers_are_skipped(what: str, recipe: Recipe, images: Photos, tmp_pat
 def test_a_usual_batch_is_not(recipe: Recipe, images: Photos, tmp_path: Path) -> None:
     state = start(recipe, "cpu")
     before = weights_of(state)
-    one_step(recipe, images, state, Log(tmp_path / "log.csv", None), None)
+    one_step(recipe, images, state, Log(tmp_path / "log.csv"), None)
     assert state.skipped == 0 and len(state.norms) == 1
     assert not all(torch.equal(a, b) for a, b in zip(before, weights_of(state), strict=True))
 
 
-def test_nothing_but_outliers_is_an_error(recipe: Recipe, images: Photos, tmp_path: Path) -> None:
-    state, log = start(recipe, "cpu"), Log(tmp_path / "log.csv", None)
-    state.norms, log.outliers = [1e-6] * 60, 100
-    with pytest.raises(DeviceError, match="100 batches in a row"):
-        one_step(recipe, images, state, log, None)
+def test_logs_of_earlier_versions_are_gone_on_with(recipe: Recipe, images: Photos, tmp_path: Path) -> None:
+    """They have no column for detours."""
+    old = ",".join(COLUMNS[:-1]) + "\n" + "50,1.5,0.5,0.5,,0.1,0,0.001,0.05,9000\n"
+    (tmp_path / "log.csv").write_text(old)
+    train(recipe, images, tmp_path, steps=50)
+    with (tmp_path / "log.csv").open() as file:
+        first, second = csv.DictReader(file)
+    assert list(first) == list(second) == COLUMNS
+    assert (first["rate"], first["detours"], first["loss_low"]) == ("9000", "", "")
+    assert second["detours"] == "0" and float(second["rate"]) > 0
 
 
 def test_a_state_of_another_network(recipe: Recipe, images: Photos, tmp_path: Path) -> None:

@@ -23,9 +23,11 @@ from upscale.training import recipe as recipes
 from upscale.training.data import Photos
 from upscale.training.evaluate import Setting, evaluate, parse_settings, untiled
 from upscale.training.export import export
+from upscale.training.log import Report
 from upscale.training.perceptual import VGGFeatures
 from upscale.training.search import SPACE, Crops, Goal, parse_axis, search
-from upscale.training.train import DTYPES, Report, train
+from upscale.training.step import DTYPES
+from upscale.training.train import train
 
 app = typer.Typer(no_args_is_help=True, add_completion=False)
 console = Console(stderr=True)
@@ -95,7 +97,8 @@ def train_command(
     def show(r: Report) -> None:
         console.print(
             f"step {r.step}  loss {r.loss:.4f} (high {r.loss_high or 0:.4f}, low {r.loss_low or 0:.4f})"
-            f"  norm {r.norm:.3f}  skipped {r.skipped}  loading {r.loading:.1%}  {r.rate / 1e3:.1f} kpx/s"
+            f"  norm {r.norm:.3f}  skipped {r.skipped}  returns {r.detours}  loading {r.loading:.1%}"
+            f"  {r.rate / 1e3:.1f} kpx/s"
         )
 
     train(

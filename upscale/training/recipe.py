@@ -60,6 +60,22 @@ class Optimizer:
 
 
 @dataclass(frozen=True)
+class Recovery:
+    """When a run returns to its last good state; see `recovery`.
+
+    A state is kept every `keep_every` steps. The run returns to it after `patience` outlying batches in a
+    row, or when the smoothed loss is `rise` times what it was there; each return multiplies the rate by
+    `slower` until the next good state. After `returns` in vain it gives up.
+    """
+
+    keep_every: int = 250
+    patience: int = 20
+    rise: float = 1.5
+    slower: float = 0.5
+    returns: int = 5
+
+
+@dataclass(frozen=True)
 class Tuning:
     """Few-step tuning: part of each batch is sampled as at use, and its result compared with the photo.
 
@@ -114,6 +130,7 @@ class Recipe:
     degradation: Degradation = field(default_factory=Degradation)
     noise: Noise = field(default_factory=Noise)
     optimizer: Optimizer = field(default_factory=Optimizer)
+    recovery: Recovery = field(default_factory=Recovery)
     tuning: Tuning | None = None
     chain: Chain = field(default_factory=Chain)
     relay: Relay = field(default_factory=Relay)
@@ -140,6 +157,7 @@ def load(name: str) -> Recipe:
         "degradation": Degradation,
         "noise": Noise,
         "optimizer": Optimizer,
+        "recovery": Recovery,
         "tuning": Tuning,
         "chain": Chain,
         "relay": Relay,

@@ -1,6 +1,7 @@
 """The state of a run: weights, their moving average, optimiser, counters. Saved atomically, resumed exactly.
 
-Random draws depend on (seed, step) alone, so the step number is all of the data position.
+Random draws depend on (seed, step, detours) alone, so these numbers are all of the data position. The last
+good state goes with it, a copy in the computer's memory: the way back when training diverges.
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ from torch import nn
 
 from upscale.errors import InputError
 from upscale.training.optimizers import Together
+
+COUNTERS = ("skipped", "outliers", "detours", "returned")  # a return does not set them back
 
 
 def read(path: Path) -> dict[str, Any]:
@@ -32,6 +35,15 @@ def read(path: Path) -> dict[str, Any]:
     return content
 
 
+def _copied(value: Any) -> Any:
+    """Return nested values with copies of all tensors, on the CPU."""
+    if isinstance(value, torch.Tensor):
+        return value.detach().to("cpu", copy=True)
+    if isinstance(value, dict):
+        return {key: _copied(inner) for key, inner in value.items()}
+    return [_copied(inner) for inner in value] if isinstance(value, list) else value
+
+
 @dataclass
 class State:
     """Everything that a run carries from step to step.
@@ -43,6 +55,11 @@ class State:
         optimizer: What updates the weights.
         skipped: Batches left out because their gradient was an outlier.
         norms: Recent gradient norms, newest last.
+        loss: Smoothed loss; None before the first step.
+        outliers: How many batches in a row, up to the last, were left out.
+        detours: Returns to a good state so far.
+        returned: Returns to the present good state.
+        good: That state, as `content` gives it.
     """
 
     network: nn.Module
@@ -51,17 +68,40 @@ class State:
     step: int = 0
     skipped: int = 0
     norms: list[float] = field(default_factory=list)
+    loss: float | None = None
+    outliers: int = 0
+    detours: int = 0
+    returned: int = 0
+    good: dict[str, Any] | None = None
 
-    def save(self, path: Path) -> None:
-        """Write the state to `path`, whole or not at all."""
-        content = {
+    def content(self) -> dict[str, Any]:
+        """Return what a return to this state brings back; tensors are shared."""
+        return {
             "step": self.step,
-            "skipped": self.skipped,
             "norms": self.norms,
+            "loss": self.loss,
             "network": self.network.state_dict(),
             "ema": self.ema.state_dict(),
             "optimizer": self.optimizer.state_dict(),
         }
+
+    def keep(self) -> None:
+        """Make this the good state to return to."""
+        self.good = _copied(self.content())
+        self.returned = 0
+
+    def go_back(self) -> None:
+        """Return to the good state; counters tell that and how often."""
+        assert self.good is not None
+        self._take(_copied(self.good))
+        self.outliers = 0
+        self.detours += 1
+        self.returned += 1
+
+    def save(self, path: Path) -> None:
+        """Write the state to `path`, whole or not at all."""
+        counters = {name: getattr(self, name) for name in COUNTERS}
+        content = {**self.content(), **counters, "good": self.good}
         temporary = path.with_suffix(".tmp")
         torch.save(content, temporary)
         temporary.replace(path)
@@ -77,7 +117,13 @@ class State:
         content = read(path)
         if content["optimizer"].keys() != self.optimizer.state_dict().keys():
             raise ValueError("it has another kind of optimizer")
-        self.step, self.skipped, self.norms = content["step"], content["skipped"], content["norms"]
+        for name in COUNTERS:
+            setattr(self, name, content.get(name, 0))  # states of earlier versions have fewer
+        self.good = content.get("good")
+        self._take(content)
+
+    def _take(self, content: dict[str, Any]) -> None:
+        self.step, self.norms, self.loss = content["step"], content["norms"], content.get("loss")
         self.network.load_state_dict(content["network"])
         self.ema.load_state_dict(content["ema"])
         self.optimizer.load_state_dict(content["optimizer"])

@@ -1,0 +1,68 @@
+"""The state that a run begins with: fresh, with the weights of another, or where it was stopped."""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from upscale import networks
+from upscale.errors import UsageError
+from upscale.models import catalog, checkpoint
+from upscale.training import optimizers
+from upscale.training.recipe import Recipe
+from upscale.training.state import State, read
+
+
+def start(recipe: Recipe, device: str) -> State:
+    """Return the state before the first step."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(recipe.seed)
+        network: Any = networks.get(recipe.arch).build(recipe.network)
+    network = network.to(device, memory_format=torch.channels_last)
+    return State(network, copy.deepcopy(network).requires_grad_(False), optimizers.of(recipe, network))
+
+
+def weights_of(source: str) -> dict[str, torch.Tensor]:
+    """Return the averaged weights of a run's `.pt` file, or those of a model by name or path.
+
+    Raises:
+        InputError: The file is missing or damaged.
+        WeightsError: There is no such model, or it is damaged.
+        KeyError: The file holds something else.
+    """
+    if source.endswith(".pt"):
+        averaged: dict[str, torch.Tensor] = read(Path(source))["ema"]
+        return averaged
+    return checkpoint.load(catalog.locate(source))[1].state_dict()
+
+
+def begin(recipe: Recipe, path: Path, device: str, begin_with: str | None) -> State:
+    """Return the state stored at `path`; or a new one, with the weights `begin_with` if given.
+
+    Raises:
+        UsageError: Either was made with another network, or the state with another optimiser.
+        InputError: A state is damaged.
+        WeightsError: There is no such model, or it is damaged.
+    """
+    state = start(recipe, device)
+    if begin_with is not None:
+        try:
+            weights = weights_of(begin_with)
+            state.network.load_state_dict(weights)
+            state.ema.load_state_dict(weights)
+        except (KeyError, RuntimeError) as error:
+            raise UsageError(f"{begin_with} does not fit the recipe: {error}") from None
+    if path.exists():
+        try:
+            state.load(path)
+        except (KeyError, RuntimeError, ValueError) as error:
+            raise UsageError(
+                f"The run in {path.parent} does not fit the recipe: {error}.",
+                hint="Choose another --run; if only the optimizer differs it may --begin-with that state.pt.",
+            ) from None
+    if state.good is None:
+        state.keep()
+    return state

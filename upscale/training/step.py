@@ -1,0 +1,66 @@
+"""One step of training: batch, gradient, update, average."""
+
+from __future__ import annotations
+
+import time
+
+import torch
+
+from upscale.networks.residual_unet import ResidualUNet
+from upscale.training import objectives, recovery
+from upscale.training.data import Photos
+from upscale.training.log import Log
+from upscale.training.objective import Batch
+from upscale.training.perceptual import VGGFeatures
+from upscale.training.recipe import Recipe
+from upscale.training.state import State
+from upscale.training.tuning import tuning_loss
+
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
+NORMS_KEPT = 200
+LOSS_MEMORY = 0.98  # of the smoothed loss: about 50 steps
+
+
+def draws(recipe: Recipe, state: State) -> torch.Generator:
+    """Return what all random draws of the next step come from; after a return it is another one."""
+    seed = recipe.seed * 1_000_003 + state.step + state.detours * 10**12
+    return torch.Generator().manual_seed(seed)
+
+
+def one_step(recipe: Recipe, photos: Photos, state: State, log: Log, vgg: VGGFeatures | None) -> None:
+    """Do one step; a batch with an outlying gradient is left out and counted."""
+    t0 = time.perf_counter()
+    generator = draws(recipe, state)
+    side = recipe.data.patch * recipe.scale
+    hr = photos.crops(recipe.data.batch, side, recipe.data.shrink, generator)
+    batch = objectives.of(recipe).make_batch(hr, recipe, generator)
+    t1 = time.perf_counter()
+
+    losses = losses_of(recipe, state.network, batch, vgg)  # type: ignore[arg-type]
+    losses.mean().backward()
+    norm = float(torch.nn.utils.clip_grad_norm_(state.network.parameters(), recipe.optimizer.clip))
+    if recovery.outlying(recipe, state, norm):
+        state.skipped += 1
+        state.outliers += 1
+    else:
+        state.optimizer.step()
+        state.norms = [*state.norms[1 - NORMS_KEPT :], norm]
+        state.outliers = 0
+        loss = float(losses.detach().mean())
+        memory = min(LOSS_MEMORY, (1 + state.step) / (10 + state.step))
+        state.loss = loss if state.loss is None else memory * state.loss + (1 - memory) * loss
+    state.optimizer.zero_grad(set_to_none=True)
+    state.step += 1
+    state.update_ema(recipe.optimizer.ema)
+    log.add(losses.detach(), batch.level, norm, t1 - t0, time.perf_counter() - t0, batch.lr.numel() // 3)
+
+
+def losses_of(recipe: Recipe, network: ResidualUNet, batch: Batch, vgg: VGGFeatures | None) -> torch.Tensor:
+    """Return the loss of each example [B]; with tuning, the first ones are those of few-step runs."""
+    dtype = DTYPES[recipe.dtype]
+    loss_of = objectives.of(recipe).loss_of
+    if recipe.tuning is None or vgg is None:
+        return loss_of(network, batch, recipe, dtype)
+    count = round(recipe.tuning.share * len(batch.lr))
+    practised = tuning_loss(network, batch.part(slice(count)), recipe, recipe.tuning, vgg, dtype)
+    return torch.cat([practised, loss_of(network, batch.part(slice(count, None)), recipe, dtype)])
