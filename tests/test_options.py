@@ -147,6 +147,8 @@ def test_more_than_64_times_is_refused() -> None:
         *({"device": name.replace("N", "11")} for name in DEVICES),
         *({"dtype": name} for name in DTYPES),
         *({"steps": value} for value in (1, MAX_STEPS)),
+        *({"start": value} for value in (1e-3, 1.0)),
+        {"start": 0.5, "samples": 2, "steps": 1, "map_uncertainty": True},
         *({"seed": value} for value in (0, MAX_SEED)),
         {"tile_px": MIN_TILE_PX},
     ],
@@ -162,6 +164,7 @@ def test_engine_options_in_range(values: dict[str, Any]) -> None:
     [
         ({"steps": 0}, "--steps 0"),
         ({"steps": MAX_STEPS + 1}, "--steps 2001"),
+        *(({"start": value}, "--start") for value in (0.0, -0.5, 1.01, float("nan"))),
         ({"seed": -1}, "--seed -1"),
         ({"seed": MAX_SEED + 1}, "--seed"),
         ({"tile_px": MIN_TILE_PX - 1}, "--tile 31"),

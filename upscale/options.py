@@ -126,6 +126,8 @@ class EngineOptions:
         fidelity: 0 (most vivid) to 1 (closest to the photo: a single evaluation); None takes the model's
             default.
         samples: How many samples are drawn, 1 to 64; the result is their mean.
+        start: Noise level that a run begins at, above 0 to 1: the time t of sigma = tan(pi t / 2). At 1 it
+            begins from pure noise, below that from the upsampled picture with so much noise.
         map_uncertainty: Whether a map of where the samples differ is made; takes at least 2.
         offline: Whether nothing is downloaded: a model of the Hub must be in the cache.
         accept_licence: Whether the user accepts the licence of a model that is downloaded.
@@ -142,6 +144,7 @@ class EngineOptions:
     tile_px: int | None = None
     fidelity: float | None = None
     samples: int = 1
+    start: float = 1.0
     map_uncertainty: bool = False
     offline: bool = False
     accept_licence: bool = False
@@ -156,11 +159,14 @@ class EngineOptions:
             raise UsageError(
                 f"--fidelity 1 takes a single step, not {self.steps}.", hint="Leave one of the two out."
             )
+        if not 0 < self.start <= 1:  # nan fails both
+            raise UsageError(f"--start {self.start:g} is out of range.", hint="It is above 0, and at most 1.")
         if not 1 <= self.samples <= MAX_SAMPLES:
             raise UsageError(
                 f"--samples {self.samples} is out of range.", hint=f"It is from 1 to {MAX_SAMPLES}."
             )
-        if self.map_uncertainty and (self.samples == 1 or self.fidelity == 1 or self.steps == 1):
+        one_step = self.start == 1 and (self.fidelity == 1 or self.steps == 1)  # from a start they differ
+        if self.map_uncertainty and (self.samples == 1 or one_step):
             raise UsageError(
                 "One sample, or one step, says nothing of --uncertainty.",
                 hint="Draw several, of several steps: --samples 8.",

@@ -22,6 +22,23 @@ def test_presets(cli: Cli, photo: Photo, tmp_path: Path) -> None:
     assert vivid != faithful == one
 
 
+def test_start(cli: Cli, photo: Photo, tmp_path: Path) -> None:
+    path = photo("a.png")
+    pictures = {}
+    for start in ("1", "0.7", None):
+        target = tmp_path / f"{start}.png"
+        given = () if start is None else ("--start", start)
+        assert cli(path, *given, "--steps", 2, "-o", target).exit_code == 0
+        pictures[start] = Image.open(target).tobytes()
+    assert pictures["1"] == pictures[None] != pictures["0.7"]
+    shown = cli("info", tmp_path / "0.7.png", defaults=False)
+    assert "start 0.7" in " ".join(shown.stdout.split())
+    again = cli(path, "--steps", 2, "-o", tmp_path / "0.7.png", "--skip-existing")
+    assert again.exit_code == 0 and "start" in again.stderr
+    planned = cli(path, "--start", 0.7, "-o", tmp_path / "new.png", "--dry-run")
+    assert "start 0.7" in planned.stdout + planned.stderr
+
+
 def test_map(cli: Cli, photo: Photo, tmp_path: Path, listing: Callable[[], object]) -> None:
     path = photo("a.jpg")
     asked = (path, "--steps", 2, "--samples", 3, "--uncertainty", tmp_path / "maps" / "a.png")
@@ -60,6 +77,8 @@ def test_map(cli: Cli, photo: Photo, tmp_path: Path, listing: Callable[[], objec
         (["--uncertainty", "big.png", "--samples", 4, "--steps", 2, "-o", "big.png"], "own file"),
         (["--samples", 0], "--samples 0"),
         (["--samples", 65], "--samples 65"),
+        (["--start", 0], "--start 0"),
+        (["--start", 1.5], "--start 1.5"),
         (["--fidelity", 1.5], "--fidelity 1.5"),
         (["--fidelity", "nan"], "--fidelity nan"),
         (["--fidelity", 1, "--steps", 4], "single step"),

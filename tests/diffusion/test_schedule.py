@@ -23,6 +23,8 @@ from upscale.diffusion.schedule import (
     make_grid,
     resshift_grid,
     sigma_to_gamma,
+    sigma_to_time,
+    time_to_sigma,
     trigonometric_grid,
     with_zero_terminal_snr,
 )
@@ -77,6 +79,47 @@ def test_grids_fall_strictly_and_have_the_steps_asked_for(name: str, steps: int)
     assert sigmas[-1] > 0 and math.isfinite(sigmas[0])
     assert all(type(s) is float for s in sigmas)
     assert sigmas[0] == make_grid(name, 1)[0]  # all begin with the noisiest level
+
+
+@pytest.mark.parametrize("name", GRIDS)
+@pytest.mark.parametrize("steps", [1, 2, 8, 50])
+def test_grids_below_a_ceiling(name: str, steps: int) -> None:
+    whole = make_grid(name, steps)
+    assert make_grid(name, steps, ceiling=math.inf) == make_grid(name, steps, ceiling=1e9) == whole
+    sigmas = make_grid(name, steps, ceiling=3.0)
+    assert len(sigmas) == steps and sigmas == sorted(set(sigmas), reverse=True) and sigmas[-1] > 0
+    assert sigmas[0] == pytest.approx(3.0, rel=0.01)  # a chain has no level exactly there
+    assert sigmas[0] < 3.0 * (1 + 1e-9)
+    if steps == 50 and name != "trigonometric":  # which goes on to 0 after its last level, wherever that is
+        assert sigmas[-1] == pytest.approx(whole[-1])
+
+
+def test_a_trigonometric_grid_below_a_ceiling_keeps_its_shape() -> None:
+    whole, cut = trigonometric_grid(8, power=2.0), trigonometric_grid(8, power=2.0, ceiling=2.0)
+    ratio = math.atan(2.0) / math.atan(100.0)
+    np.testing.assert_allclose(np.arctan(cut), ratio * np.arctan(whole), rtol=1e-12)
+
+
+def test_a_chain_below_a_ceiling() -> None:
+    everything = discrete_grid(length=20, start=1e-3, end=0.3)
+    below = everything[5:]
+    assert discrete_grid(15, length=20, start=1e-3, end=0.3, ceiling=everything[5]) == below
+    with pytest.raises(UsageError, match="16 steps are more than the 15 noise levels of this model up to"):
+        discrete_grid(16, length=20, start=1e-3, end=0.3, ceiling=everything[5])
+
+
+@pytest.mark.parametrize("name", GRIDS)
+def test_a_ceiling_below_a_grid(name: str) -> None:
+    below = {"trigonometric": {"sigma_last": 0.2}}.get(name, {})
+    with pytest.raises(UsageError, match="cannot fall from|more than the 0"):
+        make_grid(name, 1, ceiling=1e-4, **below)
+
+
+@pytest.mark.parametrize("t", [0.01, 0.4, 0.5, 0.99])
+def test_time_and_sigma_are_inverse(t: float) -> None:
+    sigma = time_to_sigma(t)
+    assert sigma_to_time(sigma) == pytest.approx(t, rel=1e-12)
+    assert math.sqrt(sigma_to_gamma(sigma)) == pytest.approx(math.cos(math.pi / 2 * t), rel=1e-12)
 
 
 @pytest.mark.parametrize("power", [1.0, 1.5, 2.0])

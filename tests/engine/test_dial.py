@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -47,6 +48,24 @@ def test_models_that_predict_noise_have_none(make_model: Callable[..., Path], lo
         load(str(make_model("sr3_unet")), fidelity=0.5)
     assert "--samples" in str(raised.value.hint)
     load(str(make_model("sr3_unet")), fidelity=0.0)
+
+
+@pytest.mark.parametrize("fidelity", [0.0, 0.5, 1.0])
+def test_a_lower_start(fidelity: float, tiny: str, load: Load, draw: Draw) -> None:
+    """Tiles do not show, alpha takes no part, and the dial leads to the run's own first step."""
+    color = draw(80, 72).color
+    alpha = np.tile(np.arange(80, dtype=np.uint8) * 3, (72, 1))
+    picture = Picture(color, alpha=alpha)
+    how: dict[str, Any] = {"fidelity": fidelity} if fidelity == 1 else {"fidelity": fidelity, "steps": 2}
+    for size in ((320, 288), (640, 576)):
+        whole, tiled = (load(tiny, start=0.7, tile_px=px, **how).upscale(picture, size) for px in (128, 32))
+        assert np.abs(whole.color.astype(int) - tiled.color.astype(int)).max() <= 1
+    noisy = load(tiny, **how).upscale(picture, (320, 288))
+    whole = load(tiny, start=0.7, **how).upscale(picture, (320, 288))
+    assert far(whole.color, noisy.color) > 1
+    assert whole.alpha is not None and noisy.alpha is not None and (whole.alpha == noisy.alpha).all()
+    one = load(tiny, start=0.7, steps=1).upscale(picture, (320, 288)).color
+    assert (whole.color == one).all() == (fidelity == 1)
 
 
 @pytest.mark.parametrize("scale", [2, 4, 8])

@@ -33,6 +33,7 @@ def test_record_of_a_result(photo: Photo, request_for: Ask, engine: Any, model: 
         "scale": "2.5",
         "steps": "4",
         "fidelity": "0",
+        "start": "1",
         "samples": "1",
         "sampler": "ddim",
         "seed": "7",
@@ -79,6 +80,7 @@ def test_models_that_have_no_part_in_a_result_are_not_named(
         ({"steps": 9}, ("steps",)),
         ({"consistency": True, "color_fix": "none"}, ("consistency",)),
         ({"color_fix": "mean"}, ("color_fix",)),
+        ({"start": 0.7}, ("start",)),
         ({"seed": 1, "sampler": "ddpm"}, ("sampler", "seed")),
     ],
 )

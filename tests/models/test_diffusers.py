@@ -90,7 +90,7 @@ def test_latent_runs_are_the_recorded_ones(eta: int, sampler: str, latent: Path)
     restorer = load(latent)
     assert (restorer.config.sampler, restorer.config.scale, restorer.config.target) == ("ddim", 4, "latent")
     data = load_file(GOLDEN / f"pipeline_4steps_eta{eta}.safetensors")
-    assert [restorer.level(sigma) for sigma in restorer.sigmas(4)] == data["timesteps"].tolist()
+    assert [restorer.level(sigma) for sigma in restorer.config.sigmas(4)] == data["timesteps"].tolist()
     hr = restorer.restore(
         data["lr_image_m1_1"],
         lambda k: data["initial_latents"] if k == INITIAL else data[f"ddim_noise_step{k}"],
@@ -106,7 +106,7 @@ def test_pixel_runs_are_the_recorded_ones(kind: str, last: float, tmp_path: Path
     restorer = load(make_pixel(tmp_path / "pixel", kind))
     assert (restorer.config.sampler, restorer.config.target) == ("ddpm", "image")
     data = load_file(GOLDEN / f"pixel_{kind}_7steps.safetensors")
-    sigmas = restorer.sigmas(7)
+    sigmas = restorer.config.sigmas(7)
     assert [restorer.level(sigma) for sigma in sigmas] == data["timesteps"].tolist()
     if kind == "unclip":
         assert restorer.config.steps == 7

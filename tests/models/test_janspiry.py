@@ -83,7 +83,7 @@ def test_a_converted_model_samples_as_recorded(save: Save, tmp_path: Path) -> No
     config = restorer.config
     assert (config.sampler, config.steps, config.target, config.prediction) == ("ddpm", 8, "image", "epsilon")
     data = load_file(GOLDEN / "janspiry_tiny" / "sampler_linear8.safetensors")
-    sigmas = restorer.sigmas(config.steps)
+    sigmas = restorer.config.sigmas(config.steps)
     last = len(sigmas) - 1
     told: list[Tensor] = []
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from upscale.diffusion.relay import Relay
 from upscale.diffusion.samplers import SAMPLERS
 from upscale.errors import UsageError, WeightsError
 from upscale.models.config import PROCESSES
-from upscale.models.restorer import Restorer
+from upscale.models.restorer import How, Restorer
 
 MakeModel = Callable[..., Path]
 CPU = torch.device("cpu")
@@ -131,7 +132,7 @@ def test_the_network_is_told_what_the_config_says(make_model: MakeModel, lr: tor
     restorer = load(make_model(silent=True, told=0.25))
     conditioned = restorer.condition(lr)
     hr = restorer.restore(lr, noise(4), sampler="ddim", steps=2)
-    high, low = restorer.sigmas(2)
+    high, low = restorer.config.sigmas(2)
     x = conditioned.pack(noise(4)(INITIAL)) * high
     x = (x / (1 + high**2)).lerp(x, low / high)
     assert torch.allclose(hr, conditioned.image(x / (1 + (low / 2) ** 2)), atol=1e-5)
@@ -147,6 +148,62 @@ def test_fidelity_is_the_share_of_the_first_estimate(make_model: MakeModel, lr: 
     assert (first - last).abs().max() > 0.01
     assert torch.allclose(between, last + 0.3 * (first - last), atol=1e-5)
     assert torch.allclose(of(3, 1.0), first, atol=1e-5)
+
+
+STARTED = [("residual_unet", {}), ("sr3_unet", {}), ("unet2d", {})]
+
+
+@pytest.mark.parametrize(("arch", "changes"), STARTED)
+def test_a_start_at_pure_noise_changes_nothing(
+    arch: str, changes: dict[str, Any], make_model: MakeModel, lr: torch.Tensor
+) -> None:
+    restorer = load(make_model(arch, **changes))
+    how: How = {"sampler": "ddpm", "steps": 3}
+    assert torch.equal(
+        restorer.restore(lr, noise(4), **how), restorer.restore(lr, noise(4), **how, start=1.0)
+    )
+
+
+def test_a_start_is_the_upsampled_picture_under_noise(make_model: MakeModel, lr: torch.Tensor) -> None:
+    """Networks that say nothing leave gamma x of x (v), or x itself (epsilon)."""
+    sigma, grain = math.tan(math.pi / 2 * 0.3), noise(4)(INITIAL)
+    residual = load(make_model(silent=True, residual_std=0.5))
+    hr = residual.restore(lr, noise(4), sampler="ddim", steps=1, start=0.3)
+    expected = upsample_bicubic(lr, 4) + 0.5 * sigma / (1 + sigma**2) * grain
+    assert torch.allclose(hr, expected, atol=1e-5)
+    grid = {"name": "edm", "sigma_max": 50.0}
+    image = load(make_model("sr3_unet", silent=True, grid=grid))
+    hr = image.restore(lr, noise(4), sampler="ddim", steps=1, start=0.3)
+    assert torch.allclose(hr, (upsample_bicubic(lr, 4) + sigma * grain).clamp(-1, 1), atol=1e-5)
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS)
+@pytest.mark.parametrize(("arch", "changes"), STARTED)
+def test_every_sampler_starts_below_pure_noise(
+    sampler: str, arch: str, changes: dict[str, Any], make_model: MakeModel, lr: torch.Tensor
+) -> None:
+    restorer = load(make_model(arch, **changes))
+    for count in (1, 2, 5):
+        steps: list[int] = []
+        hr = restorer.restore(lr, noise(4), sampler=sampler, steps=count, start=0.6, on_step=steps.append)
+        assert hr.isfinite().all() and steps == list(range(count))
+        assert not torch.equal(hr, restorer.restore(lr, noise(4), sampler=sampler, steps=count))
+
+
+def test_the_lower_the_start_the_closer_to_the_upsampled_picture(
+    make_model: MakeModel, lr: torch.Tensor
+) -> None:
+    """For Gaussian residuals ddim follows the flow, which leaves s / sqrt(s^2 + sigma^2) of the noise.
+
+    A silent v network is the best estimate for residuals of standard deviation 1.
+    """
+    restorer = load(make_model(silent=True, residual_std=0.5))
+    base, grain = upsample_bicubic(lr, 4), noise(4)(INITIAL)
+    for start in (0.8, 0.5, 0.2):
+        sigma = math.tan(math.pi / 2 * start)
+        hr = restorer.restore(lr, noise(4), sampler="ddim", steps=600, start=start)
+        assert torch.allclose(hr - base, 0.5 * math.sin(math.pi / 2 * start) * grain, rtol=0.02, atol=2e-3)
+        assert math.sin(math.pi / 2 * start) == pytest.approx(sigma / math.hypot(1, sigma))
 
 
 def test_samples_are_those_of_each_noise(make_model: MakeModel, lr: torch.Tensor) -> None:
@@ -190,9 +247,9 @@ def test_a_copy_in_float32(make_model: MakeModel, lr: torch.Tensor) -> None:
 
 def test_more_steps_than_the_chain_has(make_model: MakeModel) -> None:
     restorer = load(make_model("sr3_unet"))
-    assert len(restorer.sigmas(20)) == 20
+    assert len(restorer.config.sigmas(20)) == 20
     with pytest.raises(UsageError, match="21 steps"):
-        restorer.sigmas(21)
+        restorer.config.sigmas(21)
 
 
 @pytest.mark.parametrize(

@@ -202,7 +202,7 @@ def test_a_model_of_the_papers_runs_along_its_whole_chain(
     assert (config.target, config.prediction, config.level) == ("image", "epsilon", "sqrt_gamma")
     assert (config.residual_std, config.sampler, config.steps) == (1.0, "ddpm_beta", 100)
     gammas = betas_to_gammas(make_betas("linear", 2000))
-    assert [sigma_to_gamma(s) for s in restorer.sigmas(2000)] == pytest.approx(gammas[::-1].tolist())
+    assert [sigma_to_gamma(s) for s in restorer.config.sigmas(2000)] == pytest.approx(gammas[::-1].tolist())
     lr = torch.zeros(1, 3, 2, 2)
     generator = torch.Generator().manual_seed(0)
     for sampler in ("ddpm", "ddpm_beta"):

@@ -57,11 +57,11 @@ def test_the_best_schedule_is_found(restorer: Restorer) -> None:
 def test_trials_are_runs_of_the_model(restorer: Restorer, photos: Path) -> None:
     crops = Crops(restorer, photos, count=2, side_px=64, seed=1, lpips=None)
     assert len(crops.names) == 2 and crops.names[0].startswith("0.png@")
-    own = crops.try_out("ddim", restorer.sigmas(2), 1.0)
-    assert own == crops.try_out("ddim", restorer.sigmas(2), 1.0)
-    assert own != crops.try_out("ddpm", restorer.sigmas(2), 1.0)
-    assert own != crops.try_out("ddim", restorer.sigmas(2), 0.9)
-    assert own != crops.try_out("ddim", restorer.sigmas(3), 1.0)
+    own = crops.try_out("ddim", restorer.config.sigmas(2), 1.0)
+    assert own == crops.try_out("ddim", restorer.config.sigmas(2), 1.0)
+    assert own != crops.try_out("ddpm", restorer.config.sigmas(2), 1.0)
+    assert own != crops.try_out("ddim", restorer.config.sigmas(2), 0.9)
+    assert own != crops.try_out("ddim", restorer.config.sigmas(3), 1.0)
     fixed = {**SPACE, "told": Axis(0.9, 0.9), "sigma_max": Axis(50.0, 50.0)}
     found = search(crops, restorer, steps=2, sampler="ddim", goal=PSNR, space=fixed, trials=2, refine=1)
     assert [trial.psnr_y for trial in found if trial.schedule is None] == [own[0]]

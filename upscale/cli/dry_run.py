@@ -93,6 +93,7 @@ def settings(plan: Plan) -> str:
         f"model {plan.model_name}",
         f"{joined(steps_of(model, options) for model in models)} steps",
         f"fidelity {joined(f'{fidelity_of(model, options):g}' for model in models)}",
+        *([f"start {options.start:g}"] if options.start < 1 else []),
         *([f"{options.samples} samples"] if options.samples > 1 else []),
         f"sampler {joined(options.sampler or model.sampler for model in models)}",
         f"seed {options.seed}",

@@ -176,6 +176,14 @@ def upscale_files(
             show_default=False,
         ),
     ] = EngineOptions.fidelity,
+    start: Annotated[
+        float,
+        Look(
+            metavar="0-1",
+            help="How much noise the refining starts from: 1 is nothing but noise; with less, as in 0.8, it "
+            "starts from the softly enlarged photo under noise, and is calmer.",
+        ),
+    ] = EngineOptions.start,
     samples: Annotated[
         int,
         Look(
@@ -313,6 +321,7 @@ def upscale_files(
         dtype=dtype,
         tile_px=parse_tile(tile),
         fidelity=parse_fidelity(fidelity, preset),
+        start=start,
         samples=samples,
         map_uncertainty=uncertainty is not None,
         offline=offline,

@@ -16,7 +16,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from upscale.diffusion.schedule import gamma_to_sigma, sigma_to_gamma
+from upscale.diffusion.schedule import gamma_to_sigma, sigma_to_gamma, sigma_to_time
 
 
 class Denoiser(Protocol):
@@ -44,7 +44,7 @@ def sqrt_gamma_level(sigma: float) -> float:
 
 def trigonometric_level(sigma: float) -> float:
     """Return t with sigma = tan(pi t / 2), 0 for clean, 1 for pure noise: the cosine schedule's time."""
-    return math.atan(sigma) * 2 / math.pi
+    return sigma_to_time(sigma)
 
 
 LEVELS: dict[str, Level] = {"sqrt_gamma": sqrt_gamma_level, "trigonometric": trigonometric_level}

@@ -114,6 +114,16 @@ def sigma_to_gamma(sigma: float) -> float:
     return 1 / (1 + sigma * sigma)
 
 
+def time_to_sigma(t: float) -> float:
+    """Return sigma = tan(pi t / 2): t in [0, 1] is the cosine schedule's time, 0 for clean, 1 pure noise."""
+    return math.tan(math.pi / 2 * t)
+
+
+def sigma_to_time(sigma: float) -> float:
+    """Return the t in [0, 1) with sigma = tan(pi t / 2)."""
+    return math.atan(sigma) * 2 / math.pi
+
+
 def draw_gammas(gammas: Float64, count: int, rng: np.random.Generator) -> Float64:
     """Return noise levels for training, [count]: SR3's p(gamma) = sum_t (1/T) U(gamma_{t-1}, gamma_t).
 
@@ -128,7 +138,10 @@ def draw_gammas(gammas: Float64, count: int, rng: np.random.Generator) -> Float6
 # --- sigma grids for sampling ---------------------------------------------------------------------------
 
 GRIDS: dict[str, Callable[..., list[float]]] = {}
-"""(steps, **its own parameters) -> strictly falling sigmas without the final 0, for `samplers.sample`."""
+"""(steps, **its own parameters) -> strictly falling sigmas without the final 0, for `samplers.sample`.
+
+All take `ceiling` as well: no level is above it, and all steps are spread over what is left.
+"""
 
 
 def grid(name: str) -> Callable[[Callable[..., list[float]]], Callable[..., list[float]]]:
@@ -142,18 +155,31 @@ def grid(name: str) -> Callable[[Callable[..., list[float]]], Callable[..., list
     return register
 
 
-def make_grid(name: str, steps: int, **parameters: float | str | bool) -> list[float]:
+def make_grid(
+    name: str, steps: int, *, ceiling: float = math.inf, **parameters: float | str | bool
+) -> list[float]:
     """Return `steps` strictly falling sigmas of a grid of `GRIDS`, without the final 0.
+
+    Args:
+        name: A key of `GRIDS`.
+        steps: How many.
+        ceiling: No sigma is above this. What the grid has below is walked in as many steps.
+        parameters: The grid's own.
 
     Raises:
         UsageError: There is no such grid, or it cannot have so many steps.
     """
-    return _lookup(GRIDS, name, "sigma grid")(steps, **parameters)
+    return _lookup(GRIDS, name, "sigma grid")(steps, ceiling=ceiling, **parameters)
 
 
 @grid("trigonometric")
 def trigonometric_grid(
-    steps: int, *, power: float = 1.0, sigma_max: float = 100.0, sigma_last: float = 0.0
+    steps: int,
+    *,
+    power: float = 1.0,
+    sigma_max: float = 100.0,
+    sigma_last: float = 0.0,
+    ceiling: float = math.inf,
 ) -> list[float]:
     """Return sigma_i = tan(pi t_i / 2), t falling from that of `sigma_max` as a power of the step.
 
@@ -166,37 +192,60 @@ def trigonometric_grid(
     Raises:
         UsageError: `sigma_last` is not below `sigma_max`.
     """
-    if not 0 <= sigma_last < sigma_max:
-        raise UsageError(f"A noise grid cannot fall from {sigma_max:g} to {sigma_last:g}.")
-    t_max, t_last = (math.atan(sigma) * 2 / math.pi for sigma in (sigma_max, sigma_last))
+    sigma_max = min(sigma_max, ceiling)
+    _check_falls(sigma_max, sigma_last)
+    t_max, t_last = sigma_to_time(sigma_max), sigma_to_time(sigma_last)
     intervals = max(1, steps - 1) if sigma_last else steps
     times = [t_max - (t_max - t_last) * (i / intervals) ** power for i in range(steps)]
-    return [sigma_max, *(math.tan(math.pi / 2 * t) for t in times[1:])]
+    return [sigma_max, *(time_to_sigma(t) for t in times[1:])]
 
 
 @grid("edm")
 def edm_grid(
-    steps: int, *, sigma_min: float = 0.002, sigma_max: float = 80.0, rho: float = 7.0
+    steps: int,
+    *,
+    sigma_min: float = 0.002,
+    sigma_max: float = 80.0,
+    rho: float = 7.0,
+    ceiling: float = math.inf,
 ) -> list[float]:
     """Return the grid of Karras et al., linear in sigma^(1/rho), both ends included.
 
     arXiv 2206.00364, equation 5. A single step is `sigma_max`.
+
+    Raises:
+        UsageError: `sigma_min` is not below `sigma_max`.
     """
+    sigma_max = min(sigma_max, ceiling)
+    _check_falls(sigma_max, sigma_min)
     low, high = sigma_min ** (1 / rho), sigma_max ** (1 / rho)
     return [sigma_max, *((high + i / (steps - 1) * (low - high)) ** rho for i in range(1, steps))]
 
 
 @grid("resshift")
 def resshift_grid(
-    steps: int, *, kappa: float = 2.0, power: float = 0.3, min_noise: float = 0.2, max_eta: float = 0.99
+    steps: int,
+    *,
+    kappa: float = 2.0,
+    power: float = 0.3,
+    min_noise: float = 0.2,
+    max_eta: float = 0.99,
+    ceiling: float = math.inf,
 ) -> list[float]:
     """Return the levels of ResShift's chain, sigma = kappa sqrt(eta) / (1 - eta).
 
     Yue et al., arXiv 2307.12348, equation 13: sqrt(eta) grows geometrically with a power of the step, from
     min(min_noise / kappa, min_noise) to `max_eta` (which bounds sqrt(eta) in the authors' program). A single
     step is the noisiest.
+
+    Raises:
+        UsageError: The ceiling is not above the last level.
     """
     first = min(min_noise / kappa, min_noise)
+    if ceiling < math.inf:
+        # The sqrt(eta) of that sigma: the positive root of sigma r^2 + kappa r - sigma.
+        max_eta = min(max_eta, 2 * ceiling / (kappa + math.hypot(kappa, 2 * ceiling)))
+        _check_falls(ceiling, kappa * first / (1 - first * first))
     shares = [((steps - 1 - i) / (steps - 1)) ** power if steps > 1 else 1.0 for i in range(steps)]
     roots = [first * (max_eta / first) ** share for share in shares]
     return [kappa * root / (1 - root * root) for root in roots]
@@ -213,6 +262,7 @@ def discrete_grid(
     zero_snr: bool = False,
     spacing: str = "linspace",
     offset: int = 0,
+    ceiling: float = math.inf,
 ) -> list[float]:
     """Return levels of a discrete chain from the noisiest to the cleanest.
 
@@ -225,17 +275,21 @@ def discrete_grid(
         zero_snr: Whether the chain is rescaled by `with_zero_terminal_snr`.
         spacing: Which levels: a key of `SPACINGS`.
         offset: Added to the indices of `leading`.
+        ceiling: The noisiest level is the first of the chain that is not above this.
 
     Raises:
         UsageError: More steps than levels, no such schedule, or no such spacing.
     """
     gammas = chain_gammas(betas=betas, length=length, start=start, end=end, zero_snr=zero_snr)
+    # Of the chain as far as the ceiling; rounding must not lose the level that is the ceiling.
+    length = sum(gamma_to_sigma(float(gamma)) <= ceiling * (1 + 1e-9) for gamma in gammas)
     if steps is None:
         steps = length
-    if steps > length:
+    if max(1, steps) > length:
+        below = "" if ceiling == math.inf else f" up to {ceiling:.3g}"
         raise UsageError(
-            f"{steps} steps are more than the {length} noise levels of this model.",
-            hint=f"Ask for at most {length} steps.",
+            f"{steps} steps are more than the {length} noise levels of this model{below}.",
+            hint=f"Ask for at most {length} steps." if length else "Start from more noise.",
         )
     indices = _lookup(SPACINGS, spacing, "spacing")(steps, length, offset) if steps > 1 else [length - 1]
     return [gamma_to_sigma(float(gammas[t])) for t in indices]
@@ -281,6 +335,11 @@ SPACINGS: dict[str, Callable[[int, int, int], list[int]]] = {
 
 Lin et al., arXiv 2305.08891, table 2.
 """
+
+
+def _check_falls(first: float, last: float) -> None:
+    if not 0 <= last < first:  # nan fails both
+        raise UsageError(f"A noise grid cannot fall from {first:g} to {last:g}.")
 
 
 def _lookup(table: dict[str, T], name: str, what: str) -> T:

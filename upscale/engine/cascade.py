@@ -42,7 +42,7 @@ def run(
         model = model_of(stage, models)
         restorer, settings = model.restorer, model.settings
         if edges:
-            settings = replace(settings, steps=1, samples=1)
+            settings = replace(settings, steps=1, samples=1, start=1.0)
         if stage.resize_from is not None:
             box = (0.0, 0.0, *stage.resize_from)
             pictures = [resized(pixels, stage.input_size, box=box) for pixels in pictures]
@@ -59,6 +59,7 @@ def run(
             steps=settings.steps,
             seed=settings.seed,
             samples=settings.samples,
+            start=settings.start,
             fidelity=settings.fidelity,
             sigma_aug=restorer.config.stage_noise if stage.index else 0.0,
         )

@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from upscale.engine import device as devices
-from upscale.errors import UsageError
-from upscale.models.config import color_fix_of, fidelity_of, steps_of
+from upscale.models.config import check_asked, color_fix_of, fidelity_of, steps_of
 from upscale.models.restorer import Restorer
 from upscale.options import EngineOptions
 
@@ -18,27 +17,21 @@ def settle(restorer: Restorer, options: EngineOptions) -> Settings:
         UsageError: It cannot do what is asked.
     """
     config = restorer.config
-    if options.fidelity and config.prediction == "epsilon":
-        raise UsageError(
-            f"The model {config.name} has no --fidelity: it predicts noise, and knows nothing in its "
-            "first step.",
-            hint="The mean of several --samples is closer to the photo.",
-        )
-    settings = Settings(
+    check_asked(config, options)
+    return Settings(
         model=config.name,
         device=str(restorer.device),
         dtype=devices.DTYPE_NAMES[restorer.dtype],
         sampler=options.sampler or config.sampler,
         steps=steps_of(config, options),
         fidelity=fidelity_of(config, options),
+        start=options.start,
         samples=options.samples,
         seed=options.seed,
         consistency=options.consistency,
         color_fix=color_fix_of([config], options.color_fix),
         tile_px=options.tile_px or devices.default_tile_px(restorer.device, restorer.fineness),
     )
-    restorer.sigmas(settings.steps)  # a grid that cannot have so many steps says so now
-    return settings
 
 
 @dataclass(frozen=True)
@@ -54,6 +47,7 @@ class Settings:
         sampler: Name of the sampler.
         steps: Network evaluations per stage and sample.
         fidelity: Share of the first step's estimate in the result.
+        start: Noise level that a run begins at, 1 for pure noise.
         samples: Samples that the result is the mean of.
         seed: Of the noise.
         consistency: Whether the result's reduction is made to be the input.
@@ -67,6 +61,7 @@ class Settings:
     sampler: str
     steps: int
     fidelity: float
+    start: float
     samples: int
     seed: int
     consistency: bool

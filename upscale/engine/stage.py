@@ -39,6 +39,7 @@ class Sampling:
         steps: Network evaluations.
         seed: Of the noise field; further samples take the numbers after it.
         samples: How many are made of each tile; the result is their mean.
+        start: Noise level that a run begins at, see `Restorer.samples`.
         fidelity: Share of the first estimate, see `Restorer.samples`.
         sigma_aug: Conditioning augmentation, std in [-1, 1] units.
     """
@@ -47,6 +48,7 @@ class Sampling:
     steps: int
     seed: int
     samples: int = 1
+    start: float = 1.0
     fidelity: float = 0.0
     sigma_aug: float = 0.0
 
@@ -202,6 +204,7 @@ class Stage:
             [partial(noise, field) for field in fields],
             sampler=sampling.sampler,
             steps=sampling.steps,
+            start=sampling.start,
             fidelity=sampling.fidelity,
             sigma_aug=sampling.sigma_aug,
             on_step=on_step,

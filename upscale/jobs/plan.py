@@ -30,7 +30,7 @@ from upscale.jobs.request import Request
 from upscale.jobs.source import Source
 from upscale.models.access import Access
 from upscale.models.catalog import describe_stages
-from upscale.models.config import ModelConfig, joined
+from upscale.models.config import ModelConfig, check_asked, joined
 from upscale.options import TargetSize
 
 
@@ -87,6 +87,8 @@ def plan(request: Request) -> Plan:
     )
     if request.engine.sampler is not None:
         samplers.get(request.engine.sampler)  # raises if there is none
+    for model in draft.models:
+        check_asked(model, request.engine)
     drafts, results = _without_results([draft.item(source) for source in request.sources])
     drafts = _refuse_clashes(draft.told_apart(drafts))
     items = settle_targets(

@@ -14,7 +14,7 @@ from typing import Any
 
 from upscale.diffusion import samplers
 from upscale.diffusion.relay import Relay
-from upscale.diffusion.schedule import make_grid
+from upscale.diffusion.schedule import make_grid, time_to_sigma
 from upscale.errors import UsageError, WeightsError
 from upscale.options import COLOR_FIXES, EngineOptions
 
@@ -84,6 +84,20 @@ class ModelConfig:
         """The process, where it is one that blurs; raises `TypeError` or `ValueError` on odd numbers."""
         return Relay(**{"side": self.scale, **self.relay}) if self.process == "relay" else None
 
+    def sigmas(self, steps: int, start: float = 1.0) -> list[float]:
+        """Return the falling noise levels of a run of `steps` evaluations.
+
+        Args:
+            steps: How many.
+            start: The time t of the first level, sigma = tan(pi t / 2); 1 for all that the grid has.
+
+        Raises:
+            UsageError: The grid cannot have so many.
+        """
+        parameters = dict(self.grid)
+        ceiling = time_to_sigma(start) if start < 1 else math.inf
+        return make_grid(str(parameters.pop("name")), steps, ceiling=ceiling, **parameters)
+
     def to_json(self) -> str:
         """Return the config as JSON text."""
         return json.dumps(asdict(self), indent=2) + "\n"
@@ -151,11 +165,10 @@ class ModelConfig:
             raise WeightsError(f"{where} has values out of range.", hint="Get the model again.")
 
     def _can_be_sampled(self) -> bool:
-        parameters = dict(self.grid)
         try:
             samplers.get(self.sampler)
             relay = self.relaying
-            sigmas = make_grid(str(parameters.pop("name")), self.steps, **parameters)
+            sigmas = self.sigmas(self.steps)
         except (UsageError, TypeError, ValueError, ArithmeticError):
             return False
         if relay is not None and (self.target != "residual" or relay.side != self.scale):
@@ -178,6 +191,28 @@ def fidelity_of(config: ModelConfig, options: EngineOptions) -> float:
 def steps_of(config: ModelConfig, options: EngineOptions) -> int:
     """Return the number of steps that a model is used with: one where only the first estimate counts."""
     return 1 if fidelity_of(config, options) == 1 else options.steps or config.steps
+
+
+def check_asked(config: ModelConfig, options: EngineOptions) -> None:
+    """Look whether a model can do what is asked of it.
+
+    Raises:
+        UsageError: It cannot.
+    """
+    if options.fidelity and config.prediction == "epsilon":
+        raise UsageError(
+            f"The model {config.name} has no --fidelity: it predicts noise, and knows nothing in its "
+            "first step.",
+            hint="The mean of several --samples is closer to the photo.",
+        )
+    if options.start < 1 and (config.process == "relay" or config.target == "latent"):
+        why = (
+            "it starts from the enlarged photo in any case"
+            if config.process == "relay"
+            else "what it refines is no picture yet, so an enlarged photo is no start for it"
+        )
+        raise UsageError(f"The model {config.name} has no --start: {why}.", hint="Leave --start out.")
+    config.sigmas(steps_of(config, options), options.start)
 
 
 def joined(values: Iterable[object]) -> str:

@@ -45,12 +45,18 @@ class Conditioned(Protocol):
         """Return the HR image [B, 3, s h, s w], nominally in [-1, 1], for a result of sampling."""
         ...
 
+    @property
+    def upsampled(self) -> Tensor | float:
+        """The x0 whose image is the bicubic upsampling."""
+        ...
+
 
 class How(TypedDict, total=False):
     """The keyword arguments of `Restorer.samples`."""
 
     sampler: Required[str]
     steps: Required[int]
+    start: float
     fidelity: float
     sigma_aug: float
     on_step: OnStep | None
@@ -103,15 +109,6 @@ class Restorer:
         """Return a copy that computes in float32: the rescue when half precision overflows."""
         return Restorer(self.config, copy.deepcopy(self.network), torch.float32, self.device)
 
-    def sigmas(self, steps: int) -> list[float]:
-        """Return the falling noise levels of a run of `steps` evaluations.
-
-        Raises:
-            UsageError: The model's grid cannot have so many.
-        """
-        parameters = dict(self.config.grid)
-        return schedule.make_grid(str(parameters.pop("name")), steps, **parameters)
-
     def noise_field(self, seed: int, stage: int = 0) -> Field:
         """Return the noise that the model's process adds; it has `noise_fineness` points per LR pixel."""
         relay = self.config.relaying
@@ -137,6 +134,7 @@ class Restorer:
         *,
         sampler: str,
         steps: int,
+        start: float = 1.0,
         fidelity: float = 0.0,
         sigma_aug: float = 0.0,
         on_step: OnStep | None = None,
@@ -146,6 +144,8 @@ class Restorer:
         The first estimate of a run, out of pure noise, is the mean of all that the LR image may be; the end
         of the run is one of these. Between the two, the straight line is the best that can be had: no picture
         is closer to the photo at the same likeness to photos (Freirich et al., arXiv 2107.02555, theorem 3).
+        A run that starts below pure noise takes the upsampled picture for the photo under that noise: its
+        first estimate leans towards that picture and has grain, and the line is just a mixture.
 
         Args:
             lr: [B, 3, h, w] in [-1, 1] float32, noise of std `sigma_aug` already added.
@@ -153,12 +153,14 @@ class Restorer:
                 `noise.INITIAL`.
             sampler: Name of a sampler.
             steps: Network evaluations.
+            start: The time t of the first noise level, sigma = tan(pi t / 2). Below 1 a run starts from the
+                upsampled picture with so much noise.
             fidelity: Share of the first estimate in the result, 0 to 1.
             sigma_aug: Conditioning augmentation that the network is told.
             on_step: Called after each evaluation; may raise to cancel.
         """
         conditioned = self.condition(lr, sigma_aug)
-        sigmas = self.sigmas(steps)
+        sigmas = self.config.sigmas(steps, start)
         relay = self.config.relaying
         for noise in noises:
             first: Tensor | None = None
@@ -173,14 +175,17 @@ class Restorer:
                 return conditioned.pack(noise(step))
 
             denoiser = retold(estimate, self.config.told, sigmas)
-            x = fresh(INITIAL).mul_(self._start(sigmas[0]))
+            if start < 1:
+                x = fresh(INITIAL).mul_(sigmas[0]).add_(conditioned.upsampled)
+            else:
+                x = fresh(INITIAL).mul_(self._start(sigmas[0]))
             x0 = samplers.sample(
                 sampler, denoiser, x, sigmas, fresh, on_step, blur=relay.blur if relay else None
             )
             yield conditioned.image(x0 if first is None else x0.lerp(first, fidelity))
 
     def _start(self, sigma: float) -> float:
-        """Return the standard deviation of what a run starts from.
+        """Return the standard deviation of the pure noise that a run starts from.
 
         A discrete chain starts from unit noise in its own, variance-preserving units, wherever it ends.
         """
@@ -238,13 +243,17 @@ class _Residual:
     def image(self, x0: Tensor) -> Tensor:
         return self._base + self._config.residual_std * F.pixel_shuffle(x0, self._config.scale)
 
+    @property
+    def upsampled(self) -> float:
+        return 0.0
+
 
 class _Image:
     """The target is the HR image itself, as in SR3: [B, 3, s h, s w], told the bicubic upsampling."""
 
     def __init__(self, restorer: Restorer, lr: Tensor) -> None:
-        condition = restorer.narrow(upsample_bicubic(lr, restorer.config.scale))
-        self._denoiser = restorer.denoiser(condition, clamp=1.0)
+        self.upsampled = upsample_bicubic(lr, restorer.config.scale)
+        self._denoiser = restorer.denoiser(restorer.narrow(self.upsampled), clamp=1.0)
 
     def __call__(self, x: Tensor, sigma: float) -> Tensor:
         return self._denoiser(x, sigma)
@@ -272,6 +281,10 @@ class _Latent:
     def image(self, x0: Tensor) -> Tensor:
         image: Tensor = self._restorer.network.decode(x0)
         return image.float().clamp(-1.0, 1.0)
+
+    @property
+    def upsampled(self) -> Tensor:
+        raise AssertionError("refused while planning: these models have no encoder")
 
 
 def _level(config: ModelConfig) -> Level:

@@ -224,7 +224,7 @@ def search(
 
     def run(schedule: Schedule | None) -> Trial:
         if schedule is None:
-            scores = crops.try_out(sampler, restorer.sigmas(steps), restorer.config.told)
+            scores = crops.try_out(sampler, restorer.config.sigmas(steps), restorer.config.told)
         else:
             scores = crops.try_out(sampler, schedule.sigmas(steps), schedule.told)
         trial = Trial(schedule, *scores, goal.of(*scores))
