@@ -20,12 +20,16 @@ from upscale.metrics.lpips import LPIPS
 from upscale.models.digest import sha256_of
 from upscale.models.restorer import Restorer
 from upscale.training import recipe as recipes
+from upscale.training.averaged import restorer_at
 from upscale.training.data import Photos
+from upscale.training.display import display
 from upscale.training.evaluate import Setting, evaluate, parse_settings, untiled
 from upscale.training.export import export
-from upscale.training.log import Report
 from upscale.training.perceptual import VGGFeatures
+from upscale.training.plot import plot
+from upscale.training.scores import Scoring, scorer
 from upscale.training.search import SPACE, Crops, Goal, parse_axis, search
+from upscale.training.state import State
 from upscale.training.step import DTYPES
 from upscale.training.train import train
 
@@ -86,39 +90,61 @@ def train_command(
         str | None, typer.Option(help="Weights to begin with: a run's state.pt, or a model by name or path.")
     ] = None,
     vgg: Annotated[Path | None, typer.Option(help="Features of VGG-16, safetensors, for tuning.")] = None,
+    evaluate_every: Annotated[
+        int | None, typer.Option(help="Steps between evaluations, which scores.csv keeps.", min=1)
+    ] = None,
+    evaluate_on: Annotated[
+        Path | None, typer.Option(help="Photographs to evaluate on.", exists=True, file_okay=False)
+    ] = None,
+    evaluate_settings: Annotated[str, typer.Option(help="Samplers and steps.")] = "ddim:1,ddim:4",
+    evaluate_limit: Annotated[int | None, typer.Option(help="Only so many photographs.", min=1)] = None,
+    lpips: Annotated[Path | None, typer.Option(help="Weights of LPIPS (AlexNet), to evaluate with.")] = None,
 ) -> None:
     """Train a model, or go on training it."""
+    if (evaluate_every is None) != (evaluate_on is None):
+        raise UsageError("--evaluate-every and --evaluate-on go together.", hint="Give both, or neither.")
     if threads:
         torch.set_num_threads(threads)
     chosen = recipes.load(recipe)
     images = Photos.load(photos, min_side=chosen.data.patch * chosen.scale, device=device)
     console.print(f"{len(images.images)} photos")
-
-    def show(r: Report) -> None:
-        console.print(
-            f"step {r.step}  loss {r.loss:.4f} (high {r.loss_high or 0:.4f}, low {r.loss_low or 0:.4f})"
-            f"  norm {r.norm:.3f}  skipped {r.skipped}  returns {r.detours}  loading {r.loading:.1%}"
-            f"  {r.rate / 1e3:.1f} kpx/s"
+    scores: Callable[[State], None] | None = None
+    shown = display(console, steps, minutes)
+    if evaluate_every is not None and evaluate_on is not None:
+        scoring = Scoring(
+            evaluate_every,
+            evaluate_on,
+            parse_settings(evaluate_settings),
+            LPIPS.from_file(lpips) if lpips else None,
+            evaluate_limit,
         )
+        scores = scorer(chosen, run, scoring, device, shown.scored)
 
-    train(
-        chosen,
-        images,
-        run,
-        device=device,
-        steps=steps,
-        minutes=minutes,
-        decay_from=decay_from,
-        begin_with=begin_with,
-        vgg=VGGFeatures(vgg, DTYPES[chosen.dtype]).to(device) if vgg else None,
-        on_report=show,
-    )
+    def after(state: State) -> None:
+        shown.stepped(state)
+        if scores is not None:
+            scores(state)
+
+    with shown:
+        train(
+            chosen,
+            images,
+            run,
+            device=device,
+            steps=steps,
+            minutes=minutes,
+            decay_from=decay_from,
+            begin_with=begin_with,
+            vgg=VGGFeatures(vgg, DTYPES[chosen.dtype]).to(device) if vgg else None,
+            on_report=shown.reported,
+            on_step=after,
+        )
 
 
 @app.command("evaluate")
 @explained
 def evaluate_command(
-    model: Annotated[str, typer.Argument(help="A model by name or path.")],
+    model: Annotated[str, typer.Argument(help="A model by name or path, or the folder of a run.")],
     photos: Annotated[Path, typer.Argument(help="Folder of photographs.", exists=True, file_okay=False)],
     settings: Annotated[str, typer.Option(help="Samplers and steps.")] = "ddim:1,ddim:2,ddim:4,ddim:8",
     lpips: Annotated[Path | None, typer.Option(help="Weights of LPIPS (AlexNet), safetensors.")] = None,
@@ -136,7 +162,10 @@ def evaluate_command(
     chosen = [Setting(None), *parse_settings(settings)]
     if dtype not in DTYPES:
         raise UsageError(f"--dtype {dtype} is unknown.", hint=f"Choose from {', '.join(DTYPES)}.")
-    restorer = Restorer.load(model, DTYPES[dtype], torch.device("cpu"))
+    if (Path(model) / "state.pt").exists():
+        restorer = restorer_at(Path(model), DTYPES[dtype])
+    else:
+        restorer = Restorer.load(model, DTYPES[dtype], torch.device("cpu"))
     others = {"power": power, "sigma_max": sigma_max, "sigma_last": sigma_last}
     grid = {**restorer.config.grid, **{name: value for name, value in others.items() if value is not None}}
     restorer.config = replace(restorer.config, grid=grid, told=restorer.config.told if told is None else told)
@@ -244,6 +273,17 @@ def export_command(
         stage_noise=stage_noise,
     )
     print(f'[{folder.name}]\nsha256 = "{sha256_of(weights)}"\nsize = {weights.stat().st_size}')
+
+
+@app.command("plot")
+@explained
+def plot_command(
+    runs: Annotated[list[Path], typer.Argument(help="Folders of runs.", exists=True, file_okay=False)],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Picture to draw.")] = Path("training.png"),
+) -> None:
+    """Draw loss and scores of runs over their steps; needs matplotlib."""
+    plot(runs, output)
+    console.print(str(output), markup=False, highlight=False, soft_wrap=True)
 
 
 if __name__ == "__main__":

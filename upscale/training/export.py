@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
-from upscale import networks
-from upscale.errors import UsageError
 from upscale.models import checkpoint
-from upscale.models.config import ModelConfig
-from upscale.training import objectives, state
+from upscale.training.averaged import config_of, network_of, weights_at
 from upscale.training.recipe import Recipe
 
 
@@ -43,25 +41,17 @@ def export(
         InputError: There is no state in that folder.
         UsageError: It was made with another recipe's network.
     """
-    network = networks.get(recipe.arch).build(recipe.network)
-    try:
-        network.load_state_dict(state.read(run / "state.pt")["ema"])
-    except (KeyError, RuntimeError) as error:
-        raise UsageError(f"The run in {run} does not fit the recipe: {error}") from None
-    entries = {"residual_std": recipe.residual_std, **objectives.of(recipe).config(recipe)}
-    if power is not None and entries["grid"]["name"] == "trigonometric":
-        entries["grid"]["power"] = power
-    config = ModelConfig(
-        name=folder.name,
-        arch=recipe.arch,
-        network=recipe.network,
-        scale=recipe.scale,
+    network = network_of(recipe, weights_at(run), f"The run in {run}")
+    config = config_of(
+        recipe,
+        folder.name,
         told=told,
         fidelity=fidelity,
         steps=steps,
         sampler=sampler,
         halo_px=halo_px,
         stage_noise=stage_noise,
-        **entries,
     )
+    if power is not None and config.grid["name"] == "trigonometric":
+        config = replace(config, grid={**config.grid, "power": power})
     return checkpoint.save(config, network, folder)

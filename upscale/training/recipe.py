@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from upscale.errors import UsageError
+from upscale.errors import InputError, UsageError
 
 RECIPES = Path(__file__).parent / "recipes"
 
@@ -152,6 +153,28 @@ def load(name: str) -> Recipe:
         ) from None
     except tomllib.TOMLDecodeError as error:
         raise UsageError(f"Recipe {path} is not valid TOML: {error}.") from None
+    return from_table(table, f"Recipe {path}")
+
+
+def of_run(run: Path) -> Recipe:
+    """Return the recipe that a run's folder holds.
+
+    Raises:
+        InputError: There is none, or a damaged one.
+    """
+    path = run / "recipe.json"
+    try:
+        return from_table(json.loads(path.read_text(encoding="utf-8")), str(path))
+    except (OSError, ValueError, UsageError) as error:
+        raise InputError(f"{path} cannot be read ({error}).", hint="Give the folder of a run.") from None
+
+
+def from_table(table: dict[str, Any], where: str) -> Recipe:
+    """Return the recipe of nested plain values; `where` they are from is for messages.
+
+    Raises:
+        UsageError: There are unknown or missing entries.
+    """
     sections = {
         "data": Data,
         "degradation": Degradation,
@@ -164,11 +187,11 @@ def load(name: str) -> Recipe:
     }
     try:
         for key, section in sections.items():
-            if key in table:
+            if table.get(key) is not None:
                 table[key] = section(**table[key])
         return Recipe(**table)
-    except TypeError as error:
-        raise UsageError(f"Recipe {path} does not fit: {error}.") from None
+    except (TypeError, AttributeError) as error:
+        raise UsageError(f"{where} does not fit: {error}.") from None
 
 
 def as_table(recipe: Recipe) -> dict[str, Any]:

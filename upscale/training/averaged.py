@@ -1,0 +1,73 @@
+"""A run's averaged weights as a model: with the config that goes with them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from upscale import networks
+from upscale.errors import InputError, UsageError
+from upscale.models.config import ModelConfig
+from upscale.models.restorer import Restorer
+from upscale.training import objectives, state
+from upscale.training import recipe as recipes
+from upscale.training.recipe import Recipe
+
+
+def weights_at(run: Path) -> Mapping[str, Any]:
+    """Return the averaged weights that lie in a run's folder.
+
+    Raises:
+        InputError: There is no run in that folder, or a damaged one.
+    """
+    path = run / "state.pt"
+    try:
+        weights: Mapping[str, Any] = state.read(path)["ema"]
+    except (KeyError, TypeError):
+        raise InputError(f"{path} is no training state.", hint="Give the folder of a run.") from None
+    return weights
+
+
+def network_of(recipe: Recipe, weights: Mapping[str, Any], where: str) -> nn.Module:
+    """Return the recipe's network with some weights, which are copied; `where` is for messages.
+
+    Raises:
+        UsageError: They are another network's.
+    """
+    network: nn.Module = networks.get(recipe.arch).build(recipe.network)
+    try:
+        network.load_state_dict(weights)
+    except RuntimeError as error:
+        raise UsageError(f"{where} does not fit the recipe: {error}") from None
+    return network
+
+
+def config_of(recipe: Recipe, name: str, **entries: Any) -> ModelConfig:
+    """Return the config of a recipe's model; `entries` are further fields of it."""
+    told = {"residual_std": recipe.residual_std, **objectives.of(recipe).config(recipe), **entries}
+    return ModelConfig(name=name, arch=recipe.arch, network=recipe.network, scale=recipe.scale, **told)
+
+
+def restorer_of(
+    recipe: Recipe, weights: Mapping[str, Any], name: str, dtype: torch.dtype, device: str = "cpu"
+) -> Restorer:
+    """Return a restorer with weights of a recipe's network, as they are now.
+
+    Raises:
+        UsageError: They are another network's.
+    """
+    return Restorer(config_of(recipe, name), network_of(recipe, weights, name), dtype, torch.device(device))
+
+
+def restorer_at(run: Path, dtype: torch.dtype) -> Restorer:
+    """Return a restorer with the averaged weights that lie in a run's folder.
+
+    Raises:
+        InputError: There is no run in that folder, or a damaged one.
+        UsageError: Its state and its recipe do not belong together.
+    """
+    return restorer_of(recipes.of_run(run), weights_at(run), run.name, dtype)

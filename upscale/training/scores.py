@@ -1,0 +1,78 @@
+"""`scores.csv`: how good a run's averaged weights are, every so many steps."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from upscale.metrics.lpips import LPIPS
+from upscale.training.averaged import restorer_of
+from upscale.training.evaluate import Score, Setting, evaluate, untiled
+from upscale.training.recipe import Recipe
+from upscale.training.state import State
+from upscale.training.step import DTYPES
+
+COLUMNS = ("step", "setting", "psnr_y", "lpips", "drift")
+
+
+@dataclass(frozen=True)
+class Scoring:
+    """What is scored, and when.
+
+    Attributes:
+        every: Steps between two evaluations.
+        folder: The photographs.
+        settings: Ways of sampling.
+        lpips: The perceptual metric, or None.
+        limit: Only so many photographs; None for all.
+    """
+
+    every: int
+    folder: Path
+    settings: Sequence[Setting]
+    lpips: LPIPS | None = None
+    limit: int | None = None
+
+
+def score(recipe: Recipe, state: State, scoring: Scoring, device: str = "cpu") -> dict[Setting, Score]:
+    """Return the scores of the averaged weights.
+
+    Raises:
+        InputError: There are no photographs.
+    """
+    restorer = restorer_of(recipe, state.ema.state_dict(), "", DTYPES[recipe.dtype], device)
+    return evaluate(
+        untiled(restorer), recipe.scale, scoring.folder, scoring.settings, scoring.lpips, scoring.limit
+    )
+
+
+def append(path: Path, step: int, scores: dict[Setting, Score]) -> None:
+    """Add a row for each setting to the file, which is made where there is none."""
+    new = not path.exists()
+    with path.open("a", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, COLUMNS)
+        if new:
+            writer.writeheader()
+        writer.writerows(
+            {"step": step, "setting": str(setting), **asdict(found)} for setting, found in scores.items()
+        )
+
+
+def scorer(
+    recipe: Recipe,
+    run: Path,
+    scoring: Scoring,
+    device: str,
+    on_scores: Callable[[int, dict[Setting, Score]], None],
+) -> Callable[[State], None]:
+    """Return what `train` is to call after each step: it scores every so many, and tells `on_scores`."""
+
+    def after(state: State) -> None:
+        if state.step % scoring.every == 0:
+            scores = score(recipe, state, scoring, device)
+            append(run / "scores.csv", state.step, scores)
+            on_scores(state.step, scores)
+
+    return after
