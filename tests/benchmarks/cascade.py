@@ -1,10 +1,12 @@
-"""Cascades: conditioning augmentation between the stages, against the truth at 8x and 16x.
+"""Cascades: conditioning augmentation between the stages, against the truth at 8x and 16x, and without it.
 
 Photographs are reduced by Pillow's bicubic and enlarged again, with noise of several levels on the input of
 the stages after the first (CDM, arXiv 2106.15282; `stage_noise` in a model's config), and with --consistency.
-At 4x there is one stage: that row shows whether the consistency is below bicubic's.
+At 4x there is one stage: that row shows whether the consistency is below bicubic's. The texture
+(`metrics.spectrum`) needs no truth; the photographs' own is given beside it.
 
 python tests/benchmarks/cascade.py [PHOTOS] [--lpips lpips_alex.safetensors] [--noise 0,0.02,0.05,0.1]
+    [--limit 4] [--log scores.jsonl]
 """
 
 from __future__ import annotations
@@ -12,23 +14,14 @@ from __future__ import annotations
 import json
 import tempfile
 from pathlib import Path
-from statistics import fmean
-from typing import Annotated
+from typing import Annotated, Any
 
-import numpy as np
-import torch
 import typer
+from scores import Scorer, Scores, Way
 from table import show
 
-from upscale import Upscaler
-from upscale.images.picture import Picture, Pixels
-from upscale.images.resize import resize
-from upscale.metrics.consistency import consistency
-from upscale.metrics.lpips import LPIPS
-from upscale.metrics.psnr import psnr_y
 from upscale.models import catalog
 from upscale.options import DEFAULT_MODEL
-from upscale.training.evaluate import photographs
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 LEAST_LR_PX = 16  # a photograph that is smaller when reduced says nothing
@@ -44,43 +37,33 @@ def main(
     steps: Annotated[int | None, typer.Option(help="Per stage.")] = None,
     model: Annotated[str, typer.Option()] = DEFAULT_MODEL,
     limit: Annotated[int | None, typer.Option(help="Only so many photographs.")] = None,
+    log: Annotated[Path | None, typer.Option(help="Scores of each picture, kept for the next run.")] = None,
 ) -> None:
     """Score cascades on a folder of photographs."""
-    metric = LPIPS.from_file(lpips) if lpips else None
+    levels = [float(level) for level in noise.split(",")]
+    rows: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory() as folder:
-        noisy = {level: _with_noise(model, level, Path(folder)) for level in map(float, noise.split(","))}
-        upscalers = {f"noise {level:g}": Upscaler(name, steps=steps) for level, name in noisy.items()}
-        upscalers["noise 0, consistent"] = Upscaler(
-            _with_noise(model, 0.0, Path(folder)), steps=steps, consistency=True
-        )
-    rows: dict[tuple[int, str], list[tuple[float, float, float]]] = {}
-    for scale in map(int, scales.split(",")):
-        for index, (_, lr, hr) in enumerate(photographs(photos, scale)):
-            if (limit is not None and index >= limit) or min(lr.shape[:2]) < LEAST_LR_PX:
-                continue
-            size = (hr.shape[1], hr.shape[0])
-            results = {"bicubic": resize(lr, size, resample="bicubic")}
-            for name, upscaler in upscalers.items():
-                if scale <= 4 and name not in ("noise 0", "noise 0, consistent"):
-                    continue  # one stage: nothing to put noise on
-                results[name] = upscaler.upscale(Picture(lr), size).color
-            for name, result in results.items():
-                distance = float("nan") if metric is None else _distance(metric, result, hr)
-                scores = (psnr_y(result, hr, border=scale), distance, consistency(lr, result) * 1e5)
-                rows.setdefault((scale, name), []).append(scores)
-    title = f"cascades of {model} on {photos.name}, {len(rows[next(iter(rows))])} photographs"
-    names = ("PSNR-Y", "LPIPS", "consistency x1e5")
-    show(
-        title,
-        [
-            {
-                "scale": scale,
-                "setting": name,
-                **dict(zip(names, map(fmean, zip(*scores, strict=True)), strict=True)),
-            }
-            for (scale, name), scores in rows.items()
-        ],
-    )
+        noisy = {level: _with_noise(model, level, Path(folder)) for level in {0.0, *levels}}
+        for scale in map(int, scales.split(",")):
+            scorer = Scorer(photos, scale, lpips, limit, log, least_lr_px=LEAST_LR_PX)
+            rows.append(_row(scale, "the photo", scorer.truth()))
+            rows.append(_row(scale, "bicubic", scorer.interpolated("bicubic")))
+            for level in levels if scale > 4 else [0.0]:  # one stage: nothing to put noise on
+                rows.append(_row(scale, f"noise {level:g}", scorer.of(Way(noisy[level], steps=steps))[1]))
+            consistent = Way(noisy[0.0], steps=steps, consistency=True)
+            rows.append(_row(scale, "noise 0, consistent", scorer.of(consistent)[1]))
+    show(f"cascades of {model} on {photos.name}, {len(scorer.pairs)} photographs", rows)
+
+
+def _row(scale: int, setting: str, scores: Scores) -> dict[str, Any]:
+    return {
+        "scale": scale,
+        "setting": setting,
+        "PSNR-Y": scores.psnr_y,
+        "LPIPS": scores.lpips,
+        "consistency x1e5": scores.consistency,
+        "texture dB": scores.texture,
+    }
 
 
 def _with_noise(model: str, level: float, folder: Path) -> str:
@@ -94,12 +77,6 @@ def _with_noise(model: str, level: float, folder: Path) -> str:
     if not weights.exists():
         weights.write_bytes(location.weights.read_bytes())
     return str(made)
-
-
-@torch.inference_mode()
-def _distance(metric: LPIPS, a: Pixels, b: Pixels) -> float:
-    one, other = (torch.from_numpy(p.astype(np.float32) / 255).permute(2, 0, 1)[None] for p in (a, b))
-    return float(metric(one, other))
 
 
 if __name__ == "__main__":

@@ -1,0 +1,173 @@
+"""Scores of ways of sampling on photographs, noted in a file: a long benchmark can be stopped and resumed."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import sys
+import time
+import zlib
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+import numpy as np
+
+from upscale import Upscaler
+from upscale.images.picture import Picture, Pixels
+from upscale.images.resize import resize
+from upscale.metrics.consistency import consistency
+from upscale.metrics.lpips import LPIPS
+from upscale.metrics.psnr import psnr_y
+from upscale.metrics.spectrum import texture_surplus_db
+from upscale.metrics.ssim import ssim_y
+from upscale.models import catalog
+from upscale.models.digest import sha256_of_all
+from upscale.training.evaluate import distance, photographs
+
+INTERPOLATIONS = ("bicubic", "lanczos")
+
+
+@dataclass(frozen=True)
+class Way:
+    """How a picture is made: the arguments of `Upscaler`, or an interpolation. None is the model's own."""
+
+    model: str
+    sampler: str | None = None
+    steps: int | None = None
+    fidelity: float | None = None
+    start: float = 1.0
+    samples: int = 1
+    consistency: bool = False
+
+    def upscaler(self) -> Upscaler:
+        """Load the model; raises `UsageError` where it has no such way."""
+        return Upscaler(**asdict(self))
+
+    def settled(self, upscaler: Upscaler) -> Way:
+        """Return the same with the model's own settings filled in; all samplers are one at a single step."""
+        s = upscaler.settings
+        sampler = "any" if s.steps == 1 else s.sampler
+        fidelity = s.fidelity if s.steps > 1 else 1.0
+        return replace(self, model=s.model, sampler=sampler, steps=s.steps, fidelity=fidelity)
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Of one picture, or their means (`drift`: the largest).
+
+    Attributes:
+        psnr_y: dB, a border of `scale` pixels left out.
+        ssim_y: The same border.
+        lpips: AlexNet's; nan without its weights.
+        consistency: MSE between the input and the result brought down to its size, on 0 to 1, times 1e5.
+        texture: Power of fine structures beside what photographs have, in dB (`metrics.spectrum`).
+        drift: Largest difference of a channel's mean to bicubic's, in 8-bit levels.
+        seconds: Wall time of the picture.
+    """
+
+    psnr_y: float
+    ssim_y: float
+    lpips: float
+    consistency: float
+    texture: float
+    drift: float
+    seconds: float
+
+
+class Scorer:
+    """Scores ways on the first photographs of a folder."""
+
+    def __init__(
+        self,
+        photos: Path,
+        scale: int,
+        lpips: Path | None,
+        limit: int | None = None,
+        log: Path | None = None,
+        least_lr_px: int = 1,
+    ) -> None:
+        """Read the photographs, and what the log has from earlier runs; leave out those reduced to less."""
+        self.scale = scale
+        pairs = itertools.islice(photographs(photos, scale), limit)
+        self.pairs = [pair for pair in pairs if min(pair[1].shape[:2]) >= least_lr_px]
+        self._metric = LPIPS.from_file(lpips) if lpips else None
+        self._log = log
+        lines = log.read_text().splitlines() if log is not None and log.exists() else ()
+        self._known = {line["key"]: Scores(**line["scores"]) for line in map(json.loads, lines)}
+
+    def truth(self) -> Scores:
+        """Return what can be said of the photographs themselves: their texture."""
+        nan = float("nan")
+        return _mean(
+            Scores(nan, nan, nan, nan, texture_surplus_db(hr, self.scale), 0.0, 0.0)
+            for _, _, hr in self.pairs
+        )
+
+    def interpolated(self, resample: str) -> Scores:
+        """Return the mean scores of a plain interpolation."""
+        return _mean(
+            self._scored(lr, hr, resize(lr, _size(hr), resample=resample)) for _, lr, hr in self.pairs
+        )
+
+    def of(self, way: Way) -> tuple[Way, Scores]:
+        """Return what a way comes to with its model's own settings, and its mean scores.
+
+        Raises:
+            UsageError: The model has no such way.
+        """
+        upscaler = way.upscaler()
+        settled = way.settled(upscaler)
+        how = asdict(settled) | {"model": _identity(way.model)}
+
+        def each() -> Iterator[Scores]:
+            for name, lr, hr in self.pairs:
+                photo = [name, zlib.crc32(hr.tobytes()), self.scale, self._metric is not None]
+                key = json.dumps([how, photo])
+                if key not in self._known:
+                    began = time.perf_counter()
+                    result = upscaler.upscale(Picture(lr), _size(hr)).color
+                    self._note(key, self._scored(lr, hr, result, time.perf_counter() - began))
+                yield self._known[key]
+
+        scores = _mean(each())
+        print(f"{settled}: {scores.psnr_y:.2f} dB, LPIPS {scores.lpips:.3f}", file=sys.stderr)
+        return settled, scores
+
+    def _note(self, key: str, scores: Scores) -> None:
+        self._known[key] = scores
+        if self._log is not None:
+            with self._log.open("a") as file:
+                file.write(json.dumps({"key": key, "scores": asdict(scores)}) + "\n")
+
+    def _scored(self, lr: Pixels, hr: Pixels, result: Pixels, seconds: float = 0.0) -> Scores:
+        bicubic = resize(lr, _size(hr), resample="bicubic")
+        return Scores(
+            psnr_y=psnr_y(result, hr, border=self.scale),
+            ssim_y=ssim_y(result, hr, border=self.scale),
+            lpips=float("nan") if self._metric is None else distance(self._metric, result, hr),
+            consistency=consistency(lr, result) * 1e5,
+            texture=texture_surplus_db(result, self.scale),
+            drift=float(np.abs(result.mean((0, 1)) - bicubic.mean((0, 1))).max()),
+            seconds=seconds,
+        )
+
+
+def _mean(scores: Iterator[Scores]) -> Scores:
+    rows = [asdict(score) for score in scores]
+    means: dict[str, Any] = {name: fmean(row[name] for row in rows) for name in rows[0]}
+    return Scores(**means | {"drift": max(row["drift"] for row in rows)})
+
+
+def _size(pixels: Pixels) -> tuple[int, int]:
+    return pixels.shape[1], pixels.shape[0]
+
+
+def _identity(model: str) -> str:
+    """Return what makes the weights and config of a model, or of several, what they are."""
+    locations = [catalog.locate(name) for name in catalog.stages(model)]
+    configs = "".join(catalog.read_config(location).to_json() for location in locations)
+    digests = [sha256_of_all(location.files)[:16] for location in locations]
+    return f"{','.join(digests)}/{zlib.crc32(configs.encode()):08x}"
