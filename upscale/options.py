@@ -19,6 +19,7 @@ MIN_SCALE = 1.0
 MAX_SCALE = 64.0
 MAX_STEPS = 2000
 MAX_SAMPLES = 64
+DENOISE_STD = 0.1  # of the noise that `denoise` 1 takes away, as a share of full scale: 25.5 levels of 255
 PRESETS = {"faithful": 1.0, "balanced": None, "vivid": 0.0}  # --preset's names for --fidelity
 MIN_TILE_PX = 32
 MAX_SEED = 2**63 - 1
@@ -125,6 +126,8 @@ class EngineOptions:
         tile_px: Side of a tile in input pixels of its stage, halo not counted; None chooses by memory.
         fidelity: 0 (most vivid) to 1 (closest to the photo: a single evaluation); None takes the model's
             default.
+        denoise: How much noise is taken out of the input, 0 (none but what the model does of itself) to 1 (a
+            standard deviation of `DENOISE_STD`); None finds out how much there is.
         samples: How many samples are drawn, 1 to 64; the result is their mean.
         start: Noise level that a run begins at, above 0 to 1: the time t of sigma = tan(pi t / 2). At 1 it
             begins from pure noise, below that from the upsampled picture with so much noise.
@@ -143,6 +146,7 @@ class EngineOptions:
     dtype: str = "auto"
     tile_px: int | None = None
     fidelity: float | None = None
+    denoise: float | None = None
     samples: int = 1
     start: float = 1.0
     map_uncertainty: bool = False
@@ -155,6 +159,15 @@ class EngineOptions:
             raise UsageError(f"--steps {self.steps} is out of range.", hint=f"It is from 1 to {MAX_STEPS}.")
         if self.fidelity is not None and not 0 <= self.fidelity <= 1:  # nan fails both
             raise UsageError(f"--fidelity {self.fidelity:g} is out of range.", hint="It is from 0 to 1.")
+        if self.denoise is not None and not 0 <= self.denoise <= 1:
+            raise UsageError(
+                f"--denoise {self.denoise:g} is out of range.", hint="It is from 0 to 1, or auto."
+            )
+        if self.denoise and self.consistency:
+            raise UsageError(
+                "--denoise and --consistency exclude each other.",
+                hint="The one takes noise out of the photo, the other keeps it as it is.",
+            )
         if self.fidelity == 1 and self.steps is not None and self.steps > 1:
             raise UsageError(
                 f"--fidelity 1 takes a single step, not {self.steps}.", hint="Leave one of the two out."

@@ -65,17 +65,18 @@ def test_version(cli: Callable[..., Any]) -> None:
 
 
 def test_defaults_are_those_of_the_options() -> None:
-    """Every field has its option, and with the same default; three are spelled otherwise."""
+    """Every field has its option, and with the same default; four are spelled otherwise."""
     defaults = {name: p.default for name, p in inspect.signature(files.upscale_files).parameters.items()}
     respelled = {"box": "size", "tile_px": "tile", "map_uncertainty": "uncertainty"}
     for kind in (TargetSize, EngineOptions, FileOptions):
         for field in fields(kind):
             name = respelled.get(field.name, field.name)
             assert name in defaults, f"{kind.__name__}.{field.name} has no option"
-            if field.name not in respelled:
+            if field.name not in {*respelled, "denoise"}:
                 assert defaults[name] == field.default, name
     assert defaults["size"] is TargetSize.box is None
     assert files.parse_tile(defaults["tile"]) == EngineOptions.tile_px
+    assert files.parse_denoise(defaults["denoise"]) == EngineOptions.denoise
 
 
 def test_names_in_the_help_exist() -> None:

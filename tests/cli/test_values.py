@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from upscale.cli.values import parse_fidelity, parse_size, parse_tile
+from upscale.cli.values import parse_denoise, parse_fidelity, parse_size, parse_tile
 from upscale.errors import UsageError
 
 
@@ -34,6 +34,12 @@ def test_presets_are_fidelities() -> None:
     assert parse_fidelity(None, None) is parse_fidelity(None, "balanced") is None
     assert (parse_fidelity(None, "faithful"), parse_fidelity(None, "vivid")) == (1, 0)
     assert parse_fidelity(0.25, None) == 0.25
+
+
+def test_denoise() -> None:
+    assert parse_denoise("auto") is None and parse_denoise("0.2") == 0.2
+    with pytest.raises(UsageError, match="--denoise much"):
+        parse_denoise("much")
 
 
 @pytest.mark.parametrize(("fidelity", "preset"), [(None, "sharp"), (None, ""), (0.5, "vivid")])

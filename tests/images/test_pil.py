@@ -78,3 +78,13 @@ def test_empty_and_damaged_images():
     image = Image.open(io.BytesIO(stream.getvalue()[:800]))
     with pytest.raises(InputError, match="cannot be decoded"):
         from_pil(image)
+
+
+@pytest.mark.parametrize(("quality", "step"), [(30, 96), (60, 46), (90, 11.6), (100, 1)])
+def test_how_coarse_a_jpeg_is(quality: int, step: float) -> None:
+    """The tables of the standard's annex K have a mean of 57.6 at quality 50, and fall in proportion."""
+    file = io.BytesIO()
+    Image.new("RGB", (16, 16), "gray").save(file, "JPEG", quality=quality)
+    with Image.open(file) as image:
+        assert from_pil(image).jpeg_step == pytest.approx(step, rel=0.03)
+    assert from_pil(Image.new("RGB", (16, 16))).jpeg_step == 0

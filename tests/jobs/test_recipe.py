@@ -34,12 +34,14 @@ def test_record_of_a_result(photo: Photo, request_for: Ask, engine: Any, model: 
         "steps": "4",
         "fidelity": "0",
         "start": "1",
+        "denoise": "auto",
         "samples": "1",
         "sampler": "ddim",
         "seed": "7",
         "consistency": "no",
         "color_fix": "none",
         "input_bytes": str(path.stat().st_size),
+        "denoised": "0",
     }
 
 
@@ -78,9 +80,10 @@ def test_models_that_have_no_part_in_a_result_are_not_named(
         ({}, ()),
         ({"steps": 4, "sampler": "ddim"}, ()),  # the model's own
         ({"steps": 9}, ("steps",)),
-        ({"consistency": True, "color_fix": "none"}, ("consistency",)),
+        ({"consistency": True, "color_fix": "none"}, ("denoise", "consistency")),
         ({"color_fix": "mean"}, ("color_fix",)),
         ({"start": 0.7}, ("start",)),
+        ({"denoise": 0.2}, ("denoise",)),
         ({"seed": 1, "sampler": "ddpm"}, ("sampler", "seed")),
     ],
 )

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from upscale.cli.guard import guarded
-from upscale.cli.values import parse_conflict, parse_fidelity, parse_size, parse_tile
+from upscale.cli.values import parse_conflict, parse_denoise, parse_fidelity, parse_size, parse_tile
 from upscale.cli.wanted import Wanted
 from upscale.options import (
     COLOR_FIXES,
@@ -184,6 +184,14 @@ def upscale_files(
             "starts from the softly enlarged photo under noise, and is calmer.",
         ),
     ] = EngineOptions.start,
+    denoise: Annotated[
+        str,
+        Look(
+            metavar="auto|0-1",
+            help="Take noise out of the photo: 0 none, 0.2 for grain as of a phone in dim light, 1 the most. "
+            "auto looks how noisy it is.",
+        ),
+    ] = "auto",
     samples: Annotated[
         int,
         Look(
@@ -322,6 +330,7 @@ def upscale_files(
         tile_px=parse_tile(tile),
         fidelity=parse_fidelity(fidelity, preset),
         start=start,
+        denoise=parse_denoise(denoise),
         samples=samples,
         map_uncertainty=uncertainty is not None,
         offline=offline,

@@ -40,6 +40,22 @@ def parse_tile(text: str) -> int | None:
         ) from None
 
 
+def parse_denoise(text: str) -> float | None:
+    """Return how much noise is taken out; None for `auto`.
+
+    Raises:
+        UsageError: It is neither a number nor `auto`.
+    """
+    if text == "auto":
+        return None
+    try:
+        return float(text)
+    except ValueError:
+        raise UsageError(
+            f"--denoise {text} cannot be read.", hint="It is a number from 0 to 1, or auto."
+        ) from None
+
+
 def parse_conflict(on_conflict: str | None, *, overwrite: bool, skip_existing: bool) -> str | None:
     """Return what `--on-conflict` or one of its two short forms says; None where none is given.
 

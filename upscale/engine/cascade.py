@@ -27,14 +27,23 @@ def run(
     models: Sequence[Loaded],
     work: Work,
     *,
+    noise: Sequence[float] = (),
     edges: bool = False,
     with_spread: bool = False,
 ) -> tuple[list[Pixels], Sequence[Pixels | None]]:
     """Return pixels [H, W, C] after all stages, and where samples differ; the input's depth at the end.
 
     Between stages there are 16 bits. Each stage after the first is given the mean of the one before; what
-    that was not sure of adds to what this one is not sure of, as independent errors do. `edges` is for
-    alpha: one step, no texture.
+    that was not sure of adds to what this one is not sure of, as independent errors do.
+
+    Args:
+        pictures: Pixels [H, W, 1 or 3] of one size.
+        plan: The stages.
+        models: Their models.
+        work: Told how far it is.
+        noise: Of each picture, what the first stage is to take out: std in [-1, 1] units. Empty for none.
+        edges: Whether this is alpha: one step, no texture.
+        with_spread: Whether it is of interest where samples differ.
     """
     dtypes = [pixels.dtype for pixels in pictures]
     spreads: list[Pixels] = []
@@ -65,7 +74,8 @@ def run(
         )
         # A model that is not local shows where its tiles end: there each picture begins anew.
         room = model.room if restorer.local else replace(model.room)
-        Stage(restorer, pictures, hrs, unsure, stage.index, sampling, room, work.next_stage()).run()
+        told = noise if stage.index == 0 and noise else [0.0] * len(pictures)
+        Stage(restorer, pictures, told, hrs, unsure, stage.index, sampling, room, work.next_stage()).run()
         if unsure is not None:
             spreads = [add_spread(new, old) for new, old in zip(unsure, spreads or unsure, strict=True)]
         pictures = hrs

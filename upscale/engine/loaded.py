@@ -10,6 +10,7 @@ from upscale.engine.tiles import Tiling
 from upscale.errors import DeviceError
 from upscale.models import catalog
 from upscale.models.access import Access
+from upscale.models.config import check_first
 from upscale.models.restorer import Restorer
 from upscale.options import EngineOptions
 
@@ -37,6 +38,7 @@ def load_models(options: EngineOptions) -> list[Loaded]:
             f"{device} has not enough memory for the model {options.model}.",
             hint="Close other programs, or use --device cpu.",
         ) from error
+    check_first(restorers[names[0]].config, options)
     loaded = {name: Loaded(restorer, settle(restorer, options)) for name, restorer in restorers.items()}
     return [loaded[name] for name in names]
 

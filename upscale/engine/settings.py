@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from upscale.engine import device as devices
-from upscale.models.config import check_asked, color_fix_of, fidelity_of, steps_of
+from upscale.models.config import check_asked, color_fix_of, denoise_of, fidelity_of, steps_of
 from upscale.models.restorer import Restorer
 from upscale.options import EngineOptions
 
@@ -26,6 +26,7 @@ def settle(restorer: Restorer, options: EngineOptions) -> Settings:
         steps=steps_of(config, options),
         fidelity=fidelity_of(config, options),
         start=options.start,
+        denoise=denoise_of(config, options),
         samples=options.samples,
         seed=options.seed,
         consistency=options.consistency,
@@ -48,6 +49,7 @@ class Settings:
         steps: Network evaluations per stage and sample.
         fidelity: Share of the first step's estimate in the result.
         start: Noise level that a run begins at, 1 for pure noise.
+        denoise: How much noise is taken out of the input, 0 to 1; None finds out how much there is.
         samples: Samples that the result is the mean of.
         seed: Of the noise.
         consistency: Whether the result's reduction is made to be the input.
@@ -62,6 +64,7 @@ class Settings:
     steps: int
     fidelity: float
     start: float
+    denoise: float | None
     samples: int
     seed: int
     consistency: bool

@@ -5,6 +5,7 @@ The canvases stay on the host, tiles go to the device.
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -41,7 +42,7 @@ class Sampling:
         samples: How many are made of each tile; the result is their mean.
         start: Noise level that a run begins at, see `Restorer.samples`.
         fidelity: Share of the first estimate, see `Restorer.samples`.
-        sigma_aug: Conditioning augmentation, std in [-1, 1] units.
+        sigma_aug: Conditioning augmentation that is added, std in [-1, 1] units.
     """
 
     sampler: str
@@ -89,6 +90,7 @@ class Stage:
     Attributes:
         restorer: The model.
         lrs: The inputs, [H, W, 1 or 3] each; grey is given to the model as three equal channels.
+        noise: Std in [-1, 1] units of the noise that each of them has already, and that shall be taken out.
         hrs: The canvases to fill, [H', W', 1 or 3] each, at most `scale` times as large; what sticks out is
             cut off.
         spreads: Canvases of the same sizes for where the samples disagree, [H', W', 1]: their standard
@@ -101,6 +103,7 @@ class Stage:
 
     restorer: Restorer
     lrs: Sequence[Pixels]
+    noise: Sequence[float]
     hrs: Sequence[Pixels]
     spreads: Sequence[Pixels] | None
     index: int
@@ -206,7 +209,7 @@ class Stage:
             steps=sampling.steps,
             start=sampling.start,
             fidelity=sampling.fidelity,
-            sigma_aug=sampling.sigma_aug,
+            sigma_aug=[math.hypot(self.noise[tile.picture], sampling.sigma_aug) for tile in tiles],
             on_step=on_step,
         )  # [N, 3, s h, s w] each
         mean, spread = _mean_and_spread(images, with_spread=self.spreads is not None)

@@ -11,6 +11,7 @@ from PIL import Image
 from upscale.engine.cascade import model_of, run
 from upscale.engine.color import FIXES
 from upscale.engine.consistency import make_consistent
+from upscale.engine.denoise import noise_in, sigma_of
 from upscale.engine.loaded import load_models
 from upscale.engine.plan import plan_cascade
 from upscale.engine.progress import ProgressCallback
@@ -54,6 +55,7 @@ class Upscaler:
         color_fix: str = "auto",
         tile_px: int | None = None,
         fidelity: float | None = None,
+        denoise: float | None = None,
         samples: int = 1,
         start: float = 1.0,
         map_uncertainty: bool = False,
@@ -78,6 +80,7 @@ class Upscaler:
             dtype=dtype,
             tile_px=tile_px,
             fidelity=fidelity,
+            denoise=denoise,
             samples=samples,
             start=start,
             map_uncertainty=map_uncertainty,
@@ -189,7 +192,18 @@ class Upscaler:
                 assert smooth is not None
                 alphas[i] = keep_extremes(plane[:, :, 0], smooth)
         colors = [p.color if p.alpha is None else bleed(p.color, p.alpha) for p in pictures]
-        results, spreads = run(colors, plan, self._models, work, with_spread=self._uncertainty)
+        asked = self.settings.denoise
+        denoise = [
+            noise_in(p, color) if asked is None else asked for p, color in zip(pictures, colors, strict=True)
+        ]
+        results, spreads = run(
+            colors,
+            plan,
+            self._models,
+            work,
+            noise=[sigma_of(level) for level in denoise],
+            with_spread=self._uncertainty,
+        )
         fix = FIXES[self.settings.color_fix]
         for i, color in enumerate(colors):
             results[i] = fix(results[i], color)
@@ -201,7 +215,10 @@ class Upscaler:
                 color=color,
                 alpha=alpha,
                 uncertainty=None if spread is None else spread[:, :, 0],
+                denoised=level,
                 notes=(*picture.notes, *work.notes),
             )
-            for picture, color, alpha, spread in zip(pictures, results, alphas, spreads, strict=True)
+            for picture, color, alpha, spread, level in zip(
+                pictures, results, alphas, spreads, denoise, strict=True
+            )
         ]

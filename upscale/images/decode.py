@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from statistics import fmean
 
 import numpy as np
 from PIL import Image
@@ -70,8 +71,15 @@ def decode(image: Image.Image, storage: Storage, samples: Callable[[], Deep] | N
         alpha=planes.alpha,
         metadata=replace(found.metadata, icc_profile=planes.icc_profile),
         format=_FORMAT_NAMES.get(image.format or "", image.format),
+        jpeg_step=_jpeg_step(image),
         notes=(*found.notes, *planes.notes),
     )
+
+
+def _jpeg_step(image: Image.Image) -> float:
+    """Return the mean step of a JPEG's first quantisation table, which is that of the luma; else 0."""
+    tables = getattr(image, "quantization", None) or {}
+    return fmean(tables[0]) if tables.get(0) else 0.0
 
 
 def _transposed(image: Image.Image, method: Image.Transpose) -> Image.Image:

@@ -39,17 +39,22 @@ class Picture:
         metadata: What the file says besides.
         format: Pillow's name of the format it was read from (`JPEG`, `PNG`, …); None for pictures made in
             memory.
+        jpeg_step: Mean step of the luma quantisation table it was read with, 1 for the best quality; 0 for
+            what is no JPEG.
         notes: Sentences on what could not be kept (`16-bit colour was reduced to 8 bits`), for the report.
         uncertainty: [H, W] uint8, where the samples of a result differ: their standard deviation, 255 is 32
             levels of 8 bits; None where nobody asked.
+        denoised: Of a result, how much noise was taken out of the input, 0 to 1 as `--denoise` counts.
     """
 
     color: Pixels
     alpha: Pixels | None = None
     metadata: Metadata = field(default_factory=Metadata)
     format: str | None = None
+    jpeg_step: float = 0.0
     notes: tuple[str, ...] = ()
     uncertainty: Pixels | None = None
+    denoised: float = 0.0
 
     def __post_init__(self) -> None:
         assert self.color.ndim == 3 and self.color.shape[2] in (1, 3), self.color.shape

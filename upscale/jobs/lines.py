@@ -45,6 +45,7 @@ def file_line(outcome: Outcome, model: str, forecast: Forecast | None = None) ->
             {"input_size": list(stage.input_size), "output_size": list(stage.output_size)}
             for stage in job.cascade.stages
         ],
+        "denoised": outcome.denoised,
         "seconds": round(outcome.seconds, 3),
         "forecast": None if forecast is None else asdict(forecast),
         "notes": list(outcome.notes),

@@ -30,7 +30,7 @@ from upscale.jobs.request import Request
 from upscale.jobs.source import Source
 from upscale.models.access import Access
 from upscale.models.catalog import describe_stages
-from upscale.models.config import ModelConfig, check_asked, joined
+from upscale.models.config import ModelConfig, check_asked, check_first, joined
 from upscale.options import TargetSize
 
 
@@ -89,6 +89,7 @@ def plan(request: Request) -> Plan:
         samplers.get(request.engine.sampler)  # raises if there is none
     for model in draft.models:
         check_asked(model, request.engine)
+    check_first(draft.models[0], request.engine)
     drafts, results = _without_results([draft.item(source) for source in request.sources])
     drafts = _refuse_clashes(draft.told_apart(drafts))
     items = settle_targets(

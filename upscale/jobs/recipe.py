@@ -11,7 +11,7 @@ from upscale.images.record import Record
 from upscale.jobs.items import Job
 from upscale.jobs.source import Source
 from upscale.models import catalog
-from upscale.models.config import ModelConfig, color_fix_of, fidelity_of, joined, steps_of
+from upscale.models.config import ModelConfig, color_fix_of, denoise_label, fidelity_of, joined, steps_of
 from upscale.models.digest import sha256_of_all
 from upscale.options import EngineOptions
 from upscale.version import __version__
@@ -22,6 +22,7 @@ DECISIVE = (
     "steps",
     "fidelity",
     "start",
+    "denoise",
     "samples",
     "sampler",
     "seed",
@@ -53,6 +54,7 @@ def recipe(job: Job, options: EngineOptions, models: Sequence[ModelConfig]) -> R
         "steps": joined(steps_of(model, options) for model in models),
         "fidelity": joined(f"{fidelity_of(model, options):g}" for model in models),
         "start": f"{options.start:g}",
+        "denoise": denoise_label(models[0], options),
         "samples": str(options.samples),
         "sampler": joined(options.sampler or model.sampler for model in models),
         "seed": str(options.seed),

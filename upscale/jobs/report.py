@@ -36,6 +36,8 @@ class Outcome:
         seconds: Spent on reading, upscaling and writing it; other inputs' steps may run beside.
         notes: Sentences on what could not be kept.
         unfailing: How it ended where there is no error.
+        denoised: How much noise was taken out of the input, 0 to 1; None where nothing was made of it, or of
+            several frames each had its own.
         differs: Of one skipped: in what its result was made otherwise (`steps`, `weights`, …).
     """
 
@@ -46,6 +48,7 @@ class Outcome:
     notes: tuple[str, ...] = ()
     unfailing: Status = Status.DONE
     differs: tuple[str, ...] = ()
+    denoised: float | None = None
 
     @property
     def status(self) -> Status:

@@ -214,14 +214,24 @@ class _Course:
 
     def write(self, index: int, job: Job, picture: Picture, seconds: float) -> Future[None]:
         request = self._plan.request
-        record = None if request.files.strip_metadata else recipe(job, request.engine, self._plan.models)
+        record = None
+        if not request.files.strip_metadata:
+            made = recipe(job, request.engine, self._plan.models)
+            record = {**made, "denoised": f"{picture.denoised:g}"}
 
         def write() -> None:
             step = take(lambda: write_picture(job, picture, record, request.files, self._stdout))
             if isinstance(step.error, BrokenPipeError):
                 self.tell(_raising(step.error))
                 return
-            ended = Outcome(job.source, job, None, seconds + step.seconds, picture.notes + (step.value or ()))
+            ended = Outcome(
+                job.source,
+                job,
+                None,
+                seconds + step.seconds,
+                picture.notes + (step.value or ()),
+                denoised=picture.denoised,
+            )
             if step.error is None:
                 self.end(index, ended)
             elif isinstance(step.error, OutputError) and made_meanwhile(job):  # while this process computed

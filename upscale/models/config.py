@@ -188,9 +188,34 @@ def fidelity_of(config: ModelConfig, options: EngineOptions) -> float:
     return config.fidelity if options.fidelity is None else options.fidelity
 
 
+def denoise_of(config: ModelConfig, options: EngineOptions) -> float | None:
+    """Return how much noise a model takes out of its input, 0 to 1; None where that depends on the input."""
+    told = config.target == "residual" and not options.consistency  # which takes the input at its word
+    return options.denoise if told else 0.0
+
+
+def denoise_label(config: ModelConfig, options: EngineOptions) -> str:
+    """Return `auto`, or how much noise is taken out."""
+    denoise = denoise_of(config, options)
+    return "auto" if denoise is None else f"{denoise:g}"
+
+
 def steps_of(config: ModelConfig, options: EngineOptions) -> int:
     """Return the number of steps that a model is used with: one where only the first estimate counts."""
     return 1 if fidelity_of(config, options) == 1 else options.steps or config.steps
+
+
+def check_first(config: ModelConfig, options: EngineOptions) -> None:
+    """Look whether the model of the first stage, which alone sees the photo, can do what is asked of it.
+
+    Raises:
+        UsageError: It cannot.
+    """
+    if options.denoise and config.target != "residual":
+        raise UsageError(
+            f"The model {config.name} has no --denoise: it cannot be told how noisy the photo is.",
+            hint="Leave it out, or take another --model.",
+        )
 
 
 def check_asked(config: ModelConfig, options: EngineOptions) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Protocol, Required, TypedDict, Unpack
 
 import torch
@@ -58,7 +58,7 @@ class How(TypedDict, total=False):
     steps: Required[int]
     start: float
     fidelity: float
-    sigma_aug: float
+    sigma_aug: float | Sequence[float]
     on_step: OnStep | None
 
 
@@ -116,8 +116,8 @@ class Restorer:
             return NoiseField(seed, stage)
         return BlockNoiseField(seed, stage, relay.side, relay.block)
 
-    def condition(self, lr: Tensor, sigma_aug: float = 0.0) -> Conditioned:
-        """Prepare LR images [B, 3, h, w] in [-1, 1] float32, noise of std `sigma_aug` already added."""
+    def condition(self, lr: Tensor, sigma_aug: float | Sequence[float] = 0.0) -> Conditioned:
+        """Prepare LR images [B, 3, h, w] in [-1, 1] float32, noise of std `sigma_aug` in them already."""
         if self.config.target == "residual":
             return _Residual(self, lr, sigma_aug)
         return _Latent(self, lr) if self.config.target == "latent" else _Image(self, lr)
@@ -136,7 +136,7 @@ class Restorer:
         steps: int,
         start: float = 1.0,
         fidelity: float = 0.0,
-        sigma_aug: float = 0.0,
+        sigma_aug: float | Sequence[float] = 0.0,
         on_step: OnStep | None = None,
     ) -> Iterator[Tensor]:
         """Yield HR images [B, 3, s h, s w] float32, nominally in [-1, 1], one for each noise.
@@ -148,7 +148,7 @@ class Restorer:
         first estimate leans towards that picture and has grain, and the line is just a mixture.
 
         Args:
-            lr: [B, 3, h, w] in [-1, 1] float32, noise of std `sigma_aug` already added.
+            lr: [B, 3, h, w] in [-1, 1] float32, with noise of std `sigma_aug`.
             noises: `noise_field`'s [B, 3, n h, n w] with n the `noise_fineness`, for each step, and for
                 `noise.INITIAL`.
             sampler: Name of a sampler.
@@ -156,7 +156,7 @@ class Restorer:
             start: The time t of the first noise level, sigma = tan(pi t / 2). Below 1 a run starts from the
                 upsampled picture with so much noise.
             fidelity: Share of the first estimate in the result, 0 to 1.
-            sigma_aug: Conditioning augmentation that the network is told.
+            sigma_aug: Conditioning augmentation that the network is told, of all images or of each.
             on_step: Called after each evaluation; may raise to cancel.
         """
         conditioned = self.condition(lr, sigma_aug)
@@ -227,12 +227,10 @@ class Restorer:
 class _Residual:
     """The target is (HR - bicubic(LR)) / std, pixel-unshuffled: [B, 3 s^2, h, w]."""
 
-    def __init__(self, restorer: Restorer, lr: Tensor, sigma_aug: float) -> None:
+    def __init__(self, restorer: Restorer, lr: Tensor, sigma_aug: float | Sequence[float]) -> None:
         self._config = restorer.config
         self._base = upsample_bicubic(lr, restorer.config.scale)
-        level = torch.full((1,), augmentation_level(sigma_aug), device=lr.device)
-        features = restorer.network.encode(restorer.narrow(lr), level)
-        self._denoiser = restorer.denoiser(features)
+        self._denoiser = restorer.denoiser(_encoded(restorer, lr, sigma_aug))
 
     def __call__(self, x: Tensor, sigma: float) -> Tensor:
         return self._denoiser(x, sigma)
@@ -246,6 +244,23 @@ class _Residual:
     @property
     def upsampled(self) -> float:
         return 0.0
+
+
+def _encoded(restorer: Restorer, lr: Tensor, sigma_aug: float | Sequence[float]) -> Any:
+    """Return what the network makes of LR images; those of one level together: none depends on others."""
+    sigmas = [sigma_aug] * len(lr) if isinstance(sigma_aug, int | float) else sigma_aug
+    where: dict[float, list[int]] = {}
+    for i, sigma in enumerate(sigmas):
+        where.setdefault(sigma, []).append(i)
+    parts = []
+    for sigma, images in where.items():
+        level = torch.full((1,), augmentation_level(sigma), device=lr.device)
+        parts.append(restorer.network.encode(restorer.narrow(lr[images] if len(where) > 1 else lr), level))
+    if len(parts) == 1:
+        return parts[0]
+    order = torch.tensor([i for images in where.values() for i in images]).argsort()
+    whole = (torch.cat(tensors)[order.to(lr.device)] for tensors in zip(*parts, strict=True))
+    return type(parts[0])(*(x.contiguous(memory_format=torch.channels_last) for x in whole))
 
 
 class _Image:

@@ -1,0 +1,129 @@
+"""Noise in the input is found, and the network is told of it; in the first stage alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from upscale.engine import cascade
+from upscale.engine.denoise import noise_in
+from upscale.engine.upscaler import Upscaler
+from upscale.errors import UsageError
+from upscale.images.picture import Picture
+
+Load = Callable[..., Upscaler]
+Draw = Callable[..., Picture]
+
+
+def noisy(picture: Picture, levels: float, seed: int = 0) -> Picture:
+    noise = np.random.default_rng(seed).normal(0, levels, picture.color.shape)
+    color = np.clip(picture.color + noise, 0, 255).astype(np.uint8)
+    return replace(picture, color=color)
+
+
+def soft(width: int, height: int) -> Picture:
+    """Without any noise."""
+    y, x = np.mgrid[:height, :width]
+    planes = [110 + 60 * np.sin(x / 9 + c) * np.cos(y / 7 + c) for c in range(3)]
+    return Picture(np.stack(planes, axis=2).round().astype(np.uint8))
+
+
+@pytest.fixture(scope="module")
+def listening(make_model: Callable[..., Path]) -> str:
+    """A model whose encoder heeds what it is told."""
+    return str(make_model(residual_std=0.5))
+
+
+def test_auto_leaves_clean_pictures_alone(listening: str, load: Load) -> None:
+    picture = soft(64, 48)
+    auto = load(listening).upscale(picture, (256, 192))
+    assert auto.denoised == 0
+    assert np.array_equal(auto.color, load(listening, denoise=0).upscale(picture, (256, 192)).color)
+
+
+@pytest.mark.parametrize("levels", [5, 10])
+def test_auto_tells_of_the_noise_there_is(levels: int, listening: str, load: Load) -> None:
+    picture = noisy(soft(64, 48), levels)
+    auto = load(listening).upscale(picture, (256, 192))
+    assert 0.7 * levels < auto.denoised * 25.5 < 1.1 * levels
+    asked = load(listening, denoise=auto.denoised).upscale(picture, (256, 192))
+    assert np.array_equal(auto.color, asked.color) and asked.denoised == auto.denoised
+    untold = load(listening, denoise=0).upscale(picture, (256, 192))
+    assert np.abs(auto.color.astype(int) - untold.color).max() > 2
+
+
+def test_only_the_first_stage_is_told(listening: str, load: Load, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What it makes is clean; the next one has the model's own noise between stages."""
+    told: list[Any] = []
+
+    class Seen(cascade.Stage):
+        def run(self) -> None:
+            told.append((self.index, list(self.noise)))
+            super().run()
+
+    monkeypatch.setattr(cascade, "Stage", Seen)
+    load(listening, denoise=0.5).upscale(soft(12, 10), (192, 160))
+    assert told == [(0, [0.1]), (1, [0.0])]
+
+
+def test_alpha_is_not_noisy(listening: str, load: Load) -> None:
+    picture = soft(40, 32)
+    alpha = np.tile(np.linspace(0, 255, 40).astype(np.uint8), (32, 1))
+    results = [
+        load(listening, denoise=d).upscale(Picture(picture.color, alpha), (160, 128)).alpha for d in (0, 1)
+    ]
+    assert results[0] is not None and results[1] is not None and np.array_equal(results[0], results[1])
+
+
+def test_noise_beside_transparency_is_found(listening: str, load: Load) -> None:
+    picture = noisy(soft(96, 64), 8)
+    alpha = np.zeros((64, 96), np.uint8)
+    alpha[:, :32] = 255
+    assert load(listening, steps=1).upscale(replace(picture, alpha=alpha), (192, 128)).denoised > 0.2
+
+
+@pytest.mark.parametrize("dtype", ["fp32", "bf16"])
+def test_each_of_several_pictures_has_its_own(dtype: str, listening: str, load: Load) -> None:
+    upscaler = load(listening, dtype=dtype)
+    pictures = [noisy(soft(32, 24), levels, seed) for seed, levels in enumerate((0, 10, 0, 5, 10))]
+    together = upscaler.upscale_many(pictures, (128, 96))
+    assert together[0].denoised == together[2].denoised == 0 < together[3].denoised < together[1].denoised
+    for picture, made in zip(pictures, together, strict=True):
+        alone = upscaler.upscale(picture, (128, 96))
+        assert alone.denoised == made.denoised
+        assert np.abs(alone.color.astype(int) - made.color).max() <= 1
+
+
+def test_tiles_do_not_show(listening: str, load: Load) -> None:
+    picture = noisy(soft(80, 72), 10)
+    whole, tiled = (load(listening, tile_px=px).upscale(picture, (320, 288)).color for px in (128, 32))
+    assert np.abs(whole.astype(int) - tiled).max() <= 1
+
+
+def test_models_that_cannot_be_told(make_model: Callable[..., Path], load: Load) -> None:
+    paper = str(make_model("sr3_unet"))
+    with pytest.raises(UsageError, match="cannot be told how noisy"):
+        load(paper, denoise=0.2)
+    made = load(paper).upscale(noisy(soft(16, 12), 20), (64, 48))
+    assert made.denoised == 0
+    load(paper, denoise=0)
+
+
+def test_consistency_takes_the_input_at_its_word(listening: str, load: Load) -> None:
+    assert load(listening, consistency=True).settings.denoise == 0
+    with pytest.raises(UsageError, match="exclude each other"):
+        load(listening, consistency=True, denoise=0.5)
+
+
+@pytest.mark.parametrize(("step", "denoise"), [(0, 0), (1, 0), (12, 0.09), (46, 0.2), (1000, 0.95)])
+def test_marks_of_jpeg_count_as_noise(step: float, denoise: float) -> None:
+    """By the quantisation table, since little of the noise itself is left to be seen."""
+    picture = replace(soft(64, 48), jpeg_step=step)
+    assert noise_in(picture, picture.color) == pytest.approx(denoise, abs=0.01)
+    both = noisy(picture, 10)
+    assert noise_in(both, both.color) >= noise_in(replace(both, jpeg_step=0), both.color) > 0

@@ -1,0 +1,102 @@
+"""Noise is found where there is some, and nowhere else."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from upscale.images.resize import resize
+from upscale.metrics.noise import noise_std
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+
+
+def photo(name: str, factor: int = 4) -> np.ndarray:
+    """A photograph as people give it to us: small, and so full of texture."""
+    with Image.open(EXAMPLES / name) as image:
+        rgb = np.asarray(image.convert("RGB"))
+    size = (rgb.shape[1] // factor, rgb.shape[0] // factor)
+    return np.asarray(resize(rgb, size, resample="bicubic"))
+
+
+def noisy(pixels: np.ndarray, levels: float, *, gray: bool = False) -> np.ndarray:
+    noise = np.random.default_rng(0).normal(0, levels, (*pixels.shape[:2], 1 if gray else pixels.shape[2]))
+    return np.clip(np.round(pixels + noise), 0, 255).astype(np.uint8)
+
+
+@pytest.mark.parametrize("name", ["astronaut.jpg", "chelsea.jpg"])
+@pytest.mark.parametrize("factor", [1, 2, 4])
+def test_clean_photographs_have_none(name: str, factor: int) -> None:
+    pixels = photo(name, factor)
+    assert noise_std(pixels) == 0
+    assert noise_std(pixels[:, :, 1:2]) == 0
+
+
+@pytest.mark.parametrize("name", ["astronaut.jpg", "chelsea.jpg"])
+@pytest.mark.parametrize("levels", [3, 5, 10, 20])
+def test_noise_of_a_sensor_is_measured(name: str, levels: int) -> None:
+    found = 255 * noise_std(noisy(photo(name), levels))
+    assert 0.75 * levels < found < 1.05 * levels
+
+
+@pytest.mark.parametrize("levels", [5, 10, 20])
+def test_noise_in_grey_is_measured_with_more_care(levels: int) -> None:
+    found = 255 * noise_std(noisy(photo("chelsea.jpg")[:, :, :1], levels))
+    assert 0.5 * levels < found < 1.05 * levels
+
+
+@pytest.mark.parametrize("levels", [5, 10])
+def test_flat_areas_with_noise_alone(levels: int) -> None:
+    """Here the answer is known, less what is taken off for texture, and a little for smoother parts."""
+    flat = np.full((300, 260, 3), 120, np.uint8)
+    left = np.sqrt(levels**2 - 1.5**2)
+    assert 0.85 * left < 255 * noise_std(noisy(flat, levels)) < left
+    assert noise_std(flat) == 0
+
+
+@pytest.mark.parametrize("level", [0, 255])
+def test_what_is_clipped_says_nothing(level: int) -> None:
+    """Half of the picture is black or white: noise is cut off there."""
+    pixels = np.full((256, 256, 3), 120, np.uint8)
+    pixels[:, 128:] = level
+    assert 4 < 255 * noise_std(noisy(pixels, 5)) < 5
+
+
+def test_what_is_not_known_does_not_count() -> None:
+    pixels = noisy(np.full((256, 256, 3), 120, np.uint8), 5)
+    known = np.ones((256, 256), bool)
+    pixels[:, 80:], known[:, 80:] = 100, False  # as transparent areas are filled
+    assert noise_std(pixels) == 0
+    assert 4 < 255 * noise_std(pixels, known) < 5
+
+
+def test_depth_does_not_matter() -> None:
+    pixels = noisy(photo("chelsea.jpg"), 5)
+    assert noise_std(pixels.astype(np.uint16) * 257) == pytest.approx(noise_std(pixels), abs=1e-6)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("size", [(1, 1), (2, 3), (1, 200), (9, 9), (129, 130)], ids=str)
+def test_any_size(size: tuple[int, int], channels: int) -> None:
+    rng = np.random.default_rng(0)
+    assert 0 <= noise_std(rng.integers(0, 256, (*size, channels), dtype=np.uint8)) < 0.5
+
+
+def test_large_pictures_take_no_longer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A share of them says enough."""
+    from upscale.metrics import noise
+
+    seen: list[Any] = []
+    detail = noise._detail
+
+    def counted(x: Any, known: Any) -> Any:
+        seen.append(x.size)
+        return detail(x, known)
+
+    monkeypatch.setattr(noise, "_detail", counted)
+    noise_std(np.broadcast_to(np.uint8(7), (20_000, 30_000, 3)))
+    assert 1e6 < sum(seen) <= 3 * 64 * 128 * 128

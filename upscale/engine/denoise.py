@@ -1,0 +1,33 @@
+"""How much noise the network is told of: as `--denoise` counts, 0 to 1."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from upscale.images.picture import Picture, Pixels
+from upscale.metrics.noise import noise_std
+from upscale.options import DENOISE_STD
+
+# Of what JPEG leaves behind, as a share of full scale, for the square root of its mean luma step above that
+# of the best quality. By measurement (docs/sampling.md): 0.2 of `DENOISE_STD` at quality 60.
+JPEG_STD = 0.003
+FINE_STEP = 2.0
+
+
+def noise_in(picture: Picture, color: Pixels) -> float:
+    """Return how much noise a picture has, 0 (clean) to 1 (a std of `DENOISE_STD` or more), in hundredths.
+
+    Args:
+        picture: As it was read; what is not opaque does not count.
+        color: Its colours, filled in where it is transparent.
+    """
+    known = None if picture.alpha is None else picture.alpha == np.iinfo(picture.alpha.dtype).max
+    marks = JPEG_STD * math.sqrt(max(0.0, picture.jpeg_step - FINE_STEP))
+    return round(min(1.0, math.hypot(noise_std(color, known), marks) / DENOISE_STD), 2)
+
+
+def sigma_of(denoise: float) -> float:
+    """Return the std, in [-1, 1] units, that the network is told for 0 to 1."""
+    return 2 * DENOISE_STD * denoise
