@@ -1,0 +1,141 @@
+"""Photographs as they come: blurred, noisy, out of a JPEG; with as much noise taken out as `--denoise` says.
+
+python tests/benchmarks/degraded.py PHOTOS --lpips lpips_alex.safetensors [--denoise 0,auto] [--model NAME]
+    [--kinds poor,clean,noise3,noise5,noise10,jpeg90,jpeg60,both] [--reduce 2] [--crop 384] [--limit N]
+    [--save FOLDER]
+
+A kind says what is done before the photograph is enlarged 4x again and compared with itself: blur (std in
+pixels of the photograph), Pillow's bicubic reduction, Gaussian noise (std in levels of 255, each channel for
+itself), JPEG as Pillow writes it. Everything is seeded by the photograph's place in the folder.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import fmean
+from typing import Annotated, Any
+
+import numpy as np
+import torch
+import typer
+from PIL import Image
+from table import show
+
+from upscale import Upscaler
+from upscale.cli.values import parse_denoise
+from upscale.images.picture import Picture, Pixels
+from upscale.images.pixels import from_float, to_float
+from upscale.images.read import read
+from upscale.images.resize import resize
+from upscale.metrics.lpips import LPIPS
+from upscale.metrics.psnr import psnr_y
+from upscale.options import DEFAULT_MODEL
+from upscale.training.degrade import blur
+from upscale.training.evaluate import distance, paths_of
+
+SCALE = 4
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What is done to a photograph, in this order; 0 for nothing."""
+
+    blur: float = 0.0
+    noise: float = 0.0
+    jpeg: int = 0
+
+
+KINDS = {
+    "poor": Kind(blur=0.8, noise=5, jpeg=60),
+    "clean": Kind(),
+    "noise3": Kind(noise=3),
+    "noise5": Kind(noise=5),
+    "noise10": Kind(noise=10),
+    "jpeg90": Kind(jpeg=90),
+    "jpeg60": Kind(jpeg=60),
+    "both": Kind(noise=5, jpeg=60),
+}
+
+
+def main(
+    photos: Annotated[Path, typer.Argument(exists=True, file_okay=False)],
+    lpips: Annotated[Path, typer.Option(help="Weights of LPIPS (AlexNet).")],
+    denoise: Annotated[str, typer.Option(help="auto or 0 to 1, with commas.")] = "0,auto",
+    kinds: Annotated[str, typer.Option(help="With commas.")] = "poor",
+    model: Annotated[str, typer.Option()] = DEFAULT_MODEL,
+    reduce: Annotated[int, typer.Option(help="Make the photographs smaller first.")] = 1,
+    crop: Annotated[int, typer.Option(help="Take the middle of each, so many pixels wide; 0 for all.")] = 0,
+    limit: Annotated[int | None, typer.Option(help="Only so many photographs.")] = None,
+    save: Annotated[Path | None, typer.Option(help="Folder for the pictures.")] = None,
+) -> None:
+    """Score a model on spoilt photographs."""
+    metric = LPIPS.from_file(lpips)
+    upscalers = {name: Upscaler(model, denoise=parse_denoise(name)) for name in denoise.split(",")}
+    scores: dict[tuple[str, str], list[tuple[float, float, float]]] = {}
+    for index, path in enumerate(paths_of(photos)[:limit]):
+        hr = _photograph(path, reduce, crop)
+        size = (hr.shape[1], hr.shape[0])
+        for kind in kinds.split(","):
+            lr = spoilt(hr, KINDS[kind], index)
+            results = {"bicubic": (resize(lr.color, size, resample="bicubic"), math.nan)}
+            for name, upscaler in upscalers.items():
+                made = upscaler.upscale(lr, size)
+                results[name] = (made.color, made.denoised)
+            for name, (color, told) in results.items():
+                score = (psnr_y(color, hr, border=SCALE), distance(metric, color, hr), told)
+                scores.setdefault((kind, name), []).append(score)
+                if save is not None:
+                    save.mkdir(parents=True, exist_ok=True)
+                    Image.fromarray(color).save(save / f"{path.stem}-{kind}-{name}.png")
+    rows: list[dict[str, Any]] = []
+    for (kind, name), of_photos in scores.items():
+        psnr, apart, told = (fmean(values) for values in zip(*of_photos, strict=True))
+        bicubic = [fmean(score[i] for score in scores[kind, "bicubic"]) for i in (0, 1)]
+        rows.append(
+            {
+                "kind": kind,
+                "denoise": name,
+                "told": told,
+                "PSNR-Y": psnr,
+                "over bicubic, dB": psnr - bicubic[0],
+                "LPIPS": apart,
+                "below bicubic, %": 100 * (1 - apart / bicubic[1]),
+            }
+        )
+    count = len(next(iter(scores.values())))
+    show(f"{model} on {photos.name}, spoilt, {count} photographs, 4x", rows)
+
+
+def spoilt(hr: Pixels, kind: Kind, seed: int) -> Picture:
+    """Return what is given to be enlarged."""
+    if kind.blur:
+        x = torch.from_numpy(to_float(hr)).permute(2, 0, 1)[None]
+        std = torch.tensor([kind.blur])
+        x = blur(x, std, std, torch.zeros(1))
+        hr = from_float(x[0].permute(1, 2, 0).numpy(), np.uint8)
+    lr = resize(hr, (hr.shape[1] // SCALE, hr.shape[0] // SCALE), resample="bicubic")
+    if kind.noise:
+        noise = np.random.default_rng(seed).normal(0, kind.noise, lr.shape)
+        lr = np.clip(np.round(lr + noise), 0, 255).astype(np.uint8)
+    if not kind.jpeg:
+        return Picture(lr)
+    file = io.BytesIO()
+    Image.fromarray(lr).save(file, "JPEG", quality=kind.jpeg)
+    return read(file.getvalue())
+
+
+def _photograph(path: Path, reduce: int, crop: int) -> Pixels:
+    with Image.open(path) as image:
+        photo = image.convert("RGB")
+    if reduce > 1:
+        photo = photo.resize((photo.width // reduce, photo.height // reduce), Image.Resampling.LANCZOS)
+    width, height = (min(side, crop or side) // SCALE * SCALE for side in photo.size)
+    left, top = (photo.width - width) // 2, (photo.height - height) // 2
+    return np.asarray(photo.crop((left, top, left + width, top + height)))
+
+
+if __name__ == "__main__":
+    typer.run(main)
