@@ -6,7 +6,6 @@ import math
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -19,9 +18,7 @@ from upscale.diffusion.denoiser import NetworkDenoiser, trigonometric_level
 from upscale.training import recipe as recipes
 from upscale.training.data import Photos
 from upscale.training.objective import Batch, charbonnier, loss_of, make_batch
-from upscale.training.perceptual import VGGFeatures
-from upscale.training.recipe import Recipe, Tuning
-from upscale.training.tuning import tuning_loss
+from upscale.training.recipe import Recipe
 
 
 @pytest.fixture
@@ -96,7 +93,7 @@ def test_a_perfect_network_has_no_loss(batch: Batch) -> None:
 def test_the_target_is_what_the_denoiser_makes_x0_of(batch: Batch) -> None:
     """Training and sampling mean the same v: with the right one, one step gives the residual."""
     for i, level in enumerate(batch.level.tolist()):
-        one = batch.part(slice(i, i + 1))
+        one = Batch(**{name: value[i : i + 1] for name, value in vars(batch).items()})
         told = []
 
         def net(
@@ -123,62 +120,3 @@ def test_a_fresh_network_has_a_finite_loss(dtype: torch.dtype, batch: Batch, rec
 def test_the_loss_is_smooth_and_nearly_absolute() -> None:
     error = torch.tensor([0.0, 1.0, -2.0])
     assert torch.allclose(charbonnier(error), torch.tensor([1e-3, 1.0, 2.0]), atol=1e-5)
-
-
-def test_parts_of_a_batch(batch: Batch) -> None:
-    part = batch.part(slice(2, 4))
-    assert torch.equal(part.lr, batch.lr[2:4]) and torch.equal(part.level, batch.level[2:4])
-
-
-# --- few-step tuning ------------------------------------------------------------------------------------
-
-
-def test_the_perceptual_distance(vgg: Path, hr: torch.Tensor) -> None:
-    distance = VGGFeatures(vgg)
-    a, b = hr[:3].clone().requires_grad_(), hr[3:].clone().requires_grad_()
-    assert torch.equal(distance(a, a), torch.zeros(3))
-    apart = distance(a, b)
-    assert apart.shape == (3,) and (apart > 0).all()
-    assert (distance(a, a.detach() + 0.01) < apart).all()
-    apart.sum().backward()
-    assert a.grad is not None and a.grad.any() and b.grad is None
-
-
-def test_weights_that_are_not_vgg(tmp_path: Path, make_model: Callable[..., Path]) -> None:
-    from upscale.errors import WeightsError
-
-    (tmp_path / "x.safetensors").write_bytes(b"nothing")
-    other = make_model() / "model.safetensors"
-    for path in (tmp_path / "none.safetensors", tmp_path / "x.safetensors", other):
-        with pytest.raises(WeightsError, match="cannot be used as VGG weights"):
-            VGGFeatures(path)
-
-
-@pytest.mark.parametrize("steps", [1, 2, 4])
-def test_tuning_practises_a_whole_run(steps: int, batch: Batch, recipe: Recipe, vgg: Path) -> None:
-    net, features = network(recipe), VGGFeatures(vgg)
-    evaluated: list[bool] = []
-    net.register_forward_hook(lambda *_: evaluated.append(torch.is_grad_enabled()))
-    loss = tuning_loss(net, batch, recipe, Tuning(steps=(steps,)), features, torch.float32)
-    assert loss.shape == (6,) and loss.isfinite().all()
-    assert evaluated == [False] * (steps - 1) + [True]  # only the last step is learned from
-    loss.mean().backward()
-    for part in (net.head.weight, net.stem.weight, net.encoder.stem.weight):
-        assert part.grad is not None
-    assert net.head.weight.grad.any()
-
-
-def test_a_run_that_ends_at_the_photo_has_no_loss(batch: Batch, recipe: Recipe, vgg: Path) -> None:
-    def predict(x: torch.Tensor, level: torch.Tensor, features: Any) -> torch.Tensor:
-        # v such that x0 is the target, whatever x: v = (cos x - x0) / sin
-        angle = math.pi / 2 * level
-        return (angle.cos() * x - batch.target) / angle.sin()
-
-    known = SimpleNamespace(encode=lambda lr, level: (lr, lr))
-
-    class Known:
-        encode = staticmethod(known.encode)
-        __call__ = staticmethod(predict)
-
-    loss = tuning_loss(Known(), batch, recipe, Tuning(steps=(3,)), VGGFeatures(vgg), torch.float32)  # type: ignore[arg-type]
-    assert loss.max() < 0.005

@@ -24,7 +24,8 @@ from upscale.training.begin import start
 from upscale.training.data import Photos
 from upscale.training.export import export
 from upscale.training.objective import Batch
-from upscale.training.recipe import Recipe, Tuning
+from upscale.training.perceptual import VGGFeatures
+from upscale.training.recipe import Recipe
 from upscale.training.state import read
 from upscale.training.train import train
 
@@ -56,6 +57,16 @@ def images(photos: Path) -> Photos:
 def batch_of(recipe: Recipe, images: Photos, count: int = 6) -> tuple[torch.Tensor, Batch]:
     hr = images.crops(count, 48, 0.0, torch.Generator().manual_seed(0))
     return hr, objectives.of(recipe).make_batch(hr, recipe, torch.Generator().manual_seed(1))
+
+
+def recipe_for(name: str, recipe: Recipe) -> Recipe:
+    last_step = {"last_step": name == "last_step"}
+    return replace(recipe, objective=name, network={**recipe.network, **last_step})
+
+
+@pytest.fixture
+def seen(vgg: Path) -> VGGFeatures:
+    return VGGFeatures(vgg)
 
 
 def told(batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
@@ -94,7 +105,7 @@ def test_the_embedded_models_recipe_computes_what_it_always_has(
     # What a state holds is what earlier versions wrote and later ones will read.
     assert set(read(tmp_path / "state.pt")) > {"step", "skipped", "norms", "network", "ema", "optimizer"}
     committed = recipes.load("sr3-photo-4x")
-    assert (committed.objective, committed.tuning) == ("residual_v", None)
+    assert committed.objective == "residual_v"
 
 
 # --- any of them ------------------------------------------------------------------------------------------
@@ -103,10 +114,10 @@ def test_the_embedded_models_recipe_computes_what_it_always_has(
 @pytest.mark.parametrize("name", objectives.OBJECTIVES)
 @pytest.mark.parametrize("dtype", ["fp32", "bf16"])
 def test_what_is_trained_can_be_exported_and_sampled(
-    name: str, dtype: str, recipe: Recipe, images: Photos, tmp_path: Path
+    name: str, dtype: str, recipe: Recipe, images: Photos, seen: VGGFeatures, tmp_path: Path
 ) -> None:
-    recipe = replace(recipe, objective=name, dtype=dtype)
-    state = train(recipe, images, tmp_path / "run", steps=2)
+    recipe = replace(recipe_for(name, recipe), dtype=dtype)
+    state = train(recipe, images, tmp_path / "run", steps=2, vgg=seen)
     assert state.skipped == 0 and all(math.isfinite(norm) for norm in state.norms)
     export(recipe, tmp_path / "run", tmp_path / "model", steps=3)
     restorer = Restorer.load(str(tmp_path / "model"), torch.float32, torch.device("cpu"))
@@ -122,13 +133,13 @@ def test_what_is_trained_can_be_exported_and_sampled(
 
 
 @pytest.mark.parametrize("name", objectives.OBJECTIVES)
-def test_the_loss_falls(name: str, recipe: Recipe, images: Photos, tmp_path: Path) -> None:
-    fast = replace(recipe, objective=name, optimizer=replace(recipe.optimizer, lr=5e-3))
+def test_the_loss_falls(name: str, recipe: Recipe, images: Photos, seen: VGGFeatures, tmp_path: Path) -> None:
+    fast = replace(recipe_for(name, recipe), optimizer=replace(recipe.optimizer, lr=5e-3))
     same = batch_of(fast, images)[1]  # one batch, again and again
     state = start(fast, "cpu")
     losses = []
     for _ in range(60):
-        loss = objectives.of(fast).loss_of(state.network, same, fast, torch.float32).mean()
+        loss = objectives.of(fast).loss_of(state.network, same, fast, torch.float32, seen).mean()
         loss.backward()
         state.optimizer.step()
         state.optimizer.zero_grad()
@@ -136,13 +147,11 @@ def test_the_loss_falls(name: str, recipe: Recipe, images: Photos, tmp_path: Pat
     assert losses[-1] < 0.9 * losses[0]
 
 
-def test_unknown_objectives_and_tuning_of_others(recipe: Recipe, images: Photos, tmp_path: Path) -> None:
+def test_unknown_objectives_and_networks(recipe: Recipe, images: Photos, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="no objective 'x'") as caught:
         train(replace(recipe, objective="x"), images, tmp_path / "run", steps=1)
     assert caught.value.hint is not None and "relay" in caught.value.hint
     assert not (tmp_path / "run").exists()
-    with pytest.raises(UsageError, match="does not go with the objective relay"):
-        objectives.of(replace(recipe, objective="relay", tuning=Tuning()))
     with pytest.raises(UsageError, match="does not know the architecture other"):
         objectives.of(on := replace(recipe, objective="published", arch="other")).config(on)
 
@@ -158,8 +167,8 @@ def test_a_network_that_knows_the_noise_has_no_loss(
     hr, batch = batch_of(chosen, images)
     assert torch.equal(batch.target, hr) == (where == "images")
     loss = objectives.of(chosen).loss_of
-    assert loss(Knows(batch.noise), batch, chosen, torch.float32).tolist() == [0.0] * 6
-    wrong = loss(Knows(batch.noise + 0.5), batch, chosen, torch.float32)
+    assert loss(Knows(batch.noise), batch, chosen, torch.float32, None).tolist() == [0.0] * 6
+    wrong = loss(Knows(batch.noise + 0.5), batch, chosen, torch.float32, None)
     assert wrong.tolist() == pytest.approx([0.5] * 6, rel=1e-5)  # L1
 
 
@@ -182,7 +191,7 @@ def test_the_network_is_told_sqrt_gamma_and_shown_bicubic(on_images: Recipe, ima
         seen.extend(args)
         return batch.noise
 
-    objectives.of(on_images).loss_of(network, batch, on_images, torch.float32)
+    objectives.of(on_images).loss_of(network, batch, on_images, torch.float32, None)
     x, level, condition = seen
     signal, sigma = told(batch)
     assert torch.allclose(x, signal * batch.target + sigma * batch.noise, atol=1e-6)
@@ -241,7 +250,7 @@ def test_the_relays_target_is_what_the_denoiser_makes_x0_of(relaying: Recipe, im
     sigmas = (sine / signal).flatten().double().numpy()
     x = process.blur(batch.target, sigmas) + (sine / signal) * batch.noise
     v = (signal**2 * x - batch.target) / sine
-    loss = objectives.of(relaying).loss_of(Knows(v), batch, relaying, torch.float32)
+    loss = objectives.of(relaying).loss_of(Knows(v), batch, relaying, torch.float32, None)
     assert loss.tolist() == pytest.approx([1e-3] * 6, rel=0.05)
     for i, sigma in enumerate(sigmas.tolist()):
         knows = Knows(v[i : i + 1])
@@ -254,8 +263,8 @@ def test_a_relay_without_blur_and_block_noise_asks_what_sr3_asks(relaying: Recip
     plain = replace(relaying, relay=recipes.Relay(block=0.0, blur_max=0.0))
     _, batch = batch_of(plain, images)
     network = networks.get(plain.arch).build(plain.network)
-    one = objectives.OBJECTIVES["residual_v"].loss_of(network, batch, plain, torch.float32)
-    other = objectives.OBJECTIVES["relay"].loss_of(network, batch, plain, torch.float32)
+    one = objectives.OBJECTIVES["residual_v"].loss_of(network, batch, plain, torch.float32, None)
+    other = objectives.OBJECTIVES["relay"].loss_of(network, batch, plain, torch.float32, None)
     assert torch.allclose(one, other, rtol=1e-3)
 
 

@@ -37,8 +37,9 @@ def test_there_are_some() -> None:
 def test_a_file(recipe_file: Callable[..., Path]) -> None:
     recipe = recipes.load(str(recipe_file("bf16")))
     assert (recipe.dtype, recipe.data.patch, recipe.optimizer.warmup) == ("bf16", 12, 3)
-    assert recipe.data.shrink == recipes.Data().shrink and recipe.tuning is None
-    assert recipes.load(str(recipe_file(more="[tuning]\nshare = 0.25"))).tuning == recipes.Tuning(share=0.25)
+    assert recipe.data.shrink == recipes.Data().shrink and recipe.last_step == recipes.LastStep()
+    other = recipes.load(str(recipe_file(more="[last_step]\npixels = 0.25")))
+    assert other.last_step == recipes.LastStep(pixels=0.25)
 
 
 def test_unknown_recipes() -> None:

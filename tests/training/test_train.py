@@ -24,7 +24,6 @@ from upscale.training.begin import start
 from upscale.training.data import Photos
 from upscale.training.export import export
 from upscale.training.log import COLUMNS, Log, Report
-from upscale.training.perceptual import VGGFeatures
 from upscale.training.recipe import Recipe
 from upscale.training.state import State, read
 from upscale.training.step import one_step
@@ -223,16 +222,6 @@ def test_beginning_with_another_run(recipe: Recipe, images: Photos, tmp_path: Pa
     assert second.step == 0
     for average, weight in zip(first.ema.parameters(), second.network.parameters(), strict=True):
         assert torch.equal(average, weight)
-
-
-def test_tuning_needs_a_perceptual_loss(
-    recipe_file: Callable[..., Path], images: Photos, vgg: Path, tmp_path: Path
-) -> None:
-    tuned = recipes.load(str(recipe_file(more="[tuning]\nsteps = [1, 2]")))
-    with pytest.raises(UsageError, match="perceptual loss"):
-        train(tuned, images, tmp_path / "run", steps=1)
-    state = train(tuned, images, tmp_path / "run", steps=3, vgg=VGGFeatures(vgg))
-    assert (state.step, state.skipped) == (3, 0) and all(math.isfinite(norm) for norm in state.norms)
 
 
 def test_what_is_exported_is_the_average(recipe: Recipe, images: Photos, tmp_path: Path) -> None:

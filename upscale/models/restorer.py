@@ -37,6 +37,10 @@ class Conditioned(Protocol):
         """Return the estimate of x0 from x = x0 + sigma eps, both in sampling space."""
         ...
 
+    def last(self, x: Tensor, sigma: float) -> Tensor:
+        """Return the result of a run of several evaluations: the same, or of weights for that alone."""
+        ...
+
     def pack(self, noise: Tensor) -> Tensor:
         """Take noise [B, 3, H, W], over the restorer's grid for it, into sampling space."""
         ...
@@ -163,18 +167,12 @@ class Restorer:
         sigmas = self.config.sigmas(steps, start)
         relay = self.config.relaying
         for noise in noises:
-            first: Tensor | None = None
-
-            def estimate(x: Tensor, sigma: float) -> Tensor:
-                nonlocal first
-                x0 = conditioned(x, sigma)
-                first = x0 if first is None and fidelity else first
-                return x0
+            run = Run(conditioned, steps, keep_first=fidelity > 0)
 
             def fresh(step: int, noise: Callable[[int], Tensor] = noise) -> Tensor:
                 return conditioned.pack(noise(step))
 
-            denoiser = retold(estimate, self.config.told, sigmas)
+            denoiser = retold(run, self.config.told, sigmas)
             if start < 1:
                 x = fresh(INITIAL).mul_(sigmas[0]).add_(conditioned.upsampled)
             else:
@@ -182,7 +180,7 @@ class Restorer:
             x0 = samplers.sample(
                 sampler, denoiser, x, sigmas, fresh, on_step, blur=relay.blur if relay else None
             )
-            yield conditioned.image(x0 if first is None else x0.lerp(first, fidelity))
+            yield conditioned.image(x0 if run.first is None else x0.lerp(run.first, fidelity))
 
     def _start(self, sigma: float) -> float:
         """Return the standard deviation of the pure noise that a run starts from.
@@ -210,10 +208,13 @@ class Restorer:
                 f"The config of the model {name} does not fit its network.", hint="Get the model again."
             )
 
-    def denoiser(self, condition: Any, clamp: float | None = None) -> NetworkDenoiser:
-        """Return the denoiser of the network with what it is told besides; `clamp` as there."""
+    def denoiser(
+        self, condition: Any, clamp: float | None = None, network: nn.Module | None = None
+    ) -> NetworkDenoiser:
+        """Return the denoiser of the network, or of a part of it, with what it is told besides."""
+        network = self.network if network is None else network
         return NetworkDenoiser(
-            lambda x, level: self.network(self.narrow(x), level, condition),
+            lambda x, level: network(self.narrow(x), level, condition),
             prediction=self.config.prediction,
             level=self.level,
             clamp=clamp,
@@ -224,13 +225,36 @@ class Restorer:
         return x.to(self.dtype, memory_format=torch.channels_last)
 
 
+class Run:
+    """The `Denoiser` of one run of `evaluations`: the last of several may have weights of its own.
+
+    Attributes:
+        first: The first estimate, if it is to be kept.
+    """
+
+    def __init__(self, conditioned: Conditioned, evaluations: int, *, keep_first: bool = False) -> None:
+        self._conditioned, self._keep_first = conditioned, keep_first
+        self._left = evaluations if evaluations > 1 else math.inf
+        self.first: Tensor | None = None
+
+    def __call__(self, x: Tensor, sigma: float) -> Tensor:
+        """Return the next estimate of x0."""
+        self._left -= 1
+        x0 = (self._conditioned if self._left else self._conditioned.last)(x, sigma)
+        if self._keep_first and self.first is None:
+            self.first = x0
+        return x0
+
+
 class _Residual:
     """The target is (HR - bicubic(LR)) / std, pixel-unshuffled: [B, 3 s^2, h, w]."""
 
     def __init__(self, restorer: Restorer, lr: Tensor, sigma_aug: float | Sequence[float]) -> None:
         self._config = restorer.config
         self._base = upsample_bicubic(lr, restorer.config.scale)
-        self._denoiser = restorer.denoiser(_encoded(restorer, lr, sigma_aug))
+        features = _encoded(restorer, lr, sigma_aug)
+        self._denoiser = restorer.denoiser(features)
+        self.last = restorer.denoiser(features, network=restorer.network.last)
 
     def __call__(self, x: Tensor, sigma: float) -> Tensor:
         return self._denoiser(x, sigma)
@@ -268,7 +292,7 @@ class _Image:
 
     def __init__(self, restorer: Restorer, lr: Tensor) -> None:
         self.upsampled = upsample_bicubic(lr, restorer.config.scale)
-        self._denoiser = restorer.denoiser(restorer.narrow(self.upsampled), clamp=1.0)
+        self._denoiser = self.last = restorer.denoiser(restorer.narrow(self.upsampled), clamp=1.0)
 
     def __call__(self, x: Tensor, sigma: float) -> Tensor:
         return self._denoiser(x, sigma)
@@ -285,7 +309,7 @@ class _Latent:
 
     def __init__(self, restorer: Restorer, lr: Tensor) -> None:
         self._restorer = restorer
-        self._denoiser = restorer.denoiser(restorer.narrow(lr))
+        self._denoiser = self.last = restorer.denoiser(restorer.narrow(lr))
 
     def __call__(self, x: Tensor, sigma: float) -> Tensor:
         return self._denoiser(x, sigma)

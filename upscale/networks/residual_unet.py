@@ -41,6 +41,7 @@ class ResidualUNetConfig:
         outer_blocks: Residual blocks per step at LR size, on each side of the inner level.
         inner_blocks: Residual blocks per step at half the LR size.
         embedding: Channels of the noise level's embedding.
+        last_step: Whether the last step of a run has weights of its own.
     """
 
     scale: int = 4
@@ -51,6 +52,7 @@ class ResidualUNetConfig:
     outer_blocks: int = 2
     inner_blocks: int = 4
     embedding: int = 128
+    last_step: bool = False
 
     def __post_init__(self) -> None:
         """Raise `ValueError` on sizes that make no network."""
@@ -167,17 +169,15 @@ class Encoder(nn.Module):
         return Features(self.outer_out(rms_norm(h)), self.inner_out(rms_norm(g)))
 
 
-class ResidualUNet(nn.Module):
-    """The denoiser. See the module docstring."""
+class Step(nn.Module):
+    """What one step of a run evaluates, given the features of the LR image."""
 
-    multiple_of = 2  # one level below the LR size
-
-    def __init__(self, config: ResidualUNetConfig) -> None:
+    def __init__(self, config: ResidualUNetConfig, **before: nn.Module) -> None:
         super().__init__()
-        self.config = config
+        for name, module in before.items():  # parameters keep their order: optimisers' states rely on it
+            self.add_module(name, module)
         width, inner, emb = config.width, config.inner_width, config.embedding
         patch = 3 * config.scale**2
-        self.encoder = Encoder(config)
         self.embed = LevelEmbedding(emb)
         self.stem = Conv2d(patch, width)
         self.before = Blocks(config.outer_blocks, width, emb)
@@ -188,23 +188,13 @@ class ResidualUNet(nn.Module):
         self.head = Conv2d(width + patch, patch)
         nn.init.zeros_(self.head.weight)
 
-    def encode(self, lr: Tensor, level: Tensor) -> Features:
-        """Return the features of LR images.
-
-        Args:
-            lr: [B, 3, H, W] in [-1, 1], conditioning augmentation already added.
-            level: [1 or B] level of that augmentation in [0, 1].
-        """
-        features: Features = self.encoder(lr, level)
-        return features
-
     def forward(self, x: Tensor, level: Tensor, features: Features) -> Tensor:
         """Return the prediction for a noisy residual.
 
         Args:
             x: [B, 3 * scale**2, H, W], unit variance at every noise level.
             level: [1 or B] noise level in [0, 1], 1 is pure noise.
-            features: What `encode` returned for the same B images.
+            features: What `ResidualUNet.encode` returned for the same B images.
 
         Returns:
             [B, 3 * scale**2, H, W].
@@ -215,6 +205,32 @@ class ResidualUNet(nn.Module):
         h = h + F.pixel_shuffle(self.up(rms_norm(g)), 2)
         h = self.after(h, embedding)
         return self.head(torch.cat([rms_norm(h), x], dim=1))  # x again: at low noise most of it is the answer
+
+
+class ResidualUNet(Step):
+    """The denoiser: a step, the encoder it relies on, and `last`, another step for the end of a run, or None.
+
+    The last step has another task than those before. They estimate means, from which noise is taken away bit
+    by bit; it alone decides what the picture looks like (Karlo's decoder has such a network, too).
+    """
+
+    multiple_of = 2  # one level below the LR size
+    encoder: Encoder
+
+    def __init__(self, config: ResidualUNetConfig) -> None:
+        super().__init__(config, encoder=Encoder(config))
+        self.config = config
+        self.last = Step(config) if config.last_step else None
+
+    def encode(self, lr: Tensor, level: Tensor) -> Features:
+        """Return the features of LR images.
+
+        Args:
+            lr: [B, 3, H, W] in [-1, 1], conditioning augmentation already added.
+            level: [1 or B] level of that augmentation in [0, 1].
+        """
+        features: Features = self.encoder(lr, level)
+        return features
 
 
 def build(table: Mapping[str, Any]) -> ResidualUNet:

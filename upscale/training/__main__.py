@@ -89,7 +89,9 @@ def train_command(
     begin_with: Annotated[
         str | None, typer.Option(help="Weights to begin with: a run's state.pt, or a model by name or path.")
     ] = None,
-    vgg: Annotated[Path | None, typer.Option(help="Features of VGG-16, safetensors, for tuning.")] = None,
+    vgg: Annotated[
+        Path | None, typer.Option(help="Features of VGG-16, safetensors, for the last step.")
+    ] = None,
     evaluate_every: Annotated[
         int | None, typer.Option(help="Steps between evaluations, which scores.csv keeps.", min=1)
     ] = None,
@@ -254,7 +256,10 @@ def export_command(
     steps: Annotated[int, typer.Option(help="Default number of steps.")] = 4,
     sampler: Annotated[str, typer.Option(help="Default sampler.")] = "ddim",
     power: Annotated[float | None, typer.Option(help="Power of the noise grid.")] = None,
-    told: Annotated[float, typer.Option(help="Factor on the level told, over a whole run.")] = 1.0,
+    told: Annotated[
+        float | None,
+        typer.Option(help="Factor on the level told, over a whole run; the recipe's if not given."),
+    ] = None,
     fidelity: Annotated[float, typer.Option(help="Default share of the first estimate, 0 to 1.")] = 0.0,
     halo: Annotated[int, typer.Option(help="Halo of tiles in input pixels.")] = 16,
     stage_noise: Annotated[float, typer.Option(help="Augmentation between stages, in [-1, 1] units.")] = 0.0,

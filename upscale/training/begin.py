@@ -11,7 +11,7 @@ import torch
 from upscale import networks
 from upscale.errors import UsageError
 from upscale.models import catalog, checkpoint
-from upscale.training import optimizers
+from upscale.training import objectives, optimizers
 from upscale.training.recipe import Recipe
 from upscale.training.state import State, read
 
@@ -22,6 +22,8 @@ def start(recipe: Recipe, device: str) -> State:
         torch.manual_seed(recipe.seed)
         network: Any = networks.get(recipe.arch).build(recipe.network)
     network = network.to(device, memory_format=torch.channels_last)
+    for name, parameter in network.named_parameters():
+        parameter.requires_grad_(name.startswith(objectives.of(recipe).trains))
     return State(network, copy.deepcopy(network).requires_grad_(False), optimizers.of(recipe, network))
 
 
@@ -50,7 +52,7 @@ def begin(recipe: Recipe, path: Path, device: str, begin_with: str | None) -> St
     state = start(recipe, device)
     if begin_with is not None:
         try:
-            weights = weights_of(begin_with)
+            weights = objectives.of(recipe).begun(weights_of(begin_with))
             state.network.load_state_dict(weights)
             state.ema.load_state_dict(weights)
         except (KeyError, RuntimeError) as error:

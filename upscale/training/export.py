@@ -18,7 +18,7 @@ def export(
     steps: int = 4,
     sampler: str = "ddim",
     power: float | None = None,
-    told: float = 1.0,
+    told: float | None = None,
     fidelity: float = 0.0,
     halo_px: int = 16,
     stage_noise: float = 0.0,
@@ -32,7 +32,7 @@ def export(
         steps: Default number of steps, chosen by measurement.
         sampler: Default sampler.
         power: Of a trigonometric grid of noise levels; None takes the objective's.
-        told: Factor on the sigma that the network is told, over a whole run; chosen by measurement.
+        told: Factor on the sigma that the network is told, over a whole run; None takes the objective's.
         fidelity: Default share of the first estimate; likewise.
         halo_px: Halo that tiles need, measured.
         stage_noise: Conditioning augmentation between stages.
@@ -45,7 +45,7 @@ def export(
     config = config_of(
         recipe,
         folder.name,
-        told=told,
+        **({} if told is None else {"told": told}),
         fidelity=fidelity,
         steps=steps,
         sampler=sampler,

@@ -38,10 +38,6 @@ class Batch:
     level: Tensor
     noise: Tensor
 
-    def part(self, where: slice) -> Batch:
-        """Return some of the examples."""
-        return Batch(**{name: value[where] for name, value in vars(self).items()})
-
 
 def charbonnier(error: Tensor) -> Tensor:
     """Return the smooth L1 loss sqrt(error^2 + 1e-6), element by element."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,8 +10,7 @@ import torch
 from torch import Tensor
 
 from upscale.errors import UsageError
-from upscale.training import objective, published, relay
-from upscale.training.objective import Batch
+from upscale.training import last_step, objective, published, relay
 from upscale.training.recipe import Recipe
 
 
@@ -21,23 +20,39 @@ class Objective:
 
     Attributes:
         make_batch: (hr [B, 3, H, W] in [-1, 1], recipe, generator) -> what a step trains on.
-        loss_of: (network, batch, recipe, dtype) -> [B].
+        loss_of: (network, batch, recipe, dtype, features of VGG) -> [B] of the batch.
         config: recipe -> entries of a model's config.
+        sees: Whether it needs the features of VGG.
+        trains: How the names of the parameters begin that it trains.
+        begun: Weights of a run to begin with -> those that its network begins with.
     """
 
-    make_batch: Callable[[Tensor, Recipe, torch.Generator], Batch]
-    loss_of: Callable[[Any, Batch, Recipe, torch.dtype], Tensor]
+    make_batch: Callable[[Tensor, Recipe, torch.Generator], Any]
+    loss_of: Callable[[Any, Any, Recipe, torch.dtype, Any], Tensor]
     config: Callable[[Recipe], dict[str, Any]]
+    sees: bool = False
+    trains: str = ""
+    begun: Callable[[Mapping[str, Tensor]], Mapping[str, Tensor]] = lambda weights: weights
 
 
 OBJECTIVES: dict[str, Objective] = {
     "residual_v": Objective(
         objective.make_batch,
-        lambda network, batch, _, dtype: objective.loss_of(network, batch, dtype),
+        lambda network, batch, _, dtype, __: objective.loss_of(network, batch, dtype),
         lambda recipe: {"grid": {"name": "trigonometric", "power": 2.0, "sigma_max": recipe.noise.sigma_max}},
     ),
-    "published": Objective(published.make_batch, published.loss_of, published.config),
-    "relay": Objective(relay.make_batch, relay.loss_of, relay.config),
+    "published": Objective(
+        published.make_batch, lambda *seen: published.loss_of(*seen[:-1]), published.config
+    ),
+    "relay": Objective(relay.make_batch, lambda *seen: relay.loss_of(*seen[:-1]), relay.config),
+    "last_step": Objective(
+        last_step.make_batch,
+        last_step.loss_of,
+        last_step.config,
+        sees=True,
+        trains=last_step.PREFIX,
+        begun=last_step.begun,
+    ),
 }
 
 
@@ -45,12 +60,10 @@ def of(recipe: Recipe) -> Objective:
     """Return what a recipe trains.
 
     Raises:
-        UsageError: There is no such objective, or it does not go with the recipe's few-step tuning.
+        UsageError: There is no such objective.
     """
     if recipe.objective not in OBJECTIVES:
         raise UsageError(
             f"There is no objective {recipe.objective!r}.", hint=f"Choose from {', '.join(OBJECTIVES)}."
         )
-    if recipe.tuning is not None and recipe.objective != "residual_v":
-        raise UsageError(f"Few-step tuning does not go with the objective {recipe.objective}.")
     return OBJECTIVES[recipe.objective]

@@ -51,7 +51,8 @@ class Together:
 
 def adamw(network: nn.Module, chosen: Optimizer) -> TorchOptimizer:
     """Return AdamW for all weights."""
-    return AdamW(network.parameters(), chosen.lr, betas=chosen.betas, weight_decay=chosen.weight_decay)
+    trained = [p for p in network.parameters() if p.requires_grad]
+    return AdamW(trained, chosen.lr, betas=chosen.betas, weight_decay=chosen.weight_decay)
 
 
 def muon(network: nn.Module, chosen: Optimizer) -> Together:
@@ -59,6 +60,8 @@ def muon(network: nn.Module, chosen: Optimizer) -> Together:
     inside: list[nn.Parameter] = []
     others: list[nn.Parameter] = []
     for name, p in network.named_parameters():
+        if not p.requires_grad:
+            continue
         (inside if p.ndim == 4 and not ENDS.search(name) else others).append(p)
     return Together(
         muon=Muon(

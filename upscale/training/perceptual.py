@@ -1,8 +1,7 @@
-"""How differently two pictures look to the first layers of VGG-16: a loss for few-step tuning, never a score.
+"""What the first layers of VGG-16 see of a picture: for losses, never for scores.
 
-As in LPIPS (Zhang et al., arXiv 1801.03924) with uniform weights: features of a classifier, each pixel's
-vector scaled to length 1, squared differences. Train on VGG, score with AlexNet, so that the score stays
-honest.
+As in LPIPS (Zhang et al., arXiv 1801.03924), each place's vector of features is scaled to length 1. Train on
+VGG, score with AlexNet, so that the score stays honest.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ TAPS = (2, 7, 14, 21)  # relu1_2, relu2_2, relu3_3, relu4_3
 
 
 class VGGFeatures(nn.Module):
-    """Distance of pictures in the features of VGG-16 up to relu4_3; weights from a safetensors file.
+    """The features of VGG-16 up to relu4_3; weights from a safetensors file.
 
     Raises:
         WeightsError: The file is missing, damaged, or holds other weights.
@@ -51,7 +50,8 @@ class VGGFeatures(nn.Module):
         self.register_buffer("mean", torch.tensor(MEAN).view(1, 3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(STD).view(1, 3, 1, 1), persistent=False)
 
-    def _features(self, image: Tensor) -> list[Tensor]:
+    def forward(self, image: Tensor) -> list[Tensor]:
+        """Return the features [B, C, H / s, W / s] for s = 1, 2, 4, 8 of images [B, 3, H, W] in [-1, 1]."""
         x = ((image + 1) / 2 - self.get_buffer("mean")) / self.get_buffer("std")
         x = x.to(self.dtype, memory_format=torch.channels_last)
         taps = []
@@ -61,18 +61,5 @@ class VGGFeatures(nn.Module):
             weight, bias = self.get_buffer(f"weight{index}"), self.get_buffer(f"bias{index}")
             x = F.relu(F.conv2d(x, weight, bias, padding=1))
             if index in TAPS:
-                taps.append(x)
+                taps.append(x / (torch.linalg.vector_norm(x, dim=1, keepdim=True) + 1e-3))
         return taps
-
-    def forward(self, a: Tensor, b: Tensor) -> Tensor:
-        """Return the distance [B] of a and b, [B, 3, H, W] in [-1, 1]; gradients flow to a only."""
-        with torch.no_grad():
-            targets = self._features(b)
-        distance = a.new_zeros(a.shape[0])
-        for x, y in zip(self._features(a), targets, strict=True):
-            distance = distance + (_unit(x) - _unit(y)).float().square().sum(1).mean((1, 2))
-        return distance
-
-
-def _unit(x: Tensor) -> Tensor:
-    return x / (torch.linalg.vector_norm(x, dim=1, keepdim=True) + 1e-3)

@@ -77,19 +77,17 @@ class Recovery:
 
 
 @dataclass(frozen=True)
-class Tuning:
-    """Few-step tuning: part of each batch is sampled as at use, and its result compared with the photo.
+class LastStep:
+    """The runs whose last step is trained: see `last_step`.
 
-    `share` is that part; `steps` the numbers of steps that are practised, with a grid of the given `power`;
-    the loss is `fidelity` times smooth L1 on the residual plus `perceptual` times the distance in VGG's
-    features.
+    `steps` are the numbers of steps to draw from, with a grid of the given `power`, the network `told` less
+    noise than there is; the score of patches counts `pixels` times beside those of VGG's four layers.
     """
 
-    share: float = 0.5
-    steps: tuple[int, ...] = (2, 4, 8)
+    steps: tuple[int, ...] = (2, 3, 4, 4, 6)
     power: float = 2.0
-    fidelity: float = 1.0
-    perceptual: float = 1.0
+    told: float = 1.0
+    pixels: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -132,7 +130,7 @@ class Recipe:
     noise: Noise = field(default_factory=Noise)
     optimizer: Optimizer = field(default_factory=Optimizer)
     recovery: Recovery = field(default_factory=Recovery)
-    tuning: Tuning | None = None
+    last_step: LastStep = field(default_factory=LastStep)
     chain: Chain = field(default_factory=Chain)
     relay: Relay = field(default_factory=Relay)
 
@@ -181,7 +179,7 @@ def from_table(table: dict[str, Any], where: str) -> Recipe:
         "noise": Noise,
         "optimizer": Optimizer,
         "recovery": Recovery,
-        "tuning": Tuning,
+        "last_step": LastStep,
         "chain": Chain,
         "relay": Relay,
     }

@@ -29,7 +29,7 @@ from upscale.images.picture import Pixels
 from upscale.images.pixels import from_float, to_float
 from upscale.metrics.lpips import LPIPS
 from upscale.metrics.psnr import psnr_y
-from upscale.models.restorer import Conditioned, Restorer
+from upscale.models.restorer import Conditioned, Restorer, Run
 from upscale.training.evaluate import distance, pair_of, paths_of
 
 MIN_SIDE_PX = 64  # of a crop: less shows no texture, and LPIPS wants 31
@@ -180,7 +180,12 @@ class Crops:
         for conditioned, noise, hr in self._crops:
             x = noise(INITIAL) * sigmas[0]
             x0 = samplers.sample(
-                sampler, retold(conditioned, told, sigmas), x, sigmas, noise, blur=self._blur
+                sampler,
+                retold(Run(conditioned, len(sigmas)), told, sigmas),
+                x,
+                sigmas,
+                noise,
+                blur=self._blur,
             )
             image = conditioned.image(x0)[0].permute(1, 2, 0).float().cpu().numpy()
             out = from_float(image, np.uint8)

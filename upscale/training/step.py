@@ -6,15 +6,12 @@ import time
 
 import torch
 
-from upscale.networks.residual_unet import ResidualUNet
 from upscale.training import objectives, recovery
 from upscale.training.data import Photos
 from upscale.training.log import Log
-from upscale.training.objective import Batch
 from upscale.training.perceptual import VGGFeatures
 from upscale.training.recipe import Recipe
 from upscale.training.state import State
-from upscale.training.tuning import tuning_loss
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 NORMS_KEPT = 200
@@ -36,7 +33,7 @@ def one_step(recipe: Recipe, photos: Photos, state: State, log: Log, vgg: VGGFea
     batch = objectives.of(recipe).make_batch(hr, recipe, generator)
     t1 = time.perf_counter()
 
-    losses = losses_of(recipe, state.network, batch, vgg)  # type: ignore[arg-type]
+    losses = objectives.of(recipe).loss_of(state.network, batch, recipe, DTYPES[recipe.dtype], vgg)
     losses.mean().backward()
     norm = float(torch.nn.utils.clip_grad_norm_(state.network.parameters(), recipe.optimizer.clip))
     if recovery.outlying(recipe, state, norm):
@@ -53,14 +50,3 @@ def one_step(recipe: Recipe, photos: Photos, state: State, log: Log, vgg: VGGFea
     state.step += 1
     state.update_ema(recipe.optimizer.ema)
     log.add(losses.detach(), batch.level, norm, t1 - t0, time.perf_counter() - t0, batch.lr.numel() // 3)
-
-
-def losses_of(recipe: Recipe, network: ResidualUNet, batch: Batch, vgg: VGGFeatures | None) -> torch.Tensor:
-    """Return the loss of each example [B]; with tuning, the first ones are those of few-step runs."""
-    dtype = DTYPES[recipe.dtype]
-    loss_of = objectives.of(recipe).loss_of
-    if recipe.tuning is None or vgg is None:
-        return loss_of(network, batch, recipe, dtype)
-    count = round(recipe.tuning.share * len(batch.lr))
-    practised = tuning_loss(network, batch.part(slice(count)), recipe, recipe.tuning, vgg, dtype)
-    return torch.cat([practised, loss_of(network, batch.part(slice(count, None)), recipe, dtype)])

@@ -57,7 +57,7 @@ def train(
         decay_from: Step from which the rate decays to 0 at `steps`; None keeps it constant.
         begin_with: What a new run begins with: `state.pt` of another run, whose averaged weights it takes, or
             a model, by name or path.
-        vgg: The perceptual loss, which a recipe with few-step tuning needs.
+        vgg: Features for recipes whose loss sees with them.
         on_report: Called with each line of the log.
         on_step: Called after each step.
 
@@ -67,10 +67,9 @@ def train(
         InputError: A state is damaged.
         DeviceError: Training diverged for good.
     """
-    objectives.of(recipe)
+    if objectives.of(recipe).sees and vgg is None:
+        raise UsageError("This recipe's loss sees with VGG.", hint="Give its features with --vgg.")
     run.mkdir(parents=True, exist_ok=True)
-    if recipe.tuning is not None and vgg is None:
-        raise UsageError("This recipe tunes with a perceptual loss.", hint="Give the features with --vgg.")
     path = run / "state.pt"
     state = begin(recipe, path, device, None if begin_with is None else str(begin_with))
     (run / "recipe.json").write_text(json.dumps(as_table(recipe), indent=2) + "\n", encoding="utf-8")

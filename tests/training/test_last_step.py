@@ -1,0 +1,180 @@
+"""The last step has weights of its own, trained on runs as they will be used."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from upscale.errors import UsageError, WeightsError
+from upscale.models.restorer import Restorer
+from upscale.training import last_step, objectives
+from upscale.training import recipe as recipes
+from upscale.training.begin import begin, start
+from upscale.training.data import Photos
+from upscale.training.export import export
+from upscale.training.last_step import loss_of, make_batch
+from upscale.training.perceptual import VGGFeatures
+from upscale.training.recipe import LastStep, Recipe
+from upscale.training.train import train
+
+
+@pytest.fixture
+def base(recipe_file: Callable[..., Path]) -> Recipe:
+    return recipes.load(str(recipe_file()))
+
+
+@pytest.fixture
+def recipe(base: Recipe) -> Recipe:
+    network = {**base.network, "last_step": True}
+    return replace(base, objective="last_step", network=network, last_step=LastStep(steps=(2, 3), told=0.7))
+
+
+@pytest.fixture
+def images(photos: Path) -> Photos:
+    return Photos.load([photos], min_side=48)
+
+
+@pytest.fixture
+def hr(images: Photos) -> torch.Tensor:
+    return images.crops(3, 48, 0.0, torch.Generator().manual_seed(0))
+
+
+@pytest.fixture
+def seen(vgg: Path) -> VGGFeatures:
+    return VGGFeatures(vgg)
+
+
+def draws(seed: int = 1) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def test_every_picture_comes_twice_with_other_noise(hr: torch.Tensor, recipe: Recipe) -> None:
+    batch = make_batch(hr, recipe, draws())
+    for twice in (batch.lr, batch.aug_level, batch.target):
+        assert len(twice) == 6 and torch.equal(twice[:3], twice[3:])
+    assert (
+        abs(torch.corrcoef(torch.stack([batch.noise[:3].flatten(), batch.noise[3:].flatten()]))[0, 1]) < 0.05
+    )
+    assert batch.level.shape == (6,) and math.tan(math.pi / 2 * batch.level[0]) == pytest.approx(
+        batch.sigmas[-1], rel=1e-4
+    )
+    again = make_batch(hr, recipe, draws())
+    assert torch.equal(again.noise, batch.noise) and again.sigmas == batch.sigmas
+    others = [make_batch(hr, recipe, draws(seed)) for seed in range(12)]
+    assert {len(other.sigmas) for other in others} == {2, 3}
+    assert len({other.offset for other in others}) > 6  # or a pattern of the grid's period is never seen
+    assert all(0 <= side < last_step.UNSEEN_PX for other in others for side in other.offset)
+
+
+@pytest.mark.parametrize("steps", [2, 4])
+def test_the_steps_before_are_as_at_use(
+    steps: int, hr: torch.Tensor, recipe: Recipe, seen: VGGFeatures
+) -> None:
+    """Told less noise than there is, without gradients, and not by the last step's weights."""
+    recipe = replace(recipe, last_step=LastStep(steps=(steps,), told=0.7))
+    network: Any = start(recipe, "cpu").network
+    batch = make_batch(hr, recipe, draws())
+    calls: list[tuple[str, bool, float]] = []
+    for name, part in (("before", network), ("last", network.last)):
+        part.register_forward_pre_hook(
+            lambda _, given, name=name: calls.append((name, torch.is_grad_enabled(), float(given[1][0])))
+        )
+    loss = loss_of(network, batch, recipe, torch.float32, seen)
+    assert loss.shape == (6,) and loss.isfinite().all()
+    factor = 0.7 ** (1 / steps)
+    levels = [2 / math.pi * math.atan(s * (factor if k else 1)) for k, s in enumerate(batch.sigmas)]
+    assert [call[:2] for call in calls] == [("before", False)] * (steps - 1) + [("last", True)]
+    assert [call[2] for call in calls] == pytest.approx(levels, abs=1e-5)
+
+
+def test_runs_that_end_at_the_photo_have_no_loss(hr: torch.Tensor, recipe: Recipe, seen: VGGFeatures) -> None:
+    batch = make_batch(hr, recipe, draws())
+
+    def knows(answer: torch.Tensor) -> Any:
+        # v such that x0 is the answer, whatever x: v = (cos x - x0) / sin
+        def predict(x: torch.Tensor, level: torch.Tensor, features: Any) -> torch.Tensor:
+            angle = math.pi / 2 * level
+            return (angle.cos() * x - answer) / angle.sin()
+
+        class Known:
+            encode = staticmethod(lambda lr, level: (lr, lr))
+            last = staticmethod(predict)
+            __call__ = staticmethod(predict)
+
+        return Known()
+
+    assert loss_of(knows(batch.target), batch, recipe, torch.float32, seen).max() < 0.03
+    assert loss_of(knows(batch.target + 0.5), batch, recipe, torch.float32, seen).min() > 0.3
+
+
+def test_only_the_last_step_is_trained(
+    base: Recipe, recipe: Recipe, images: Photos, seen: VGGFeatures, tmp_path: Path
+) -> None:
+    """It begins as a copy of the other steps; a run goes on as if it had not been stopped."""
+    train(base, images, tmp_path / "base", steps=3)
+    begun = begin(recipe, tmp_path / "none.pt", "cpu", str(tmp_path / "base" / "state.pt")).network
+    before = {name: w.clone() for name, w in begun.state_dict().items()}
+    assert all(torch.equal(before[f"last.{name}"], before[name]) for name in ("stem.weight", "head.bias"))
+    how: Any = {"begin_with": tmp_path / "base" / "state.pt", "vgg": seen}
+    whole = train(recipe, images, tmp_path / "whole", steps=4, **how)
+    train(recipe, images, tmp_path / "parts", steps=2, **how)
+    parts = train(recipe, images, tmp_path / "parts", steps=4, **how)
+    for name, weight in whole.network.state_dict().items():
+        assert torch.equal(weight, before[name]) == (not name.startswith("last.")), name
+        assert torch.equal(weight, parts.network.state_dict()[name]), name
+    for kind in ("adamw", "muon"):
+        other = replace(recipe, optimizer=replace(recipe.optimizer, kind=kind))
+        groups = start(other, "cpu").optimizer.param_groups
+        trained = sum(p.numel() for group in groups for p in group["params"])
+        assert trained == sum(w.numel() for name, w in before.items() if name.startswith("last."))
+
+
+def test_the_last_evaluation_of_several_uses_it(
+    recipe: Recipe, images: Photos, seen: VGGFeatures, tmp_path: Path
+) -> None:
+    train(recipe, images, tmp_path / "run", steps=1, vgg=seen)
+    export(recipe, tmp_path / "run", tmp_path / "model", steps=3)
+    restorer = Restorer.load(str(tmp_path / "model"), torch.float32, torch.device("cpu"))
+    assert restorer.config.told == 0.7
+    calls: list[str] = []
+    restorer.network.register_forward_pre_hook(lambda *_: calls.append("step"))
+    restorer.network.last.register_forward_pre_hook(lambda *_: calls.append("last"))
+    lr = torch.zeros(1, 3, 4, 4)
+    for sampler in ("ddim", "ddpm", "dpmpp_2m", "heun", "relay", "resshift"):
+        for steps in (1, 2, 3, 4):
+            calls.clear()
+            restorer.restore(lr, lambda _: torch.zeros(1, 3, 16, 16), sampler=sampler, steps=steps)
+            assert calls == ["step"] * (steps - 1) + ["last" if steps > 1 else "step"]
+
+
+def test_it_needs_features(recipe: Recipe, images: Photos, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="sees with VGG") as caught:
+        train(recipe, images, tmp_path / "run", steps=1)
+    assert "--vgg" in str(caught.value.hint) and not (tmp_path / "run").exists()
+    assert [name for name, row in objectives.OBJECTIVES.items() if row.sees] == ["last_step"]
+
+
+# --- the features -----------------------------------------------------------------------------------------
+
+
+def test_features_are_of_unit_length(seen: VGGFeatures, hr: torch.Tensor) -> None:
+    features = seen(hr)
+    assert [tuple(f.shape) for f in features] == [(3, 4, 48 >> k, 48 >> k) for k in range(4)]
+    for f in features:
+        length = torch.linalg.vector_norm(f, dim=1)
+        assert length.max() <= 1 and length.median() > 0.95
+    assert not any(torch.equal(f[0], f[1]) for f in features)
+
+
+def test_weights_that_are_not_vgg(tmp_path: Path, make_model: Callable[..., Path]) -> None:
+    (tmp_path / "x.safetensors").write_bytes(b"nothing")
+    other = make_model() / "model.safetensors"
+    for path in (tmp_path / "none.safetensors", tmp_path / "x.safetensors", other):
+        with pytest.raises(WeightsError, match="cannot be used as VGG weights"):
+            VGGFeatures(path)

@@ -1,0 +1,125 @@
+"""The last step of a run learns to draw: weights of its own, trained on runs as they will be used.
+
+The steps before estimate means, and a run of a few of them ends too smooth. Here they are taken as they are,
+without gradients and told less noise as at use, and the last step is trained to make of what they leave, and
+of the noise in it, a photograph: by the energy score of two runs with different noise, over patches of pixels
+and over the features of VGG-16. Everything else keeps its weights, so the first estimate and with it the
+faithful end of the dial stay what they were.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from upscale.diffusion import samplers
+from upscale.diffusion.conditioning import upsample_bicubic
+from upscale.diffusion.denoiser import Denoiser, NetworkDenoiser, retold, trigonometric_level
+from upscale.diffusion.schedule import sigma_to_time, trigonometric_grid
+from upscale.networks.residual_unet import Features
+from upscale.training.energy import energy_scores
+from upscale.training.objective import Batch, examples
+from upscale.training.perceptual import VGGFeatures
+from upscale.training.recipe import Recipe
+
+UNSEEN_PX = 32  # of a crop's sides, which the loss does not see: VGG is the dearest part of a step
+PREFIX = "last."  # of the weights that are trained
+
+
+@dataclass(frozen=True)
+class Practice(Batch):
+    """A batch in which every picture comes twice, [2 B, ...], with different noise.
+
+    Attributes:
+        sigmas: The noise levels of the run.
+        offset: Where the part that the loss sees begins, (top, left) in pixels. Features are pooled by 8, the
+            residual is folded by `scale`: at a fixed offset the network learns patterns of that period, which
+            VGG does not see and people do.
+    """
+
+    sigmas: tuple[float, ...]
+    offset: tuple[int, int]
+
+
+def make_batch(hr: Tensor, recipe: Recipe, generator: torch.Generator) -> Practice:
+    """Degrade hr [B, 3, H, W] in [-1, 1] and draw a run for it; everything random comes from `generator`."""
+    drawn = examples(hr, recipe, generator)
+    shape = (2 * len(hr), *drawn.residual.shape[1:])
+    noise = torch.randn(shape, generator=generator).to(hr.device)
+    kind, top, left = torch.rand(3, generator=generator).tolist()
+    steps = recipe.last_step.steps[int(kind * len(recipe.last_step.steps))]
+    sigmas = trigonometric_grid(steps, power=recipe.last_step.power, sigma_max=recipe.noise.sigma_max)
+    return Practice(
+        lr=_twice(drawn.lr),
+        aug_level=_twice(drawn.aug_level),
+        target=_twice(drawn.residual),
+        level=torch.full((len(noise),), sigma_to_time(sigmas[-1]), device=hr.device),
+        noise=noise,
+        sigmas=tuple(sigmas),
+        offset=(int(top * UNSEEN_PX), int(left * UNSEEN_PX)),
+    )
+
+
+def loss_of(network: Any, batch: Practice, recipe: Recipe, dtype: torch.dtype, vgg: VGGFeatures) -> Tensor:
+    """Return the energy score of each run [2 B]: of VGG's features, and of patches of `scale` pixels."""
+    count = len(batch.lr) // 2
+    told, sigmas = recipe.last_step.told, batch.sigmas
+    with torch.no_grad():
+        lr = batch.lr[:count].to(dtype, memory_format=torch.channels_last)
+        features = Features(*map(_twice, network.encode(lr, batch.aug_level[:count])))
+
+    def denoiser(step: nn.Module) -> Denoiser:
+        def predict(x: Tensor, level: Tensor) -> Tensor:
+            prediction: Tensor = step(x.to(dtype, memory_format=torch.channels_last), level, features)
+            return prediction
+
+        return retold(NetworkDenoiser(predict, "v", trigonometric_level), told, sigmas)
+
+    before, last = denoiser(network), denoiser(network.last)
+
+    def step(x: Tensor, sigma: float) -> Tensor:
+        if sigma == sigmas[-1]:
+            return last(x, sigma)
+        with torch.no_grad():
+            return before(x, sigma)
+
+    x0 = samplers.sample("ddim", step, batch.noise * sigmas[0], sigmas, lambda _: batch.noise)
+    top, left = batch.offset
+    base = upsample_bicubic(batch.lr, recipe.scale)
+    seen = base.shape[2] - UNSEEN_PX
+
+    def part(image: Tensor) -> Tensor:
+        return image[:, :, top : top + seen, left : left + seen]
+
+    made, true = (part(F.pixel_shuffle(x, recipe.scale)) for x in (x0, batch.target[:count]))
+    loss = energy_scores(F.pixel_unshuffle(made, recipe.scale), F.pixel_unshuffle(true, recipe.scale))
+    loss = loss * (recipe.last_step.pixels / batch.target.shape[1] ** 0.5)
+    base, std = part(base), recipe.residual_std
+    with torch.no_grad():
+        expected = vgg(base[:count] + std * true)
+    for found, truth in zip(vgg(base + std * made), expected, strict=True):
+        loss = loss + energy_scores(found, truth)
+    return loss
+
+
+def config(recipe: Recipe) -> dict[str, Any]:
+    """Return what a model's config says of it: the runs that it was trained on."""
+    grid = {"name": "trigonometric", "power": recipe.last_step.power, "sigma_max": recipe.noise.sigma_max}
+    return {"grid": grid, "told": recipe.last_step.told}
+
+
+def begun(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return the weights to begin with: those of the other steps are a good start for the last one."""
+    if any(name.startswith(PREFIX) for name in weights):
+        return dict(weights)
+    copies = {PREFIX + name: w.clone() for name, w in weights.items() if not name.startswith("encoder.")}
+    return {**weights, **copies}
+
+
+def _twice(x: Tensor) -> Tensor:
+    return torch.cat([x, x])
