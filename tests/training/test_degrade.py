@@ -128,3 +128,17 @@ def test_quantizing_rounds_and_clips() -> None:
     assert q.tolist()[:2] == [-1, -1] and q.tolist()[3:] == [1, 1]
     assert (q - x.clamp(-1, 1)).abs().max() <= LEVEL / 2 + 1e-6
     assert torch.equal(quantize(q), q)
+
+
+def test_narrow_kernels_hold_no_denormal_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They would make the convolution many times slower."""
+    seen = []
+    convolve = torch.nn.functional.conv2d
+    monkeypatch.setattr(
+        torch.nn.functional, "conv2d", lambda x, w, **more: seen.append(w) or convolve(x, w, **more)
+    )
+    sigma = torch.linspace(0.3, 2.8, 26)
+    blur(torch.zeros(26, 3, 16, 16), sigma, 0.6 * sigma, sigma)
+    (kernels,) = seen
+    assert not ((kernels > 0) & (kernels < torch.finfo(torch.float32).tiny)).any()
+    assert torch.allclose(kernels.sum((1, 2, 3)), torch.ones(78))

@@ -13,9 +13,9 @@ import numpy as np
 import torch
 from PIL import Image, UnidentifiedImageError
 from torch import Tensor
-from torch.nn import functional as F
 
 from upscale.errors import InputError
+from upscale.training.resample import resample
 
 
 class Photos:
@@ -63,30 +63,27 @@ class Photos:
         Args:
             count: How many, B.
             side: Their sides in pixels.
-            shrink: Share of crops that are taken up to twice as large and reduced (area, antialiased).
+            shrink: Share of crops that are taken up to twice as large and reduced (bicubic, antialiased).
             generator: Decides everything.
 
         Returns:
             [B, 3, side, side] float32 in [-1, 1].
         """
         chosen = torch.multinomial(self._weights, count, replacement=True, generator=generator)
-        out = []
-        for index, u in zip(chosen.tolist(), torch.rand(count, 6, generator=generator).tolist(), strict=True):
+        draws = torch.rand(count, 6, generator=generator).tolist()
+        out = torch.empty(count, 3, side, side, device=self.images[0].device)
+        for crop, index, u in zip(out, chosen.tolist(), draws, strict=True):
             image = self.images[index]
             height, width = image.shape[1:]
             source = round(side * (1 + u[0] / shrink)) if u[0] < shrink else side
             source = min(source, height, width)
             top, left = int(u[1] * (height - source + 1)), int(u[2] * (width - source + 1))
-            crop = image[:, top : top + source, left : left + source].float()
-            if source != side:
-                crop = F.interpolate(crop[None], size=(side, side), mode="bicubic", antialias=True)[0].clamp_(
-                    0, 255
-                )
-            if u[3] < 0.5:
-                crop = crop.flip(2)
-            if u[4] < 0.5:
-                crop = crop.flip(1)
+            window = image[:, top : top + source, left : left + source]
+            window = window.flip([axis for axis, p in ((2, u[3]), (1, u[4])) if p < 0.5])
             if u[5] < 0.5:
-                crop = crop.transpose(1, 2)
-            out.append(crop)
-        return torch.stack(out) / 127.5 - 1
+                window = window.transpose(1, 2)
+            if source == side:
+                crop.copy_(window)
+            else:
+                torch.clamp(resample(window.float(), side, side), 0, 255, out=crop)
+        return out.div_(127.5).sub_(1)

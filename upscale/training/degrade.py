@@ -16,6 +16,8 @@ from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
 
+from upscale.training.resample import resample
+
 
 def quantize(x: Tensor) -> Tensor:
     """Return x clipped to [-1, 1] and rounded to the 256 levels of an 8-bit file."""
@@ -24,12 +26,12 @@ def quantize(x: Tensor) -> Tensor:
 
 def reduce_bicubic(hr: Tensor, scale: int) -> Tensor:
     """Return hr [B, C, H, W] reduced with the antialiased bicubic kernel of Pillow (a = -0.5)."""
-    return F.interpolate(hr, scale_factor=1 / scale, mode="bicubic", antialias=True)
+    return resample(hr, hr.shape[2] // scale, hr.shape[3] // scale)
 
 
 def reduce_bilinear(hr: Tensor, scale: int) -> Tensor:
     """Return hr reduced with the antialiased triangle kernel."""
-    return F.interpolate(hr, scale_factor=1 / scale, mode="bilinear", antialias=True)
+    return resample(hr, hr.shape[2] // scale, hr.shape[3] // scale, "bilinear")
 
 
 def reduce_area(hr: Tensor, scale: int) -> Tensor:
@@ -57,10 +59,9 @@ def blur(x: Tensor, sigma_x: Tensor, sigma_y: Tensor, angle: Tensor, radius: int
     u, v = cos * gx + sin * gy, cos * gy - sin * gx
     kernel = torch.exp(-0.5 * ((u / sigma_x[:, None, None]) ** 2 + (v / sigma_y[:, None, None]) ** 2))
     kernel = kernel / kernel.sum((1, 2), keepdim=True)  # [B, K, K]
+    kernel[kernel < 1e-9] = 0.0  # too small to count; the denormal ones make the convolution six times slower
     weight = kernel[:, None].repeat_interleave(channels, 0)
-    padded = F.pad(x, (radius,) * 4, mode="replicate").reshape(
-        1, batch * channels, *(s + 2 * radius for s in x.shape[2:])
-    )
+    padded = F.pad(x, (radius,) * 4, mode="replicate").flatten(0, 1)[None]
     return F.conv2d(padded, weight, groups=batch * channels).reshape(x.shape)
 
 
@@ -113,10 +114,10 @@ def degrade(hr: Tensor, scale: int, share: float, generator: torch.Generator) ->
     u = u[spoilt]
     x = hr[spoilt]
     soft = u[:, 1] < 0.5
-    wide = 0.3 + 2.5 * u[:, 2] ** 2
-    sigma = torch.where(soft, wide, 0.05).to(x.device)
-    ratio = (0.6 + 0.4 * u[:, 3]).to(x.device)
-    x = blur(x, sigma, sigma * ratio, (u[:, 4] * torch.pi).to(x.device))
+    if soft.any():
+        w = u[soft].to(x.device)
+        sigma = 0.3 + 2.5 * w[:, 2] ** 2
+        x[soft] = blur(x[soft], sigma, sigma * (0.6 + 0.4 * w[:, 3]), w[:, 4] * torch.pi)
     kinds = (u[:, 5] * len(REDUCTIONS)).long()
     y = torch.stack(
         [REDUCTIONS[kind](image[None], scale)[0] for kind, image in zip(kinds.tolist(), x, strict=True)]

@@ -14,10 +14,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from upscale.diffusion.conditioning import augmentation_level, upsample_bicubic
+from upscale.diffusion.conditioning import augmentation_level
 from upscale.networks.residual_unet import ResidualUNet
 from upscale.training.degrade import degrade
 from upscale.training.recipe import Recipe
+from upscale.training.resample import resample
 
 
 @dataclass(frozen=True)
@@ -72,7 +73,7 @@ def examples(hr: Tensor, recipe: Recipe, generator: torch.Generator) -> Examples
     lr = lr + sigma_aug[:, None, None, None].to(device) * torch.randn(lr.shape, generator=generator).to(
         device
     )
-    residual = (hr - upsample_bicubic(lr, scale)) / recipe.residual_std
+    residual = resample(lr, *hr.shape[2:]).sub_(hr).div_(-recipe.residual_std)  # to bicubic
     aug_level = torch.tensor([augmentation_level(s) for s in sigma_aug.tolist()], device=device)
     return Examples(lr, aug_level, F.pixel_unshuffle(residual, scale), u[:, 2])
 
