@@ -1,14 +1,22 @@
-"""Every method against the others on the same photographs, 4x: which to use when.
+"""Every method against the others on the same photographs: which to use when.
 
 python tests/benchmarks/methods.py PHOTOS --lpips lpips_alex.safetensors [--model NAME] [--relay NAME]
-    [--parts samplers,fidelity,starts,samples,consistency,relay] [--samplers ddim,heun] [--steps 1,4,50]
+    [--parts samplers,fidelity] [--samplers ddim,heun] [--steps 1,4,50] [--noise 0,0.02] [--scales 8,16]
     [--settings ddim:1,dpmpp_2m:4:0.5] [--limit 4] [--log scores.jsonl] [--markdown tables.md]
     [--plot docs/fidelity.png]
 
-Parts: samplers (all, at each number of steps, with the model's own fidelity), fidelity (the dial; PSNR must
-rise along it), starts (below pure noise), samples (means of several), consistency (back-projection), relay
-(the models of SR3's process against one of Relay Diffusion's at equal network evaluations). The model's
-default is always scored, and what --settings names: sampler:steps, or sampler:steps:fidelity.
+The photographs are reduced by Pillow's bicubic and enlarged again. Parts, at 4x:
+    samplers     all, at each number of steps, with the model's own fidelity
+    fidelity     the dial; PSNR must rise along it
+    starts       below pure noise
+    samples      means of several
+    consistency  without and with back-projection
+    color        without and with the corrections of colour
+    relay        the models of SR3's process against one of Relay Diffusion's at equal network evaluations
+and at the larger --scales:
+    cascades     noise on the input of the stages after the first (CDM, arXiv 2106.15282; `stage_noise` in a
+                 model's config), and consistency
+The model's default is always scored, and what --settings names: sampler:steps, or sampler:steps:fidelity.
 
 A run of everything takes long; with --log it can be stopped, and goes on where it was.
 """
@@ -16,7 +24,7 @@ A run of everything takes long; with --log it can be stopped, and goes on where 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any
@@ -27,12 +35,13 @@ from table import show
 
 from upscale.diffusion.samplers import SAMPLERS
 from upscale.errors import UsageError
-from upscale.options import DEFAULT_MODEL
+from upscale.options import COLOR_FIXES, DEFAULT_MODEL
 from upscale.training.evaluate import parse_settings
 
 SCALE = 4
+LEAST_LR_PX = 16  # a photograph that is smaller when reduced says nothing
 ALSO_CALLED = {"euler_ancestral": "ddpm"}  # the same unless it is given a number
-PARTS = ("samplers", "fidelity", "starts", "samples", "consistency", "relay")
+PARTS = ("samplers", "fidelity", "starts", "samples", "consistency", "color", "relay", "cascades")
 FIDELITIES = (0.0, 0.25, 0.5, 0.75, 1.0)
 STARTS = (1.0, 0.98, 0.95, 0.9, 0.8, 0.6, 0.4)
 START_STEPS = (1, 2, 4)
@@ -40,6 +49,18 @@ SAMPLES = (1, 2, 4, 8)
 RELAY_STEPS = (1, 2, 4, 8, 16)
 
 Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What the command line asks for."""
+
+    parts: list[str]
+    samplers: list[str]
+    steps: list[int]
+    noise: list[float]
+    settings: str
+    relay: str | None
 
 
 def main(
@@ -52,6 +73,8 @@ def main(
         name for name in SAMPLERS if name not in ALSO_CALLED
     ),
     steps: Annotated[str, typer.Option(help="Of the samplers, with commas.")] = "1,2,4,8,16,50",
+    noise: Annotated[str, typer.Option(help="Of cascades, std in [-1, 1] units.")] = "0,0.02,0.05,0.1",
+    scales: Annotated[str, typer.Option(help="Of cascades, with commas.")] = "8,16",
     settings: Annotated[str, typer.Option(help="sampler:steps[:fidelity], with commas.")] = "",
     limit: Annotated[int | None, typer.Option(help="Only so many photographs.")] = None,
     log: Annotated[Path | None, typer.Option(help="Scores of each picture, kept for the next run.")] = None,
@@ -59,23 +82,26 @@ def main(
     plot: Annotated[Path | None, typer.Option(help="PNG for the dial's curve; needs matplotlib.")] = None,
 ) -> None:
     """Score every method on a folder of photographs."""
-    if unknown := set(parts.split(",")) - {"", *PARTS}:
+    chosen = [part for part in parts.split(",") if part]
+    if unknown := set(chosen) - set(PARTS):
         raise SystemExit(f"There is no part {min(unknown)}: choose from {','.join(PARTS)}.")
-    scorer = Scorer(photos, SCALE, lpips, limit, log)
-    models = model or [DEFAULT_MODEL]
-    rows = [_row("photo", Way("the photo"), scorer.truth())]
-    rows += [_row("interpolation", Way(name), scorer.interpolated(name)) for name in INTERPOLATIONS]
-    for name in models:
-        named = [("default", Way(name))]
-        for setting in parse_settings(settings) if settings else ():
-            named.append(("settings", Way(name, setting.sampler, setting.steps, setting.fidelity)))
-        counts = [int(count) for count in steps.split(",")]
-        for part in parts.split(","):
-            named += [(part, way) for way in _ways(part, name, samplers.split(","), counts)]
-        if relay is not None and "relay" in parts.split(","):
-            named += [("relay", Way(each, steps=count)) for count in RELAY_STEPS for each in (name, relay)]
-        rows += _scored(scorer, named)
-    title = f"methods on {photos.name}, {len(scorer.pairs)} photographs, {SCALE}x"
+    asked = Asked(
+        chosen,
+        samplers.split(","),
+        [int(count) for count in steps.split(",")],
+        [float(level) for level in noise.split(",")],
+        settings,
+        relay,
+    )
+    rows: list[Row] = []
+    for scale in (SCALE, *map(int, scales.split(","))) if "cascades" in chosen else (SCALE,):
+        scorer = Scorer(photos, scale, lpips, limit, log, LEAST_LR_PX)
+        rows.append(_row(scale, "photo", Way("the photo"), scorer.truth()))
+        for name in INTERPOLATIONS:
+            rows.append(_row(scale, "interpolation", Way(name), scorer.interpolated(name)))
+        for name in model or [DEFAULT_MODEL]:
+            rows += _scored(scorer, list(_ways(name, asked) if scale == SCALE else _cascades(name, asked)))
+    title = f"methods on {photos.name}" + (f", first {limit}" if limit is not None else "")
     show(title, rows, [_short(row) for row in rows])
     if markdown is not None:
         markdown.write_text("\n\n".join(_markdown(rows)) + "\n")
@@ -88,20 +114,30 @@ def main(
             raise SystemExit(f"PSNR of {name} falls at fidelity {falls}")
 
 
-def _ways(part: str, model: str, samplers: Sequence[str], counts: Sequence[int]) -> Iterator[Way]:
-    """Yield what belongs to a part; a single step is the same whatever the sampler."""
-    if part == "samplers":
-        yield from (Way(model, steps=1) for count in counts if count == 1)
-        yield from (Way(model, sampler, count) for sampler in samplers for count in counts if count > 1)
-    elif part == "fidelity":
-        own = Way(model).upscaler().settings.fidelity
-        yield from (Way(model, fidelity=f) for f in sorted({*FIDELITIES, own}))
-    elif part == "starts":
-        yield from (Way(model, steps=count, start=start) for count in START_STEPS for start in STARTS)
-    elif part == "samples":
-        yield from (Way(model, samples=count) for count in SAMPLES)
-    elif part == "consistency":
-        yield from (Way(model, consistency=on) for on in (False, True))
+def _ways(model: str, asked: Asked) -> Iterator[tuple[str, Way]]:
+    """Yield the parts at 4x with their ways; a single step is the same whatever the sampler."""
+    yield "default", Way(model, denoise=None)
+    for setting in parse_settings(asked.settings) if asked.settings else ():
+        yield "settings", Way(model, setting.sampler, setting.steps, setting.fidelity)
+    own = Way(model).upscaler().settings
+    more = [count for count in asked.steps if count > 1]
+    others = [asked.relay] if asked.relay is not None else []
+    ways: dict[str, list[Way]] = {
+        "samplers": [Way(model, steps=count) for count in asked.steps if count == 1]
+        + [Way(model, sampler, count) for sampler in asked.samplers for count in more],
+        "fidelity": [Way(model, fidelity=f) for f in sorted({*FIDELITIES, own.fidelity})],
+        "starts": [Way(model, steps=count, start=start) for count in START_STEPS for start in STARTS],
+        "samples": [Way(model, samples=count) for count in SAMPLES],
+        "consistency": [Way(model, consistency=on) for on in (False, True)],
+        "color": [Way(model, color_fix=fix) for fix in COLOR_FIXES if fix != "auto"],
+        "relay": [Way(name, steps=count) for count in RELAY_STEPS for name in (model, *others) if others],
+    }
+    yield from ((part, way) for part in asked.parts for way in ways.get(part, ()))
+
+
+def _cascades(model: str, asked: Asked) -> Iterator[tuple[str, Way]]:
+    yield from (("cascades", Way(model, stage_noise=level)) for level in asked.noise)
+    yield "cascades", Way(model, consistency=True)
 
 
 def _scored(scorer: Scorer, named: Sequence[tuple[str, Way]]) -> list[Row]:
@@ -110,14 +146,15 @@ def _scored(scorer: Scorer, named: Sequence[tuple[str, Way]]) -> list[Row]:
     _, one_step = scorer.of(Way(named[0][1].model, steps=1))
     for part, way in named:
         try:
-            rows.append(_row(part, *scorer.of(way), one_step.seconds))
+            rows.append(_row(scorer.scale, part, *scorer.of(way), one_step.seconds))
         except UsageError as error:
             typer.echo(f"left out: {error.message}", err=True)
     return rows
 
 
-def _row(part: str, way: Way, scores: Scores, one_step_seconds: float = float("inf")) -> Row:
+def _row(scale: int, part: str, way: Way, scores: Scores, one_step_seconds: float = float("inf")) -> Row:
     return {
+        "scale": scale,
         "part": part,
         **asdict(way),
         "PSNR-Y": scores.psnr_y,
@@ -138,9 +175,11 @@ def _short(row: Row) -> Row:
         row["start"] < 1 and f"start={row['start']:g}",
         row["samples"] > 1 and f"mean of {row['samples']}",
     ]
-    parts += [row["consistency"] and "consistent"]
+    parts += [row["consistency"] and "consistent", row["color_fix"] != "auto" and f"color {row['color_fix']}"]
+    parts += [row["stage_noise"] is not None and f"noise={row['stage_noise']:g}"]
     scores = dict(list(row.items())[-8:])
-    return {"part": row["part"], "model": row["model"], "way": " ".join(str(p) for p in parts if p), **scores}
+    way = " ".join(str(part) for part in parts if part)
+    return {"scale": row["scale"], "part": row["part"], "model": row["model"], "way": way, **scores}
 
 
 def _markdown(rows: Sequence[Row]) -> Iterator[str]:

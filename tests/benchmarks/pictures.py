@@ -1,13 +1,19 @@
-"""Makes the README's picture, and the one of the model's card.
+"""Makes the pictures of the README, of the model's card and of docs/sampling.md, from the example photos.
 
-python tests/benchmarks/pictures.py [--model NAME] [--only readme|card] [--folder docs]
+python tests/benchmarks/pictures.py [--model NAME] [--relay NAME] [--only readme,card] [--folder docs]
 
-The README's: a detail of an example photo at 8x, bicubic on the left, upscaled on the right. The card's:
-details of the example photos, reduced 4 times by Pillow's bicubic and enlarged again, beside the originals.
+readme       chelsea-8x.jpg: a detail at 8x, bicubic on the left, upscaled on the right
+card         sr3-photo-4x.jpg: details of photos reduced 4 times by Pillow's bicubic and enlarged again:
+             bicubic, faithful, the default, and the original
+scales       scales-8x.jpg, scales-16x.jpg: details as they are, enlarged by bicubic, Lanczos and upscale
+uncertainty  uncertainty.jpg: as the card's, the mean of 8 samples, the map of where they differ, the original
+relay        relay.jpg: as the card's, SR3's process, Relay Diffusion's at as many evaluations, the original;
+             only with --relay
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -15,13 +21,22 @@ import typer
 from PIL import Image, ImageDraw, ImageFont
 
 from upscale import Upscaler
+from upscale.images.pil import from_pil, to_pil
 from upscale.options import DEFAULT_MODEL
 
 TOP = Path(__file__).parents[2]
 GAP_PX = 8
+HEAD_PX = 22
+PARTS = ("readme", "card", "scales", "uncertainty", "relay")
 
-SCALE = 8
-DETAIL = (140, 82, 225, 157)  # of the small photo: the cat's eye
+EYE = (140, 82, 225, 157)  # of chelsea.jpg
+SIDE_PX = 360  # of an enlarged detail
+CORNERS = {  # of the details at each scale
+    8: {"chelsea": (150, 92), "astronaut": (190, 82)},
+    16: {"chelsea": (158, 96), "astronaut": (192, 90)},
+}
+AROUND_PX = 32  # of the photo beside a detail: more than any halo; only the place of its noise is another
+FILTERS = {"bicubic": Image.Resampling.BICUBIC, "Lanczos": Image.Resampling.LANCZOS}
 
 CARD_SCALE = 4
 DETAILS = {  # of the originals
@@ -30,61 +45,116 @@ DETAILS = {  # of the originals
     "coffee": (268, 190, 460, 350),
     "rocket": (100, 260, 292, 420),
 }
-HEAD_PX = 22
+
+Enlarge = Callable[[Image.Image], Image.Image]
+"""A photo reduced -> as large as the original."""
 
 
 def main(
     model: Annotated[str, typer.Option()] = DEFAULT_MODEL,
-    only: Annotated[str | None, typer.Option(help="readme or card.")] = None,
-    folder: Annotated[Path, typer.Option()] = TOP / "docs",
+    relay: Annotated[str | None, typer.Option(help="A model of Relay Diffusion's process.")] = None,
+    only: Annotated[str, typer.Option(help=f"Of {', '.join(PARTS)}, with commas.")] = ",".join(PARTS),
+    folder: Annotated[Path, typer.Option(exists=True, file_okay=False)] = TOP / "docs",
 ) -> None:
     """Make the pictures."""
-    if only in (None, "readme"):
-        pair(model).save(folder / "chelsea-8x.jpg", quality=90)
-    if only in (None, "card"):
-        sheet(model).save(folder / "sr3-photo-4x.jpg", quality=88)
-
-
-def pair(model: str) -> Image.Image:
-    """Upscale the whole photo, then show the detail beside bicubic's."""
-    photo = _example("chelsea")
-    box = tuple(SCALE * edge for edge in DETAIL)
-    large = (photo.width * SCALE, photo.height * SCALE)
-    left = photo.resize(large, Image.Resampling.BICUBIC).crop(box)
-    right = Upscaler(model)(photo, SCALE).crop(box)
-    whole = Image.new("RGB", (left.width + GAP_PX + right.width, left.height), "white")
-    whole.paste(left, (0, 0))
-    whole.paste(right, (left.width + GAP_PX, 0))
-    return whole
-
-
-def sheet(model: str) -> Image.Image:
-    """Reduce the photos, enlarge them in several ways, and show a detail of each beside the original's."""
-    default, faithful = Upscaler(model), Upscaler(model, fidelity=1.0)
+    parts = only.split(",")
+    if unknown := set(parts) - set(PARTS):
+        raise SystemExit(f"There is no part {min(unknown)}: choose from {', '.join(PARTS)}.")
+    default = Upscaler(model)
     steps = default.settings.steps
-    heads = ("bicubic", "1 step (faithful)", f"{steps} steps (default)", "original")
-    width, height = DETAILS["astronaut"][2] - DETAILS["astronaut"][0], 160
-    size = (
-        len(heads) * (width + GAP_PX) - GAP_PX,
-        HEAD_PX + len(DETAILS) * (height + GAP_PX) - GAP_PX,
-    )
+    if "readme" in parts:
+        _pair(default).save(folder / "chelsea-8x.jpg", quality=90)
+    if "card" in parts:
+        ways = {
+            "bicubic": _bicubic,
+            "1 step (faithful)": _by(Upscaler(model, fidelity=1.0)),
+            f"{steps} steps (default)": _by(default),
+        }
+        _sheet(ways).save(folder / "sr3-photo-4x.jpg", quality=88)
+    if "scales" in parts:
+        for scale in CORNERS:
+            _scales(scale, default).save(folder / f"scales-{scale}x.jpg", quality=85)
+    if "uncertainty" in parts:
+        _uncertainty(model).save(folder / "uncertainty.jpg", quality=85)
+    if "relay" in parts and relay is not None:
+        ways = {
+            "bicubic": _bicubic,
+            f"SR3, {steps} steps": _by(default),
+            f"relay, {steps} steps": _by(Upscaler(relay, steps=steps)),
+        }
+        _sheet(ways).save(folder / "relay.jpg", quality=88)
+
+
+def _pair(upscaler: Upscaler) -> Image.Image:
+    """Upscale the whole photo, then show the detail beside bicubic's."""
+    photo, scale = _example("chelsea"), 8
+    right = upscaler(photo, scale).crop(tuple(scale * edge for edge in EYE))
+    return panel([[photo.resize(right.size, Image.Resampling.BICUBIC, box=EYE), right]])
+
+
+def _scales(scale: int, upscaler: Upscaler) -> Image.Image:
+    """Enlarge details of photos as they are, with what lies around them."""
+    rows = []
+    for name, (left, top) in CORNERS[scale].items():
+        photo, side = _example(name), SIDE_PX // scale
+        box = (left, top, left + side, top + side)
+        plain = [photo.resize((scale * side, scale * side), f, box=box) for f in FILTERS.values()]
+        around = (left - AROUND_PX, top - AROUND_PX, left + side + AROUND_PX, top + side + AROUND_PX)
+        inside = tuple(scale * edge for edge in (AROUND_PX, AROUND_PX, AROUND_PX + side, AROUND_PX + side))
+        rows.append([*plain, upscaler(photo.crop(around), scale).crop(inside)])
+    return panel(rows, [*FILTERS, f"upscale --scale {scale}"])
+
+
+def _sheet(ways: Mapping[str, Enlarge]) -> Image.Image:
+    """Reduce the photos, enlarge them in several ways, and show a detail of each beside the original's."""
+    rows = []
+    for name, box in DETAILS.items():
+        photo, original = _reduced(name)
+        rows.append([picture.crop(box) for picture in (*(way(photo) for way in ways.values()), original)])
+    return panel(rows, [*ways, "original"])
+
+
+def _uncertainty(model: str) -> Image.Image:
+    """Reduce two photos, draw samples of each, and show their mean and where they differ."""
+    upscaler = Upscaler(model, samples=8, map_uncertainty=True)
+    rows = []
+    for name in ("chelsea", "astronaut"):
+        photo, original = _reduced(name)
+        result = upscaler.upscale(from_pil(photo), original.size)
+        assert result.uncertainty is not None
+        pictures = (to_pil(result), Image.fromarray(result.uncertainty).convert("RGB"), original)
+        rows.append([picture.crop(DETAILS[name]) for picture in pictures])
+    return panel(rows, ["mean of 8 samples", "where they differ", "original"])
+
+
+def _reduced(name: str) -> tuple[Image.Image, Image.Image]:
+    """Return (a photo reduced, the original cropped to a multiple of it)."""
+    original = _example(name)
+    small = (original.width // CARD_SCALE, original.height // CARD_SCALE)
+    original = original.crop((0, 0, CARD_SCALE * small[0], CARD_SCALE * small[1]))
+    return original.resize(small, Image.Resampling.BICUBIC), original
+
+
+def _bicubic(photo: Image.Image) -> Image.Image:
+    return photo.resize((CARD_SCALE * photo.width, CARD_SCALE * photo.height), Image.Resampling.BICUBIC)
+
+
+def _by(upscaler: Upscaler) -> Enlarge:
+    return lambda photo: upscaler(photo, CARD_SCALE)
+
+
+def panel(rows: Sequence[Sequence[Image.Image]], heads: Sequence[str] = ()) -> Image.Image:
+    """Return rows of equally large pictures, columns under their names."""
+    width, height = rows[0][0].size
+    above = HEAD_PX if heads else 0
+    size = (len(rows[0]) * (width + GAP_PX) - GAP_PX, above + len(rows) * (height + GAP_PX) - GAP_PX)
     whole = Image.new("RGB", size, "white")
     draw, font = ImageDraw.Draw(whole), ImageFont.load_default(15)
     for column, head in enumerate(heads):
         draw.text((column * (width + GAP_PX), 1), head, "black", font)
-    for row, (name, box) in enumerate(DETAILS.items()):
-        original = _example(name)
-        small = (original.width // CARD_SCALE, original.height // CARD_SCALE)
-        original = original.crop((0, 0, CARD_SCALE * small[0], CARD_SCALE * small[1]))
-        photo = original.resize(small, Image.Resampling.BICUBIC)
-        ways = (
-            photo.resize(original.size, Image.Resampling.BICUBIC),
-            faithful(photo, CARD_SCALE),
-            default(photo, CARD_SCALE),
-            original,
-        )
-        for column, way in enumerate(ways):
-            whole.paste(way.crop(box), (column * (width + GAP_PX), HEAD_PX + row * (height + GAP_PX)))
+    for y, row in enumerate(rows):
+        for x, picture in enumerate(row):
+            whole.paste(picture, (x * (width + GAP_PX), above + y * (height + GAP_PX)))
     return whole
 
 

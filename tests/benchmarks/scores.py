@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import sys
+import tempfile
 import time
 import zlib
 from collections.abc import Iterator
@@ -32,7 +33,11 @@ INTERPOLATIONS = ("bicubic", "lanczos")
 
 @dataclass(frozen=True)
 class Way:
-    """How a picture is made: the arguments of `Upscaler`, or an interpolation. None is the model's own."""
+    """How a picture is made: the arguments of `Upscaler`, or an interpolation. None is the model's own.
+
+    The photographs are clean, so nothing is denoised unless that is asked for (None: what `Upscaler` finds).
+    `stage_noise` is the one of the model's config, None as that has it.
+    """
 
     model: str
     sampler: str | None = None
@@ -41,16 +46,25 @@ class Way:
     start: float = 1.0
     samples: int = 1
     consistency: bool = False
+    color_fix: str = "auto"
+    denoise: float | None = 0.0
+    stage_noise: float | None = None
 
     def upscaler(self) -> Upscaler:
         """Load the model; raises `UsageError` where it has no such way."""
-        return Upscaler(**asdict(self))
+        arguments = asdict(self)
+        noise = arguments.pop("stage_noise")
+        with tempfile.TemporaryDirectory() as folder:
+            if noise is not None:
+                made = [_with_noise(n, noise, Path(folder)) for n in catalog.stages(self.model)]
+                arguments["model"] = ",".join(made)
+            return Upscaler(**arguments)
 
     def settled(self, upscaler: Upscaler) -> Way:
         """Return the same with the model's own settings filled in; all samplers are one at a single step."""
         s = upscaler.settings
         sampler = "any" if s.steps == 1 else s.sampler
-        fidelity = s.fidelity if s.steps > 1 else 1.0
+        fidelity = s.fidelity if s.steps > 1 else 1.0  # with one step it makes no difference
         return replace(self, model=s.model, sampler=sampler, steps=s.steps, fidelity=fidelity)
 
 
@@ -65,7 +79,8 @@ class Scores:
         consistency: MSE between the input and the result brought down to its size, on 0 to 1, times 1e5.
         texture: Power of fine structures beside what photographs have, in dB (`metrics.spectrum`).
         drift: Largest difference of a channel's mean to bicubic's, in 8-bit levels.
-        seconds: Wall time of the picture.
+        seconds: Time of the picture: on the clock, or of the processor if that is less, since other programs
+            may have run as well.
     """
 
     psnr_y: float
@@ -120,16 +135,19 @@ class Scorer:
         """
         upscaler = way.upscaler()
         settled = way.settled(upscaler)
-        how = asdict(settled) | {"model": _identity(way.model)}
+        usual = asdict(Way(""))
+        how = {k: v for k, v in asdict(settled).items() if v != usual[k]}  # so a new setting keeps old scores
+        how["model"] = _identity(way.model)
 
         def each() -> Iterator[Scores]:
             for name, lr, hr in self.pairs:
                 photo = [name, zlib.crc32(hr.tobytes()), self.scale, self._metric is not None]
                 key = json.dumps([how, photo])
                 if key not in self._known:
-                    began = time.perf_counter()
+                    began = time.perf_counter(), time.process_time()
                     result = upscaler.upscale(Picture(lr), _size(hr)).color
-                    self._note(key, self._scored(lr, hr, result, time.perf_counter() - began))
+                    seconds = min(time.perf_counter() - began[0], time.process_time() - began[1])
+                    self._note(key, self._scored(lr, hr, result, seconds))
                 yield self._known[key]
 
         scores = _mean(each())
@@ -163,6 +181,16 @@ def _mean(scores: Iterator[Scores]) -> Scores:
 
 def _size(pixels: Pixels) -> tuple[int, int]:
     return pixels.shape[1], pixels.shape[0]
+
+
+def _with_noise(model: str, level: float, folder: Path) -> str:
+    """Return a model folder with the same weights and another `stage_noise`."""
+    location = catalog.locate(model)
+    config = catalog.read_config(location)
+    made = Path(tempfile.mkdtemp(dir=folder))
+    (made / "config.json").write_text(replace(config, stage_noise=level).to_json())
+    (made / "model.safetensors").write_bytes(location.weights.read_bytes())
+    return str(made)
 
 
 def _identity(model: str) -> str:
