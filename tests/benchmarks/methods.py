@@ -119,13 +119,13 @@ def _ways(model: str, asked: Asked) -> Iterator[tuple[str, Way]]:
     yield "default", Way(model, denoise=None)
     for setting in parse_settings(asked.settings) if asked.settings else ():
         yield "settings", Way(model, setting.sampler, setting.steps, setting.fidelity)
-    own = Way(model).upscaler().settings
+    own = Way(model, steps=2).settled().fidelity or 0.0  # a single step has none
     more = [count for count in asked.steps if count > 1]
     others = [asked.relay] if asked.relay is not None else []
     ways: dict[str, list[Way]] = {
         "samplers": [Way(model, steps=count) for count in asked.steps if count == 1]
         + [Way(model, sampler, count) for sampler in asked.samplers for count in more],
-        "fidelity": [Way(model, fidelity=f) for f in sorted({*FIDELITIES, own.fidelity})],
+        "fidelity": [Way(model, fidelity=f) for f in sorted({*FIDELITIES, own})],
         "starts": [Way(model, steps=count, start=start) for count in START_STEPS for start in STARTS],
         "samples": [Way(model, samples=count) for count in SAMPLES],
         "consistency": [Way(model, consistency=on) for on in (False, True)],

@@ -10,6 +10,7 @@ import time
 import zlib
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
+from functools import cache
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -25,7 +26,9 @@ from upscale.metrics.psnr import psnr_y
 from upscale.metrics.spectrum import texture_surplus_db
 from upscale.metrics.ssim import ssim_y
 from upscale.models import catalog
+from upscale.models.config import check_asked, fidelity_of, joined, steps_of
 from upscale.models.digest import sha256_of_all
+from upscale.options import EngineOptions
 from upscale.training.evaluate import distance, photographs
 
 INTERPOLATIONS = ("bicubic", "lanczos")
@@ -51,7 +54,7 @@ class Way:
     stage_noise: float | None = None
 
     def upscaler(self) -> Upscaler:
-        """Load the model; raises `UsageError` where it has no such way."""
+        """Load the model."""
         arguments = asdict(self)
         noise = arguments.pop("stage_noise")
         with tempfile.TemporaryDirectory() as folder:
@@ -60,12 +63,26 @@ class Way:
                 arguments["model"] = ",".join(made)
             return Upscaler(**arguments)
 
-    def settled(self, upscaler: Upscaler) -> Way:
-        """Return the same with the model's own settings filled in; all samplers are one at a single step."""
-        s = upscaler.settings
-        sampler = "any" if s.steps == 1 else s.sampler
-        fidelity = s.fidelity if s.steps > 1 else 1.0  # with one step it makes no difference
-        return replace(self, model=s.model, sampler=sampler, steps=s.steps, fidelity=fidelity)
+    def settled(self) -> Way:
+        """Return the same with the settings of the model, or of a cascade's first, filled in.
+
+        All samplers are one at a single step, and so are all fidelities.
+
+        Raises:
+            UsageError: The model has no such way.
+        """
+        options = EngineOptions(**{k: v for k, v in asdict(self).items() if k != "stage_noise"})
+        models = [catalog.read_config(catalog.locate(name)) for name in catalog.stages(self.model)]
+        for model in models:
+            check_asked(model, options)
+        steps = steps_of(models[0], options)
+        return replace(
+            self,
+            model=joined(model.name for model in models),
+            sampler="any" if steps == 1 else options.sampler or models[0].sampler,
+            steps=steps,
+            fidelity=1.0 if steps == 1 else fidelity_of(models[0], options),
+        )
 
 
 @dataclass(frozen=True)
@@ -133,8 +150,8 @@ class Scorer:
         Raises:
             UsageError: The model has no such way.
         """
-        upscaler = way.upscaler()
-        settled = way.settled(upscaler)
+        settled = way.settled()
+        load = cache(way.upscaler)  # only if something is missing
         usual = asdict(Way(""))
         how = {k: v for k, v in asdict(settled).items() if v != usual[k]}  # so a new setting keeps old scores
         how["model"] = _identity(way.model)
@@ -144,6 +161,7 @@ class Scorer:
                 photo = [name, zlib.crc32(hr.tobytes()), self.scale, self._metric is not None]
                 key = json.dumps([how, photo])
                 if key not in self._known:
+                    upscaler = load()
                     began = time.perf_counter(), time.process_time()
                     result = upscaler.upscale(Picture(lr), _size(hr)).color
                     seconds = min(time.perf_counter() - began[0], time.process_time() - began[1])
