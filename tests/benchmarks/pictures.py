@@ -14,14 +14,18 @@ relay        relay.jpg: as the card's, SR3's process, Relay Diffusion's at as ma
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
+import numpy as np
 import typer
 from PIL import Image, ImageDraw, ImageFont
 
 from upscale import Upscaler
+from upscale.images.picture import Picture
 from upscale.images.pil import from_pil, to_pil
+from upscale.images.read import read
 from upscale.options import DEFAULT_MODEL
 
 TOP = Path(__file__).parents[2]
@@ -87,21 +91,24 @@ def main(
 
 def _pair(upscaler: Upscaler) -> Image.Image:
     """Upscale the whole photo, then show the detail beside bicubic's."""
-    photo, scale = _example("chelsea"), 8
-    right = upscaler(photo, scale).crop(tuple(scale * edge for edge in EYE))
-    return panel([[photo.resize(right.size, Image.Resampling.BICUBIC, box=EYE), right]])
+    picture, scale = _file("chelsea"), 8
+    size = (scale * picture.size[0], scale * picture.size[1])
+    right = to_pil(upscaler.upscale(picture, size)).crop(tuple(scale * edge for edge in EYE))
+    return panel([[_example("chelsea").resize(right.size, Image.Resampling.BICUBIC, box=EYE), right]])
 
 
 def _scales(scale: int, upscaler: Upscaler) -> Image.Image:
     """Enlarge details of photos as they are, with what lies around them."""
     rows = []
     for name, (left, top) in CORNERS[scale].items():
-        photo, side = _example(name), SIDE_PX // scale
+        photo, picture, side = _example(name), _file(name), SIDE_PX // scale
         box = (left, top, left + side, top + side)
         plain = [photo.resize((scale * side, scale * side), f, box=box) for f in FILTERS.values()]
-        around = (left - AROUND_PX, top - AROUND_PX, left + side + AROUND_PX, top + side + AROUND_PX)
+        around = np.s_[top - AROUND_PX : top + side + AROUND_PX, left - AROUND_PX : left + side + AROUND_PX]
+        size = (scale * (side + 2 * AROUND_PX),) * 2
+        large = to_pil(upscaler.upscale(replace(picture, color=picture.color[around]), size))
         inside = tuple(scale * edge for edge in (AROUND_PX, AROUND_PX, AROUND_PX + side, AROUND_PX + side))
-        rows.append([*plain, upscaler(photo.crop(around), scale).crop(inside)])
+        rows.append([*plain, large.crop(inside)])
     return panel(rows, [*FILTERS, f"upscale --scale {scale}"])
 
 
@@ -156,6 +163,11 @@ def panel(rows: Sequence[Sequence[Image.Image]], heads: Sequence[str] = ()) -> I
         for x, picture in enumerate(row):
             whole.paste(picture, (x * (width + GAP_PX), above + y * (height + GAP_PX)))
     return whole
+
+
+def _file(name: str) -> Picture:
+    """Return an example as the command reads it, which knows what JPEG did to it."""
+    return read(TOP / "examples" / f"{name}.jpg")
 
 
 def _example(name: str) -> Image.Image:
