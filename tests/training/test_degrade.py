@@ -2,19 +2,30 @@
 
 from __future__ import annotations
 
-import io
-
 import numpy as np
 import pytest
 import torch
-from PIL import Image
 from torch import Tensor
 
 from upscale.images.pixels import from_float, to_float
 from upscale.images.resize import resize
-from upscale.training.degrade import REDUCTIONS, blur, degrade, jpeg, quantize, sensor_noise
+from upscale.training.degrade import (
+    REDUCTIONS,
+    blur,
+    degrade,
+    photon_noise,
+    qualities,
+    quantize,
+    sensor_noise,
+    soften,
+    unsharp,
+)
+from upscale.training.jpeg import jpeg
+from upscale.training.recipe import Degradation
 
 LEVEL = 2 / 255  # one 8-bit level in [-1, 1]
+CLEAN, SPOILT = Degradation(share=0.0), Degradation(share=1.0)
+EVERYTHING = Degradation(share=1.0, jpeg_before=0.6, poisson=0.6, sharpen=0.6)
 
 
 def generator(seed: int = 0) -> torch.Generator:
@@ -32,16 +43,17 @@ def levels(x: Tensor) -> np.ndarray:
     return from_float(x.permute(1, 2, 0).numpy(), np.uint8)
 
 
-def test_the_generator_decides_everything(hr: Tensor) -> None:
-    one, again, other = (degrade(hr, 4, 1.0, generator(seed)) for seed in (1, 1, 2))
+@pytest.mark.parametrize("how", [SPOILT, EVERYTHING], ids=["as ever", "everything"])
+def test_the_generator_decides_everything(how: Degradation, hr: Tensor) -> None:
+    one, again, other = (degrade(hr, 4, how, generator(seed)) for seed in (1, 1, 2))
     assert torch.equal(one, again) and not torch.equal(one, other)
 
 
 @pytest.mark.parametrize("scale", [2, 4])
-@pytest.mark.parametrize("share", [0.0, 0.5, 1.0])
-def test_lr_images_are_what_an_8_bit_file_holds(scale: int, share: float, hr: Tensor) -> None:
+@pytest.mark.parametrize("how", [CLEAN, Degradation(share=0.5), SPOILT, EVERYTHING])
+def test_lr_images_are_what_an_8_bit_file_holds(scale: int, how: Degradation, hr: Tensor) -> None:
     before = hr.clone()
-    lr = degrade(hr, scale, share, generator())
+    lr = degrade(hr, scale, how, generator())
     assert lr.shape == (4, 3, 32 // scale, 48 // scale) and lr.dtype == torch.float32
     assert lr.abs().max() <= 1
     steps = (lr + 1) * 127.5
@@ -51,7 +63,7 @@ def test_lr_images_are_what_an_8_bit_file_holds(scale: int, share: float, hr: Te
 
 @pytest.mark.parametrize("scale", [2, 4])
 def test_clean_examples_are_pillows_bicubic(scale: int, hr: Tensor) -> None:
-    lr = degrade(hr, scale, 0.0, generator())
+    lr = degrade(hr, scale, CLEAN, generator())
     for image, small in zip(hr, lr, strict=True):
         expected = to_float(resize(levels(image), (48 // scale, 32 // scale), resample="bicubic"))
         assert np.abs(small.permute(1, 2, 0).numpy() - expected).max() <= LEVEL + 1e-5
@@ -59,8 +71,8 @@ def test_clean_examples_are_pillows_bicubic(scale: int, hr: Tensor) -> None:
 
 def test_the_share_of_spoilt_examples(hr: Tensor) -> None:
     many = hr[:1].expand(400, -1, -1, -1)
-    clean = degrade(hr[:1], 4, 0.0, generator())
-    spoilt = (degrade(many, 4, 0.3, generator()) != clean).flatten(1).any(1)
+    clean = degrade(hr[:1], 4, CLEAN, generator())
+    spoilt = (degrade(many, 4, Degradation(share=0.3), generator()) != clean).flatten(1).any(1)
     assert 0.2 < spoilt.float().mean() < 0.4
 
 
@@ -111,15 +123,88 @@ def test_noise_grows_with_brightness(brightness: float) -> None:
     assert not torch.allclose(noise[0, 0], noise[0, 1], atol=1e-4)
 
 
-@pytest.mark.parametrize(("quality", "subsampling"), [(30, 2), (75, 2), (95, 0)])
-def test_jpeg_is_what_pillow_writes_and_reads(quality: int, subsampling: int, hr: Tensor) -> None:
-    out = jpeg(hr, [quality, 0, quality, 0])
-    file = io.BytesIO()
-    Image.fromarray(levels(hr[2])).save(file, "JPEG", quality=quality, subsampling=subsampling)
-    with Image.open(file) as image:
-        assert np.array_equal(levels(out[2]), np.asarray(image))
-    assert torch.equal(out[1], hr[1]) and torch.equal(out[3], hr[3])
-    assert not torch.equal(out[0], hr[0])
+@pytest.mark.parametrize("part", ["jpeg_before", "poisson", "sharpen"])
+def test_each_part_of_its_own_changes_spoilt_examples_only(part: str, hr: Tensor) -> None:
+    many = hr.repeat(6, 1, 1, 1)
+    without = degrade(many, 4, Degradation(share=0.5), generator())
+    clean = degrade(many, 4, CLEAN, generator())
+    changed = (
+        (degrade(many, 4, Degradation(share=0.5, **{part: 1.0}), generator()) != without).flatten(1).any(1)
+    )
+    spoilt = (without != clean).flatten(1).any(1)
+    assert changed.sum() >= 4 and not (changed & ~spoilt).any()
+
+
+def test_jpeg_before_the_reduction_is_that_of_the_large_picture(hr: Tensor) -> None:
+    """Of what is neither blurred nor noisy nor saved again, the reduction of the JPEG is what is left."""
+    found = 0
+    for seed in range(30):
+        lr = degrade(hr[:1], 4, Degradation(share=1.0, jpeg_before=1.0), generator(seed))
+        g = generator(seed)
+        u = torch.rand(1, 10, generator=g)[0]
+        if u[1] >= 0.5 and u[6] >= 0.5 and u[8] > 0.667:
+            (quality,) = qualities(torch.rand(1, 2, generator=g), 1.0)
+            expected = quantize(REDUCTIONS[int(u[5] * 3)](jpeg(hr[:1], [quality]), 4))
+            assert torch.allclose(lr, expected, atol=LEVEL + 1e-6) and quality >= 30
+            assert not torch.equal(lr, quantize(REDUCTIONS[int(u[5] * 3)](hr[:1], 4)))
+            found += 1
+    assert found
+
+
+@pytest.mark.parametrize("brightness", [-0.8, 0.0, 1.0])
+def test_photons_are_counted(brightness: float) -> None:
+    """Variance in proportion to brightness, whole numbers of photons, grey where asked for."""
+    shot = torch.tensor([6.0, 6.0])
+    x = torch.full((2, 3, 100, 100), brightness)
+    noisy = photon_noise(x, shot, torch.tensor([False, True]), generator())
+    noise = (noisy - x) * 127.5
+    assert noise[0].std() == pytest.approx(6 * ((brightness + 1) / 2) ** 0.5, rel=0.03)
+    assert abs(float(noise.mean())) < 0.1
+    counts = (noisy[0] + 1) / 2 * (255 / 6) ** 2
+    assert torch.allclose(counts, counts.round(), atol=2e-3)
+    assert torch.allclose(noise[1, 0], noise[1, 1], atol=1e-4)
+    assert not torch.allclose(noise[0, 0], noise[0, 1], atol=1e-4)
+
+
+def test_there_is_no_photon_in_the_dark_and_little_noise_without_shot() -> None:
+    x = torch.full((1, 3, 20, 20), -1.0)
+    assert torch.equal(photon_noise(x, torch.tensor([8.0]), torch.tensor([False]), generator()), x)
+    x = torch.full((1, 3, 20, 20), 0.5)
+    still = photon_noise(x, torch.tensor([0.0]), torch.tensor([False]), generator())
+    assert (still - x).abs().max() < 0.5 * LEVEL
+
+
+def test_unsharp_masking_steepens_edges_and_keeps_flat_areas() -> None:
+    edge = torch.full((2, 3, 24, 24), -0.5)
+    edge[..., 12:] = 0.5
+    sigma = torch.tensor([1.0, 1.0])
+    sharp = unsharp(edge, sigma, torch.tensor([0.0, 0.8]))
+    assert torch.allclose(sharp[0], edge[0], atol=1e-6)
+    assert torch.allclose(sharp[1, ..., :5], edge[1, ..., :5], atol=1e-6)
+    row = sharp[1, 0, 10]
+    # Beside the edge a Gaussian of std 1 leaves 0.5 - 0.3085 of the step: pixel centres are half a pixel off.
+    kernel = torch.exp(-0.5 * torch.arange(-6.0, 7) ** 2)
+    low = float((kernel / kernel.sum())[7:].sum())
+    assert row[12] == pytest.approx(0.5 + 0.8 * low, abs=1e-4) and row[11] == pytest.approx(
+        -0.5 - 0.8 * low, abs=1e-4
+    )
+
+
+def test_conditioning_blur_takes_its_share_over_three_pixels(hr: Tensor) -> None:
+    point = torch.full((400, 1, 9, 9), 0.0)
+    point[:, 0, 4, 4] = 1
+    out = soften(point, 0.5, generator())
+    blurred = (out != point).flatten(1).any(1)
+    assert 0.4 < blurred.float().mean() < 0.6
+    peaks = out[blurred][:, 0, 4, 4]
+    assert 0.4 < peaks.min() < 0.46 and 0.84 < peaks.max() < 0.92  # of std 0.6 and 0.4
+    assert torch.count_nonzero(out[blurred][0]) == 9 and torch.allclose(out.sum((1, 2, 3)), torch.ones(400))
+    assert torch.equal(out, soften(point, 0.5, generator())) and torch.equal(soften(hr, 0.0, generator()), hr)
+
+
+def test_qualities() -> None:
+    u = torch.tensor([[0.1, 0.0], [0.5, 1.0], [0.51, 0.5]])
+    assert qualities(u, 0.5) == [30, 95, 0]
 
 
 def test_quantizing_rounds_and_clips() -> None:

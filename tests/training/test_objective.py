@@ -81,6 +81,19 @@ def test_augmentation_is_told(hr: torch.Tensor, recipe: Recipe) -> None:
     assert torch.allclose(sigma, told, rtol=0.15)
 
 
+def test_conditioning_is_blurred_where_asked_for_and_the_target_follows(
+    hr: torch.Tensor, recipe: Recipe
+) -> None:
+    """Blur is augmentation like noise: what the network adds is what the blurred picture lacks."""
+    clean = replace(recipe, degradation=replace(recipe.degradation, share=0.0, noise_share=0.0))
+    soft = replace(clean, degradation=replace(clean.degradation, blur_share=0.5))
+    one, other = (make_batch(hr, r, torch.Generator().manual_seed(1)) for r in (clean, soft))
+    blurred = (one.lr != other.lr).flatten(1).any(1)
+    assert 0 < blurred.sum() < 6
+    again = upsample_bicubic(other.lr, 4) + recipe.residual_std * F.pixel_shuffle(other.target, 4)
+    assert torch.allclose(again, hr, atol=1e-5) and (other.aug_level == 0).all()
+
+
 def test_high_noise_is_trained_more(hr: torch.Tensor, recipe: Recipe) -> None:
     levels = make_batch(hr[:1].expand(500, -1, -1, -1), recipe, torch.Generator().manual_seed(0)).level
     assert (levels > 0.75).float().mean() == pytest.approx(0.5, abs=0.07)  # t = 1 - u^2

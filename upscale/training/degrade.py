@@ -1,21 +1,20 @@
 """HR crops -> the LR images that a network is trained to restore.
 
 A share of the examples is plain antialiased bicubic, so that clean input is not softened; the rest passes
-through blur, another reduction, sensor noise and JPEG, as real photos do. Everything is drawn from the
-generator given.
+through blur, another reduction, sensor noise, sharpening and JPEG, as real photos do. Everything is drawn
+from the generator given.
 """
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable
 
-import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
 
+from upscale.training.jpeg import jpeg
+from upscale.training.recipe import Degradation
 from upscale.training.resample import resample
 
 
@@ -82,37 +81,66 @@ def sensor_noise(x: Tensor, read: Tensor, shot: Tensor, gray: Tensor, generator:
     return x + noise * variance.sqrt() / 127.5
 
 
-def jpeg(x: Tensor, qualities: list[int]) -> Tensor:
-    """Return each of x [B, 3, H, W] in [-1, 1] as a JPEG of its quality decodes (0: left alone).
+def photon_noise(x: Tensor, shot: Tensor, gray: Tensor, generator: torch.Generator) -> Tensor:
+    """Return x [B, C, H, W] in [-1, 1] as counted photons: Poisson noise, what `sensor_noise` approximates.
 
-    Quality below 90 subsamples colour (4:2:0), as cameras and web pages do.
+    Args:
+        x: The images.
+        shot: [B] std at full brightness, in 8-bit levels; at least 0.1.
+        gray: [B] bool, whether only the brightness is counted, so that the channels share their noise.
+        generator: Source of the noise.
     """
-    out = x.clone()
-    for i, quality in enumerate(qualities):
-        if not quality:
-            continue
-        levels = ((x[i].clamp(-1, 1) + 1) * 127.5).round().byte().permute(1, 2, 0).cpu().numpy()
-        file = io.BytesIO()
-        Image.fromarray(levels).save(file, "JPEG", quality=quality, subsampling=2 if quality < 90 else 0)
-        with Image.open(file) as image:
-            back = torch.from_numpy(np.array(image)).permute(2, 0, 1)
-        out[i] = back.to(x.device).float() / 127.5 - 1
+    peak = (255 / shot.clamp(min=0.1))[:, None, None, None] ** 2  # photons at full brightness
+    exposed = (x.clamp(-1, 1) + 1) / 2
+    exposed = torch.where(gray[:, None, None, None], exposed.mean(1, keepdim=True), exposed)
+    counted = torch.poisson((exposed * peak).cpu(), generator=generator).to(x.device) / peak
+    noise = counted - exposed
+    noise = torch.where(gray[:, None, None, None], noise[:, :1], noise)
+    return x + 2 * noise
+
+
+def unsharp(x: Tensor, sigma: Tensor, amount: Tensor) -> Tensor:
+    """Return x [B, C, H, W] and `amount` [B] times what a blur of std `sigma` [B] pixels takes away."""
+    soft = blur(x, sigma, sigma, torch.zeros_like(sigma))
+    return x + amount[:, None, None, None] * (x - soft)
+
+
+def qualities(u: Tensor, share: float) -> list[int]:
+    """Return JPEG qualities of 30-95 for a share of the examples, 0 for the rest; u [B, 2] is uniform."""
+    return [round(30 + 65 * q) if p <= share else 0 for p, q in u.tolist()]
+
+
+def soften(lr: Tensor, share: float, generator: torch.Generator) -> Tensor:
+    """Return lr with a share of the examples blurred over 3x3 pixels: conditioning augmentation.
+
+    Cascaded Diffusion Models (2106.15282, section 4) blur half of them, std 0.4-0.6; none at use.
+    """
+    u = torch.rand(len(lr), 2, generator=generator)
+    chosen = u[:, 0] < share
+    if not chosen.any():
+        return lr
+    sigma = (0.4 + 0.2 * u[chosen, 1]).to(lr.device)
+    out = lr.clone()
+    out[chosen] = blur(lr[chosen], sigma, sigma, torch.zeros_like(sigma), radius=1)
     return out
 
 
-def degrade(hr: Tensor, scale: int, share: float, generator: torch.Generator) -> Tensor:
+def degrade(hr: Tensor, scale: int, how: Degradation, generator: torch.Generator) -> Tensor:
     """Return LR images [B, 3, H/scale, W/scale], 8-bit levels in [-1, 1], for hr [B, 3, H, W] in [-1, 1].
 
-    `share` of the examples is spoilt: blur (half of them; std 0.3-2.8 HR pixels, anisotropic), one of
-    `REDUCTIONS`, noise (half; up to 8 levels), JPEG (two thirds; quality 30-95).
+    `how.share` of the examples is spoilt, in this order: JPEG (a share of them), blur (half; std 0.3-2.8 HR
+    pixels, anisotropic), one of `REDUCTIONS`, noise (half; up to 8 levels, grey or coloured), unsharp masking
+    (a share), JPEG (two thirds). Shares of 0 draw nothing, so that other draws stay what they are.
     """
     lr = quantize(reduce_bicubic(hr, scale))
     u = torch.rand(len(hr), 10, generator=generator)
-    spoilt = (u[:, 0] < share).nonzero()[:, 0]
+    spoilt = (u[:, 0] < how.share).nonzero()[:, 0]
     if not len(spoilt):
         return lr
     u = u[spoilt]
     x = hr[spoilt]
+    if how.jpeg_before:
+        x = jpeg(x, qualities(torch.rand(len(x), 2, generator=generator), how.jpeg_before))
     soft = u[:, 1] < 0.5
     if soft.any():
         w = u[soft].to(x.device)
@@ -123,11 +151,17 @@ def degrade(hr: Tensor, scale: int, share: float, generator: torch.Generator) ->
         [REDUCTIONS[kind](image[None], scale)[0] for kind, image in zip(kinds.tolist(), x, strict=True)]
     )
     noisy = (u[:, 6] < 0.5).float()
-    level = noisy * 8 * u[:, 7] ** 2
-    y = sensor_noise(y, level.to(x.device), level.to(x.device), (u[:, 6] < 0.15).to(x.device), generator)
-    qualities = [
-        0 if p > 0.667 else round(30 + 65 * q)
-        for p, q in zip(u[:, 8].tolist(), u[:, 9].tolist(), strict=True)
-    ]
-    lr[spoilt] = quantize(jpeg(quantize(y), qualities))
+    level = (noisy * 8 * u[:, 7] ** 2).to(x.device)
+    gray = (u[:, 6] < 0.15).to(x.device)
+    shot = level
+    if how.poisson:
+        counted = (torch.rand(len(x), generator=generator) < how.poisson).to(x.device) & (level > 0)
+        shot = level.where(~counted, 0)
+        y = torch.where(counted[:, None, None, None], photon_noise(y, level, gray, generator), y)
+    y = sensor_noise(y, level, shot, gray, generator)
+    if how.sharpen:
+        v = torch.rand(len(x), 3, generator=generator)
+        amount = torch.where(v[:, 0] < how.sharpen, 0.2 + v[:, 1], 0).to(x.device)
+        y = unsharp(y, (0.5 + v[:, 2]).to(x.device), amount)
+    lr[spoilt] = quantize(jpeg(quantize(y), qualities(u[:, 8:], 0.667)))
     return lr

@@ -16,7 +16,7 @@ from torch.nn import functional as F
 
 from upscale.diffusion.conditioning import augmentation_level
 from upscale.networks.residual_unet import ResidualUNet
-from upscale.training.degrade import degrade
+from upscale.training.degrade import degrade, soften
 from upscale.training.recipe import Recipe
 from upscale.training.resample import resample
 
@@ -65,7 +65,9 @@ class Examples:
 def examples(hr: Tensor, recipe: Recipe, generator: torch.Generator) -> Examples:
     """Degrade hr [B, 3, H, W] in [-1, 1]; everything random comes from `generator`."""
     count, scale, device = len(hr), recipe.scale, hr.device
-    lr = degrade(hr, scale, recipe.degradation.share, generator)
+    lr = degrade(hr, scale, recipe.degradation, generator)
+    if recipe.degradation.blur_share:
+        lr = soften(lr, recipe.degradation.blur_share, generator)
     u = torch.rand(count, 3, generator=generator)
     sigma_aug = torch.where(
         u[:, 0] < recipe.degradation.noise_share, recipe.degradation.noise_max * u[:, 1] ** 2, 0.0

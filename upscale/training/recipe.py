@@ -25,11 +25,25 @@ class Data:
 
 @dataclass(frozen=True)
 class Degradation:
-    """How LR images are spoilt. Shares are of all examples; `noise_max` is a std in [-1, 1] units."""
+    """How LR images are spoilt; see `degrade`, and `objective` for conditioning augmentation.
+
+    Attributes:
+        share: Of all examples: those that are not plain bicubic.
+        jpeg_before: Of the spoilt ones: JPEG already before the reduction.
+        poisson: Of the noisy ones: photons that are counted, in place of Gaussian noise of that strength.
+        sharpen: Of the spoilt ones: unsharp masking before the last JPEG.
+        noise_share: Of all examples: conditioning augmentation by noise, of which the network is told.
+        noise_max: Largest std of that noise in [-1, 1] units.
+        blur_share: Of all examples: conditioning augmentation by blur, of which it is not.
+    """
 
     share: float = 0.35
+    jpeg_before: float = 0.0
+    poisson: float = 0.0
+    sharpen: float = 0.0
     noise_share: float = 0.25
     noise_max: float = 0.2
+    blur_share: float = 0.0
 
 
 @dataclass(frozen=True)
