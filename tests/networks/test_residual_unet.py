@@ -208,3 +208,24 @@ def test_the_last_step_has_weights_of_its_own() -> None:
     same = {name: w for name, w in network.state_dict().items() if not name.startswith(("encoder.", "last."))}
     network.last.load_state_dict(same)
     assert torch.equal(network(x, level, features), network.last(x, level, features))
+
+
+@pytest.mark.parametrize(("dtype", "apart"), [(torch.float32, 1e-5), (torch.bfloat16, 0.03)], ids=str)
+@pytest.mark.parametrize("batch", [1, 2])
+def test_what_is_made_part_of_convolutions_changes_nothing(
+    dtype: torch.dtype, apart: float, batch: int
+) -> None:
+    """Without gradients a CPU does more at once; the answer is that of the plain way, but for rounding."""
+    torch.manual_seed(0)
+    block = Block(16, 8)
+    for parameter in block.parameters():
+        torch.nn.init.normal_(parameter, std=0.1)
+    block.to(dtype, memory_format=torch.channels_last)
+    x = torch.randn(batch, 16, 12, 10).to(dtype, memory_format=torch.channels_last)
+    embedding = torch.randn(1, 8).to(dtype)
+    plain = block(x, embedding)
+    before = x.clone()
+    with torch.inference_mode():
+        fused = block(x, embedding)
+    assert plain.requires_grad and torch.equal(x, before)
+    assert (fused - plain.detach()).abs().max() <= apart * plain.detach().abs().max()

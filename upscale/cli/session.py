@@ -10,10 +10,12 @@ from upscale.cli import dry_run
 from upscale.cli.display import Lines, display, summarize
 from upscale.cli.fetching import asking, bring
 from upscale.cli.json_lines import JsonLines
+from upscale.cli.patience import patience
 from upscale.cli.streams import own_stdout, silence_stdout
 from upscale.errors import ExitCode, OutputError
 from upscale.jobs.items import Failure, Skipped
 from upscale.jobs.pace import remember
+from upscale.jobs.plan import Plan
 from upscale.jobs.plan import plan as settle
 from upscale.jobs.report import Outcome, Report, Status
 from upscale.jobs.request import Request
@@ -38,7 +40,7 @@ class Talk:
 def work(request: Request, talk: Talk) -> ExitCode:
     """Plan a request and carry it out."""
     with _json_lines(talk) as lines:
-        plan = asking(lambda: settle(request), may_ask=not talk.json)
+        plan = _planned(request, talk)
         if plan.jobs:
             asking(lambda: bring(request.engine, bars=not talk.quiet), may_ask=not talk.json)
         writes_to_stdout = any(job.target is None for job in plan.jobs)
@@ -61,7 +63,7 @@ def work(request: Request, talk: Talk) -> ExitCode:
 def show(request: Request, talk: Talk) -> ExitCode:
     """Plan a request and print what would be done; the exit code is that of the inputs refused."""
     with _json_lines(talk) as lines:
-        plan = asking(lambda: settle(request), may_ask=not talk.json)
+        plan = _planned(request, talk)
         outcomes = []
         for item in plan.items:
             if isinstance(item, Failure):
@@ -84,6 +86,16 @@ def show(request: Request, talk: Talk) -> ExitCode:
         for outcome in report.failed:
             listener.finished(outcome)
     return report.exit_code
+
+
+def _planned(request: Request, talk: Talk) -> Plan:
+    """Return the plan; while a large folder is looked at, say so."""
+
+    def planned() -> Plan:  # the line is gone before a licence is asked about
+        with patience(f"Looking at {len(request.sources)} files", shown=not talk.quiet):
+            return settle(request)
+
+    return asking(planned, may_ask=not talk.json)
 
 
 @contextlib.contextmanager
