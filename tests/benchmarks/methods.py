@@ -214,7 +214,9 @@ def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def _text(value: object) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else "" if value is None else str(value)
+    if value is None or value != value:  # only nan differs from itself
+        return ""
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 def _draw(rows: Sequence[Row], default: float, plot: Path) -> None:
