@@ -32,7 +32,7 @@ def text_of(shown: Lines) -> str:
 @pytest.fixture
 def state(recipe_file: Callable[..., Path]) -> State:
     state = start(recipes.load(str(recipe_file())), "cpu")
-    state.step, state.loss, state.skipped, state.detours = 120, 0.4567, 3, 1
+    state.step, state.losses, state.skipped, state.detours = 120, [0.4566, 0.4568], 3, 1
     return state
 
 

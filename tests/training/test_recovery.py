@@ -23,7 +23,7 @@ from upscale.training.state import State, read
 from upscale.training.step import draws
 from upscale.training.train import train
 
-SHORT = "[recovery]\nkeep_every = 4\npatience = 3\nreturns = 2"
+SHORT = "[recovery]\nkeep_every = 4\npatience = 3\nsmoothing = 4\nreturns = 2"
 
 
 @pytest.fixture
@@ -122,7 +122,7 @@ def test_the_good_state_is_brought_back_whole_and_again(
 ) -> None:
     state = train(recipe, images, tmp_path, steps=4)
     good = read(tmp_path / "state.pt")["good"]
-    assert good["step"] == 4 and good["loss"] is not None
+    assert good["step"] == 4 and len(good["losses"]) == 4
     for _ in range(2):  # what was brought back is changed again; what is kept must not be
         for module in (state.network, state.ema):
             for p in module.parameters():
@@ -138,11 +138,25 @@ def test_the_good_state_is_brought_back_whole_and_again(
 @pytest.mark.parametrize(("loss", "back"), [(0.74, False), (0.76, True), (math.nan, True)])
 def test_a_loss_that_has_risen_leads_back(loss: float, back: bool, recipe: Recipe) -> None:
     state = start(recipe, "cpu")
-    state.loss = 0.5
+    state.losses = [0.4, 0.6, 0.5, 0.5]
     state.keep()
-    state.step, state.loss = 3, loss
+    state.step, state.losses = 3, [0.5, 0.5, loss, 2 * loss - 1 + loss]
     recovery.watch(recipe, state)
     assert (state.step, state.detours) == ((0, 1) if back else (3, 0))
+
+
+@pytest.mark.parametrize(
+    ("good", "now"),
+    [([0.1], [0.5] * 4), ([0.1] * 4, [0.5] * 3), ([], [0.5] * 4), ([-0.5] * 4, [-0.4] * 4)],
+    ids=["good one not settled", "not settled", "none known", "an energy score below 0"],
+)
+def test_losses_that_say_nothing(good: list[float], now: list[float], recipe: Recipe) -> None:
+    state = start(recipe, "cpu")
+    state.losses = good
+    state.keep()
+    state.step, state.losses = 3, now
+    recovery.watch(recipe, state)
+    assert (state.step, state.detours) == (3, 0)
 
 
 def test_weights_that_were_spoilt_are_noticed_by_the_loss(

@@ -79,12 +79,13 @@ class Recovery:
     """When a run returns to its last good state; see `recovery`.
 
     A state is kept every `keep_every` steps. The run returns to it after `patience` outlying batches in a
-    row, or when the smoothed loss is `rise` times what it was there; each return multiplies the rate by
-    `slower` until the next good state. After `returns` in vain it gives up.
+    row, or when the mean of the last `smoothing` losses is `rise` times what it was there; each return
+    multiplies the rate by `slower` until the next good state. After `returns` in vain it gives up.
     """
 
     keep_every: int = 250
     patience: int = 20
+    smoothing: int = 50
     rise: float = 1.5
     slower: float = 0.5
     returns: int = 5

@@ -30,14 +30,16 @@ def watch(recipe: Recipe, state: State) -> None:
         DeviceError: Returning has not helped; `state` is the last good one then.
     """
     limits = recipe.recovery
-    before = None if state.good is None else state.good["loss"]
-    risen = before is not None and state.loss is not None and not state.loss <= limits.rise * before
+    assert state.good is not None
+    before, now = (_settled(recipe, losses) for losses in (state.good.get("losses", []), state.losses))
+    # A loss that is 0 or less, which an energy score may be, has no multiple.
+    risen = before is not None and now is not None and before > 0 and not now <= limits.rise * before
     if state.outliers < limits.patience and not risen:
         if not state.outliers and state.step % limits.keep_every == 0:
             state.keep()
         return
     where = state.step
-    why = f"loss {before:.4g} rose to {state.loss:.4g}" if risen else f"{state.outliers} outlying batches"
+    why = f"loss {before:.4g} rose to {now:.4g}" if risen else f"{state.outliers} outlying batches"
     state.go_back()
     if state.returned > limits.returns:
         state.returned = 0
@@ -46,6 +48,11 @@ def watch(recipe: Recipe, state: State) -> None:
             f" (last at step {where}: {why}).",
             hint="Lower the rate and run again: that step is what the run's folder holds.",
         )
+
+
+def _settled(recipe: Recipe, losses: list[float]) -> float | None:
+    """Return the smoothed loss, once there are enough to smooth."""
+    return statistics.fmean(losses) if len(losses) >= recipe.recovery.smoothing else None
 
 
 def slower(recipe: Recipe, state: State) -> float:

@@ -7,6 +7,7 @@ good state goes with it, a copy in the computer's memory: the way back when trai
 from __future__ import annotations
 
 import pickle
+import statistics
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -55,7 +56,7 @@ class State:
         optimizer: What updates the weights.
         skipped: Batches left out because their gradient was an outlier.
         norms: Recent gradient norms, newest last.
-        loss: Smoothed loss; None before the first step.
+        losses: Recent losses, newest last.
         outliers: How many batches in a row, up to the last, were left out.
         detours: Returns to a good state so far.
         returned: Returns to the present good state.
@@ -68,18 +69,23 @@ class State:
     step: int = 0
     skipped: int = 0
     norms: list[float] = field(default_factory=list)
-    loss: float | None = None
+    losses: list[float] = field(default_factory=list)
     outliers: int = 0
     detours: int = 0
     returned: int = 0
     good: dict[str, Any] | None = None
+
+    @property
+    def loss(self) -> float | None:
+        """Smoothed loss; None where none is known."""
+        return statistics.fmean(self.losses) if self.losses else None
 
     def content(self) -> dict[str, Any]:
         """Return what a return to this state brings back; tensors are shared."""
         return {
             "step": self.step,
             "norms": self.norms,
-            "loss": self.loss,
+            "losses": self.losses,
             "network": self.network.state_dict(),
             "ema": self.ema.state_dict(),
             "optimizer": self.optimizer.state_dict(),
@@ -123,7 +129,7 @@ class State:
         self._take(content)
 
     def _take(self, content: dict[str, Any]) -> None:
-        self.step, self.norms, self.loss = content["step"], content["norms"], content.get("loss")
+        self.step, self.norms, self.losses = content["step"], content["norms"], content.get("losses", [])
         self.network.load_state_dict(content["network"])
         self.ema.load_state_dict(content["ema"])
         self.optimizer.load_state_dict(content["optimizer"])

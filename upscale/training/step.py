@@ -15,7 +15,6 @@ from upscale.training.state import State
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 NORMS_KEPT = 200
-LOSS_MEMORY = 0.98  # of the smoothed loss: about 50 steps
 
 
 def draws(recipe: Recipe, state: State) -> torch.Generator:
@@ -43,9 +42,7 @@ def one_step(recipe: Recipe, photos: Photos, state: State, log: Log, vgg: VGGFea
         state.optimizer.step()
         state.norms = [*state.norms[1 - NORMS_KEPT :], norm]
         state.outliers = 0
-        loss = float(losses.detach().mean())
-        memory = min(LOSS_MEMORY, (1 + state.step) / (10 + state.step))
-        state.loss = loss if state.loss is None else memory * state.loss + (1 - memory) * loss
+        state.losses = [*state.losses, float(losses.detach().mean())][-recipe.recovery.smoothing :]
     state.optimizer.zero_grad(set_to_none=True)
     state.step += 1
     state.update_ema(recipe.optimizer.ema)
