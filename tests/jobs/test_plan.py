@@ -15,6 +15,7 @@ from upscale.jobs.items import Job
 from upscale.jobs.plan import plan
 from upscale.jobs.request import Request
 from upscale.jobs.source import Source
+from upscale.models.config import ModelConfig
 from upscale.options import MAX_SCALE
 
 Ask = Callable[..., Request]
@@ -243,3 +244,19 @@ def test_plan_is_plain_data(photo: Photo, request_for: Ask) -> None:
     assert isinstance(item.source, Source)
     with pytest.raises(AttributeError):
         item.target = None  # type: ignore[misc]
+
+
+def test_only_the_first_model_is_told_of_noise(
+    photo: Photo, request_for: Ask, model: str, tmp_path: Path
+) -> None:
+    """And it has to be one that can be told."""
+    other = tmp_path / "deaf"
+    other.mkdir()
+    config = ModelConfig(name="deaf", arch="none", network={}, scale=4, target="image")
+    (other / "config.json").write_text(config.to_json())
+    (other / "model.safetensors").write_bytes(b"other")
+    path = photo("a.png")
+    with pytest.raises(UsageError, match="deaf has no --denoise"):
+        plan(request_for(path, model=str(other), denoise=0.2))
+    assert plan(request_for(path, model=str(other), denoise=0.0)).jobs
+    assert plan(request_for(path, model=f"{model},{other}", scale=16, denoise=0.2)).jobs
