@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import math
 
-import numpy as np
-
 from upscale.images.picture import Picture, Pixels
 from upscale.metrics.noise import noise_std
 from upscale.options import DENOISE_STD
@@ -20,10 +18,10 @@ def noise_in(picture: Picture, color: Pixels) -> float:
     """Return how much noise a picture has, 0 (clean) to 1 (a std of `DENOISE_STD` or more), in hundredths.
 
     Args:
-        picture: As it was read; what is not opaque does not count.
+        picture: As it was read; what is fully transparent does not count.
         color: Its colours, filled in where it is transparent.
     """
-    known = None if picture.alpha is None else picture.alpha == np.iinfo(picture.alpha.dtype).max
+    known = picture.alpha if picture.alpha is not None and picture.alpha.any() else None
     marks = JPEG_STD * math.sqrt(max(0.0, picture.jpeg_step - FINE_STEP))
     return round(min(1.0, math.hypot(noise_std(color, known), marks) / DENOISE_STD), 2)
 

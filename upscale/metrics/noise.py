@@ -28,9 +28,10 @@ MOST_WINDOWS = 64  # a megapixel says enough, and large pictures may lie on disk
 CLIPPED = 0.04  # share of full scale near black and near white where noise is cut off
 
 Float32 = npt.NDArray[np.float32]
+Known = npt.NDArray[np.bool_] | npt.NDArray[np.uint8] | npt.NDArray[np.uint16]
 
 
-def noise_std(pixels: Pixels, known: npt.NDArray[np.bool_] | None = None) -> float:
+def noise_std(pixels: Pixels, known: Known | None = None) -> float:
     """Return the standard deviation of the noise in a picture, as a share of full scale; 0 for a clean one.
 
     White noise of each channel by itself is meant; what JPEG has smoothed is hardly seen. Photographs without
@@ -38,7 +39,7 @@ def noise_std(pixels: Pixels, known: npt.NDArray[np.bool_] | None = None) -> flo
 
     Args:
         pixels: [H, W, 1 or 3], uint8 or uint16.
-        known: [H, W], False where pixels do not count; None where all do.
+        known: [H, W], 0 where pixels do not count, such as alpha; None where all do.
     """
     full = float(np.iinfo(pixels.dtype).max)
     parts = [
@@ -83,7 +84,7 @@ def _of_blocks(parts: list[Float32], percent: float) -> float:
     return float(np.percentile(values, percent)) if values.size else 0.0
 
 
-def _detail(x: Float32, known: npt.NDArray[np.bool_] | None) -> Float32:
+def _detail(x: Float32, known: Known | None) -> Float32:
     """Return second differences both ways [1 or 3, h - 2, w - 2], of unit gain on white noise.
 
     Not a number where the channel is clipped, or the pixel is not known.
@@ -92,7 +93,7 @@ def _detail(x: Float32, known: npt.NDArray[np.bool_] | None) -> Float32:
     d = (d[:, :-2] - 2 * d[:, 1:-1] + d[:, 2:]) / 6
     sound = (x > CLIPPED) & (x < 1 - CLIPPED)
     if known is not None:
-        sound &= known[:, :, None]
+        sound &= known[:, :, None] > 0
     d[~sound[1:-1, 1:-1]] = np.nan
     detail: Float32 = d.transpose(2, 0, 1)
     return detail
