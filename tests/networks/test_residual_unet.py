@@ -18,6 +18,8 @@ from upscale.networks.residual_unet import (
     ResidualUNet,
     ResidualUNetConfig,
     build,
+    fuses,
+    fuses_here,
     rms_norm,
 )
 
@@ -229,3 +231,27 @@ def test_what_is_made_part_of_convolutions_changes_nothing(
         fused = block(x, embedding)
     assert plain.requires_grad and torch.equal(x, before)
     assert (fused - plain.detach()).abs().max() <= apart * plain.detach().abs().max()
+
+
+@torch.no_grad()
+def test_without_the_fused_operators_it_computes_the_same(
+    network: ResidualUNet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They are not part of torch's public interface, and other versions may have others or none."""
+    x, level, features = (
+        draw(1, 48, 8, 8),
+        torch.tensor([0.5]),
+        network.encode(draw(1, 3, 8, 8), torch.zeros(1)),
+    )
+    expected = network(x, level, features)
+
+    def missing(*_: Any) -> Tensor:
+        raise AttributeError("no such operator")
+
+    monkeypatch.setattr(Conv2d, "fused", missing)
+    fuses_here.cache_clear()
+    try:
+        assert not fuses(x)
+        assert torch.allclose(network(x, level, features), expected, atol=1e-5)
+    finally:
+        fuses_here.cache_clear()

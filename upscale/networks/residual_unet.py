@@ -80,17 +80,24 @@ def fuses(x: Tensor) -> bool:
     oneDNN applies it to sums that it still has at hand, which saves a way through memory for each; the
     results differ in rounding. It cannot be differentiated.
     """
-    return (
-        not torch.is_grad_enabled()
-        and x.device.type == "cpu"
-        and torch.backends.mkldnn.is_available()
-        and (x.dtype == torch.float32 or (x.dtype == torch.bfloat16 and _bf16_in_onednn()))
-    )
+    return not torch.is_grad_enabled() and x.device.type == "cpu" and fuses_here(x.dtype)
 
 
 @cache
-def _bf16_in_onednn() -> bool:
-    return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+def fuses_here(dtype: torch.dtype) -> bool:
+    """Whether this torch, on this processor, has the operators: they are not part of its public interface."""
+    if dtype not in (torch.float32, torch.bfloat16) or not torch.backends.mkldnn.is_available():
+        return False
+    conv, x = Conv2d(1, 1).to(dtype), torch.zeros(1, 1, 4, 4, dtype=dtype)
+    try:
+        if dtype == torch.bfloat16 and not torch.ops.mkldnn._is_mkldnn_bf16_supported():
+            return False
+        assert conv.bias is not None
+        conv.fused(x, conv.weight, conv.bias)
+        conv.fused_sum(x, x)
+    except (AttributeError, NotImplementedError, RuntimeError, TypeError):
+        return False
+    return True
 
 
 class Conv2d(nn.Conv2d):
@@ -118,15 +125,23 @@ class Conv2d(nn.Conv2d):
         if scale.shape[0] > 1 or not fuses(x):
             return F.leaky_relu_(self.modulated(x, scale, shift), NEGATIVE_SLOPE)
         weight, bias = self._folded(scale, shift)
-        y: Tensor = torch.ops.mkldnn._convolution_pointwise(
-            x, weight.to(x.dtype), bias.to(x.dtype), *self._geometry, "leaky_relu", [NEGATIVE_SLOPE], ""
-        )
-        return y
+        return self.fused(x, weight, bias)
 
     def added_to(self, other: Tensor, x: Tensor) -> Tensor:
         """Return `other + self(x)`."""
         if not fuses(x):
             return other + self(x)
+        return self.fused_sum(other, x)
+
+    def fused(self, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+        """Return the leaky ReLU of x convolved with that weight and bias; see `fuses`."""
+        y: Tensor = torch.ops.mkldnn._convolution_pointwise(
+            x, weight.to(x.dtype), bias.to(x.dtype), *self._geometry, "leaky_relu", [NEGATIVE_SLOPE], ""
+        )
+        return y
+
+    def fused_sum(self, other: Tensor, x: Tensor) -> Tensor:
+        """Return `other + self(x)`; see `fuses`."""
         assert self.bias is not None
         weight, bias = self.weight.to(x.dtype), self.bias.to(x.dtype)
         y: Tensor = torch.ops.mkldnn._convolution_pointwise.binary(
