@@ -1,8 +1,8 @@
 """Photographs as they come: blurred, noisy, out of a JPEG; with as much noise taken out as `--denoise` says.
 
-python tests/benchmarks/degraded.py PHOTOS --lpips lpips_alex.safetensors [--denoise 0,auto] [--model NAME]
-    [--kinds poor,clean,noise3,noise5,noise10,jpeg90,jpeg60,both] [--reduce 2] [--crop 384] [--limit N]
-    [--save FOLDER]
+python tests/benchmarks/degraded.py PHOTOS --lpips lpips_alex.safetensors [--denoise 0,auto] [--fidelity 0.5]
+    [--model NAME] [--kinds poor,clean,noise3,noise5,noise10,jpeg90,jpeg60,both] [--reduce 2] [--crop 384]
+    [--limit N] [--save FOLDER]
 
 A kind says what is done before the photograph is enlarged 4x again and compared with itself: blur (std in
 pixels of the photograph), Pillow's bicubic reduction, Gaussian noise (std in levels of 255, each channel for
@@ -65,6 +65,7 @@ def main(
     lpips: Annotated[Path, typer.Option(help="Weights of LPIPS (AlexNet).")],
     denoise: Annotated[str, typer.Option(help="auto or 0 to 1, with commas.")] = "0,auto",
     kinds: Annotated[str, typer.Option(help="With commas.")] = "poor",
+    fidelity: Annotated[float | None, typer.Option(help="The model's own if not given.")] = None,
     model: Annotated[str, typer.Option()] = DEFAULT_MODEL,
     reduce: Annotated[int, typer.Option(help="Make the photographs smaller first.")] = 1,
     crop: Annotated[int, typer.Option(help="Take the middle of each, so many pixels wide; 0 for all.")] = 0,
@@ -73,7 +74,9 @@ def main(
 ) -> None:
     """Score a model on spoilt photographs."""
     metric = LPIPS.from_file(lpips)
-    upscalers = {name: Upscaler(model, denoise=parse_denoise(name)) for name in denoise.split(",")}
+    upscalers = {
+        name: Upscaler(model, denoise=parse_denoise(name), fidelity=fidelity) for name in denoise.split(",")
+    }
     scores: dict[tuple[str, str], list[tuple[float, float, float]]] = {}
     for index, path in enumerate(paths_of(photos)[:limit]):
         hr = _photograph(path, reduce, crop)

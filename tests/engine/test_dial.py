@@ -50,6 +50,18 @@ def test_models_that_predict_noise_have_none(make_model: Callable[..., Path], lo
     load(str(make_model("sr3_unet")), fidelity=0.0)
 
 
+def test_several_stages_may_have_another(load: Load, draw: Draw, make_model: Callable[..., Path]) -> None:
+    """Each stage enlarges what the one before made up."""
+    picture = draw(12, 8)
+    own = load(str(make_model(fidelity=0.2, cascade_fidelity=0.7)))
+    assert (own.settings.fidelity, own.settings.cascade_fidelity) == (0.2, 0.7)
+    for size, fidelity in (((48, 32), 0.2), ((96, 64), 0.7)):
+        same = load(str(make_model()), fidelity=fidelity).upscale(picture, size)
+        assert (own.upscale(picture, size).color == same.color).all()
+    asked = load(str(make_model(fidelity=0.2, cascade_fidelity=0.7)), fidelity=0.4)
+    assert asked.settings.cascade_fidelity == 0.4
+
+
 @pytest.mark.parametrize("fidelity", [0.0, 0.5, 1.0])
 def test_a_lower_start(fidelity: float, tiny: str, load: Load, draw: Draw) -> None:
     """Tiles do not show, alpha takes no part, and the dial leads to the run's own first step."""

@@ -86,13 +86,21 @@ def _result(job: Job) -> tuple[str, str]:
     return pixels(job.output_size), job.target_name
 
 
+def _fidelity(plan: Plan) -> str:
+    one, several = (
+        joined(f"{fidelity_of(model, plan.request.engine, stages):g}" for model in plan.models)
+        for stages in (1, 2)
+    )
+    return f"fidelity {one}" + (f" ({several} in several stages)" if several != one else "")
+
+
 def settings(plan: Plan) -> str:
     """Return the line that says how the pixels would be made."""
     options, models = plan.request.engine, plan.models
     parts = [
         f"model {plan.model_name}",
         f"{joined(steps_of(model, options) for model in models)} steps",
-        f"fidelity {joined(f'{fidelity_of(model, options):g}' for model in models)}",
+        _fidelity(plan),
         *([f"start {options.start:g}"] if options.start < 1 else []),
         f"denoise {denoise_label(models[0], options)}",
         *([f"{options.samples} samples"] if options.samples > 1 else []),

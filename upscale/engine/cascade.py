@@ -69,7 +69,7 @@ def run(
             seed=settings.seed,
             samples=settings.samples,
             start=settings.start,
-            fidelity=settings.fidelity,
+            fidelity=settings.cascade_fidelity if len(plan.stages) > 1 else settings.fidelity,
             sigma_aug=restorer.config.stage_noise if stage.index else 0.0,
         )
         # A model that is not local shows where its tiles end: there each picture begins anew.

@@ -25,6 +25,7 @@ def settle(restorer: Restorer, options: EngineOptions) -> Settings:
         sampler=options.sampler or config.sampler,
         steps=steps_of(config, options),
         fidelity=fidelity_of(config, options),
+        cascade_fidelity=fidelity_of(config, options, stages=2),
         start=options.start,
         denoise=denoise_of(config, options),
         samples=options.samples,
@@ -48,6 +49,7 @@ class Settings:
         sampler: Name of the sampler.
         steps: Network evaluations per stage and sample.
         fidelity: Share of the first step's estimate in the result.
+        cascade_fidelity: The same where an enlargement takes several stages.
         start: Noise level that a run begins at, 1 for pure noise.
         denoise: How much noise is taken out of the input, 0 to 1; None finds out how much there is.
         samples: Samples that the result is the mean of.
@@ -63,6 +65,7 @@ class Settings:
     sampler: str
     steps: int
     fidelity: float
+    cascade_fidelity: float
     start: float
     denoise: float | None
     samples: int

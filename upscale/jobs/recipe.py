@@ -41,7 +41,8 @@ def recipe(job: Job, options: EngineOptions, models: Sequence[ModelConfig]) -> R
     Raises:
         WeightsError: The weights cannot be read.
     """
-    models = models[: max(1, len(job.cascade.stages))]  # those that have a part in it
+    stages = len(job.cascade.stages)
+    models = models[: max(1, stages)]  # those that have a part in it
     names = catalog.stages(options.model)[: len(models)]
     hashes = [_weights_hash(name) for name in names]
     if len(set(hashes)) > 1:
@@ -52,7 +53,7 @@ def recipe(job: Job, options: EngineOptions, models: Sequence[ModelConfig]) -> R
         **({"weights": joined(hashes)} if all(hashes) else {}),
         "scale": f"{job.output_size[0] / job.info.size[0]:.6g}",
         "steps": joined(steps_of(model, options) for model in models),
-        "fidelity": joined(f"{fidelity_of(model, options):g}" for model in models),
+        "fidelity": joined(f"{fidelity_of(model, options, stages):g}" for model in models),
         "start": f"{options.start:g}",
         "denoise": denoise_label(models[0], options),
         "samples": str(options.samples),

@@ -53,6 +53,8 @@ class ModelConfig:
             parameters.
         told: Factor on the sigma that the network is told, over a whole run (`diffusion.denoiser.retold`).
         fidelity: Default share of the first estimate in the result, 0 to 1; see `Restorer.restore`.
+        cascade_fidelity: The same where an enlargement takes several stages, each of which enlarges what the
+            one before made up; None for no difference.
         steps: Default number of network evaluations.
         sampler: Default sampler.
         halo_px: Input pixels that a tile needs around it.
@@ -73,6 +75,7 @@ class ModelConfig:
     grid: Mapping[str, float | str] = field(default_factory=lambda: dict(DEFAULT_GRID))
     told: float = 1.0
     fidelity: float = 0.0
+    cascade_fidelity: float | None = None
     steps: int = 4
     sampler: str = "ddim"
     halo_px: int = 16
@@ -151,7 +154,10 @@ class ModelConfig:
             and _within(self.residual_std, 1e-6, 1e3)
             and _within(self.told, 0.1, 10)
             and _within(self.fidelity, 0, 1)
-            and not (self.fidelity and self.prediction == "epsilon")  # whose first estimate is nothing
+            and (self.cascade_fidelity is None or _within(self.cascade_fidelity, 0, 1))
+            and not (
+                (self.fidelity or self.cascade_fidelity) and self.prediction == "epsilon"
+            )  # whose first estimate is nothing
             and isinstance(self.steps, int)
             and 1 <= self.steps <= 2000
             and isinstance(self.halo_px, int)
@@ -183,9 +189,12 @@ def color_fix_of(configs: Sequence[ModelConfig], asked: str) -> str:
     return asked if asked != "auto" else max((c.color_fix for c in configs), key=COLOR_FIXES.index)
 
 
-def fidelity_of(config: ModelConfig, options: EngineOptions) -> float:
-    """Return the share of the first estimate that a model is used with."""
-    return config.fidelity if options.fidelity is None else options.fidelity
+def fidelity_of(config: ModelConfig, options: EngineOptions, stages: int = 1) -> float:
+    """Return the share of the first estimate that a model is used with, in so many stages."""
+    if options.fidelity is not None:
+        return options.fidelity
+    several = stages > 1 and config.cascade_fidelity is not None
+    return config.cascade_fidelity or 0.0 if several else config.fidelity
 
 
 def denoise_of(config: ModelConfig, options: EngineOptions) -> float | None:

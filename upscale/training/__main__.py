@@ -261,6 +261,9 @@ def export_command(
         typer.Option(help="Factor on the level told, over a whole run; the recipe's if not given."),
     ] = None,
     fidelity: Annotated[float, typer.Option(help="Default share of the first estimate, 0 to 1.")] = 0.0,
+    cascade_fidelity: Annotated[
+        float | None, typer.Option(help="The same for several stages, if it differs.")
+    ] = None,
     halo: Annotated[int, typer.Option(help="Halo of tiles in input pixels.")] = 16,
     stage_noise: Annotated[float, typer.Option(help="Augmentation between stages, in [-1, 1] units.")] = 0.0,
 ) -> None:
@@ -274,6 +277,7 @@ def export_command(
         power=power,
         told=told,
         fidelity=fidelity,
+        cascade_fidelity=cascade_fidelity,
         halo_px=halo,
         stage_noise=stage_noise,
     )

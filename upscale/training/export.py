@@ -20,6 +20,7 @@ def export(
     power: float | None = None,
     told: float | None = None,
     fidelity: float = 0.0,
+    cascade_fidelity: float | None = None,
     halo_px: int = 16,
     stage_noise: float = 0.0,
 ) -> Path:
@@ -34,6 +35,7 @@ def export(
         power: Of a trigonometric grid of noise levels; None takes the objective's.
         told: Factor on the sigma that the network is told, over a whole run; None takes the objective's.
         fidelity: Default share of the first estimate; likewise.
+        cascade_fidelity: The same for several stages; None for no difference.
         halo_px: Halo that tiles need, measured.
         stage_noise: Conditioning augmentation between stages.
 
@@ -47,6 +49,7 @@ def export(
         folder.name,
         **({} if told is None else {"told": told}),
         fidelity=fidelity,
+        cascade_fidelity=cascade_fidelity,
         steps=steps,
         sampler=sampler,
         halo_px=halo_px,
