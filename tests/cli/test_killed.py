@@ -93,7 +93,7 @@ while killed < int(kills):
 assert end(begin(*command, "-o", torn)) == 0
 made = hold(torn, partly=False)[0]
 assert made == hold(whole, partly=False)[0]
-print(made, len(grown), left)
+print(made, len(grown), left, flush=True)
 os._exit(0)
 """
 

@@ -293,6 +293,7 @@ CTRL_C = """
 import os, signal, sys, time
 from pathlib import Path
 from upscale.images.atomic import new_file
+signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where a shell began it in the background
 with new_file(Path(sys.argv[1]), overwrite=True) as file:
     file.write(b"half")
     print("writing", flush=True)
