@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,7 +12,10 @@ import torch
 from PIL import Image
 from safetensors.torch import save_file
 
+from upscale.training import recipe as recipes
+from upscale.training.data import Photos
 from upscale.training.perceptual import CONVOLUTIONS
+from upscale.training.recipe import Recipe
 
 RECIPE = """
 arch = "residual_unet"
@@ -64,6 +68,11 @@ def recipe_file(tmp_path: Path) -> Callable[..., Path]:
     return write
 
 
+@pytest.fixture
+def recipe(recipe_file: Callable[..., Path]) -> Recipe:
+    return recipes.load(str(recipe_file()))
+
+
 @pytest.fixture(scope="session")
 def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Three pictures that can be told from noise, and a list of where they are from."""
@@ -74,6 +83,35 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
         coarse.resize((width, height), Image.Resampling.BICUBIC).save(folder / f"{index}.png")
     (folder / "SOURCES.tsv").write_text("0.png\tdrawn")
     return folder
+
+
+@pytest.fixture(scope="module")
+def images(photos: Path) -> Photos:
+    return Photos.load([photos], min_side=48)
+
+
+def flat(value: Any, name: str = "") -> dict[str, Any]:
+    """Every number and tensor of a nested state, by its path."""
+    if isinstance(value, dict):
+        return {k: v for key, inner in value.items() for k, v in flat(inner, f"{name}.{key}").items()}
+    if isinstance(value, list | tuple):
+        return flat(dict(enumerate(value)), name)
+    return {name: value}
+
+
+@pytest.fixture
+def assert_equal() -> Callable[[Any, Any], int]:
+    """`assert_equal(one, other)`: nested states hold the same; returns how many values they have."""
+
+    def compare(one: Any, other: Any) -> int:
+        a, b = flat(one), flat(other)
+        assert a.keys() == b.keys()
+        for name, value in a.items():
+            same = torch.equal(value, b[name]) if isinstance(value, torch.Tensor) else value == b[name]
+            assert same, name
+        return len(a)
+
+    return compare
 
 
 @pytest.fixture(scope="session")

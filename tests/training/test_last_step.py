@@ -36,11 +36,6 @@ def recipe(base: Recipe) -> Recipe:
 
 
 @pytest.fixture
-def images(photos: Path) -> Photos:
-    return Photos.load([photos], min_side=48)
-
-
-@pytest.fixture
 def hr(images: Photos) -> torch.Tensor:
     return images.crops(3, 48, 0.0, torch.Generator().manual_seed(0))
 

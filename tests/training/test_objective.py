@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,15 +14,9 @@ from torch.nn import functional as F
 from upscale import networks
 from upscale.diffusion.conditioning import upsample_bicubic
 from upscale.diffusion.denoiser import NetworkDenoiser, trigonometric_level
-from upscale.training import recipe as recipes
 from upscale.training.data import Photos
 from upscale.training.objective import Batch, charbonnier, loss_of, make_batch
 from upscale.training.recipe import Recipe
-
-
-@pytest.fixture
-def recipe(recipe_file: Callable[..., Path]) -> Recipe:
-    return recipes.load(str(recipe_file()))
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -40,18 +39,8 @@ IMAGE_NETWORK = {
 
 
 @pytest.fixture
-def recipe(recipe_file: Callable[..., Path]) -> Recipe:
-    return recipes.load(str(recipe_file()))
-
-
-@pytest.fixture
 def on_images(recipe: Recipe) -> Recipe:
     return replace(recipe, objective="published", arch="sr3_unet", network=IMAGE_NETWORK, residual_std=1.0)
-
-
-@pytest.fixture(scope="module")
-def images(photos: Path) -> Photos:
-    return Photos.load([photos], min_side=48)
 
 
 def batch_of(recipe: Recipe, images: Photos, count: int = 6) -> tuple[torch.Tensor, Batch]:

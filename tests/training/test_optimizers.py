@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,16 +20,6 @@ from upscale.training.optimizers import OPTIMIZERS, Together
 from upscale.training.recipe import Recipe
 from upscale.training.state import read
 from upscale.training.train import train
-
-
-@pytest.fixture
-def recipe(recipe_file: Callable[..., Path]) -> Recipe:
-    return recipes.load(str(recipe_file()))
-
-
-@pytest.fixture(scope="module")
-def images(photos: Path) -> Photos:
-    return Photos.load([photos], min_side=48)
 
 
 def with_kind(recipe: Recipe, kind: str) -> Recipe:

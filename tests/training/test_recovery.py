@@ -31,11 +31,6 @@ def recipe(recipe_file: Callable[..., Path]) -> Recipe:
     return recipes.load(str(recipe_file(more=SHORT)))
 
 
-@pytest.fixture(scope="module")
-def images(photos: Path) -> Photos:
-    return Photos.load([photos], min_side=48)
-
-
 class Poisoned(Photos):
     """Photographs whose crops are no numbers where the generator has one of some seeds."""
 
@@ -56,21 +51,6 @@ def poisoned(recipe: Recipe, images: Photos, steps: range, detours: range) -> Po
             seeds.add(draws(recipe, state).initial_seed())
     assert len(seeds) == len(steps) * len(detours)
     return Poisoned(images, seeds)
-
-
-def flat(value: Any, name: str = "") -> dict[str, Any]:
-    if isinstance(value, dict):
-        return {k: v for key, inner in value.items() for k, v in flat(inner, f"{name}.{key}").items()}
-    if isinstance(value, list | tuple):
-        return flat(dict(enumerate(value)), name)
-    return {name: value}
-
-
-def assert_equal(one: Any, other: Any) -> None:
-    a, b = flat(one), flat(other)
-    assert a.keys() == b.keys()
-    for name, value in a.items():
-        assert torch.equal(value, b[name]) if isinstance(value, Tensor) else value == b[name], name
 
 
 def finite(state: State) -> bool:
@@ -103,7 +83,12 @@ def test_outliers_that_persist_lead_back_and_on_with_other_batches(
 @pytest.mark.parametrize("stop_at", [6, 7, 8], ids=["before", "among outliers", "one before the return"])
 @pytest.mark.parametrize("kind", ["adamw", "muon"])
 def test_resuming_across_a_return_is_exact(
-    kind: str, stop_at: int, recipe: Recipe, images: Photos, tmp_path: Path
+    kind: str,
+    stop_at: int,
+    recipe: Recipe,
+    images: Photos,
+    tmp_path: Path,
+    assert_equal: Callable[[Any, Any], int],
 ) -> None:
     recipe = replace(recipe, optimizer=replace(recipe.optimizer, kind=kind))
     bad = poisoned(recipe, images, range(6, 100), range(1))
@@ -118,7 +103,7 @@ def test_resuming_across_a_return_is_exact(
 
 
 def test_the_good_state_is_brought_back_whole_and_again(
-    recipe: Recipe, images: Photos, tmp_path: Path
+    recipe: Recipe, images: Photos, tmp_path: Path, assert_equal: Callable[[Any, Any], int]
 ) -> None:
     state = train(recipe, images, tmp_path, steps=4)
     good = read(tmp_path / "state.pt")["good"]
@@ -189,7 +174,9 @@ def test_a_state_is_not_good_while_batches_are_outliers(recipe: Recipe) -> None:
     assert state.good["step"] == 12
 
 
-def test_it_gives_up_with_the_good_state_saved(recipe: Recipe, images: Photos, tmp_path: Path) -> None:
+def test_it_gives_up_with_the_good_state_saved(
+    recipe: Recipe, images: Photos, tmp_path: Path, assert_equal: Callable[[Any, Any], int]
+) -> None:
     hopeless = poisoned(recipe, images, range(6, 100), range(9))
     for detours in (3, 6):  # a second call tries as often again
         with pytest.raises(DeviceError, match="2 returns to step 4 did not help.*3 outlying") as caught:

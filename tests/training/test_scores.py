@@ -29,11 +29,6 @@ def call(*args: str | Path) -> Any:
 
 
 @pytest.fixture
-def recipe(recipe_file: Callable[..., Path]) -> Recipe:
-    return recipes.load(str(recipe_file()))
-
-
-@pytest.fixture
 def run(recipe: Recipe, photos: Path, tmp_path: Path) -> Path:
     train(recipe, Photos.load([photos], min_side=48), tmp_path / "run", steps=2)
     return tmp_path / "run"

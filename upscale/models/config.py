@@ -193,8 +193,9 @@ def fidelity_of(config: ModelConfig, options: EngineOptions, stages: int = 1) ->
     """Return the share of the first estimate that a model is used with, in so many stages."""
     if options.fidelity is not None:
         return options.fidelity
-    several = stages > 1 and config.cascade_fidelity is not None
-    return config.cascade_fidelity or 0.0 if several else config.fidelity
+    if stages > 1 and config.cascade_fidelity is not None:
+        return config.cascade_fidelity
+    return config.fidelity
 
 
 def denoise_of(config: ModelConfig, options: EngineOptions) -> float | None:

@@ -22,8 +22,9 @@ def start(recipe: Recipe, device: str) -> State:
         torch.manual_seed(recipe.seed)
         network: Any = networks.get(recipe.arch).build(recipe.network)
     network = network.to(device, memory_format=torch.channels_last)
+    trains = objectives.of(recipe).trains
     for name, parameter in network.named_parameters():
-        parameter.requires_grad_(name.startswith(objectives.of(recipe).trains))
+        parameter.requires_grad_(name.startswith(trains))
     return State(network, copy.deepcopy(network).requires_grad_(False), optimizers.of(recipe, network))
 
 

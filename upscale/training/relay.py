@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from upscale.diffusion.relay import Relay
+from upscale.diffusion.schedule import sigma_to_time
 from upscale.training.objective import Batch, charbonnier, examples, predict
 from upscale.training.recipe import Recipe
 
@@ -31,7 +32,7 @@ def make_batch(hr: Tensor, recipe: Recipe, generator: torch.Generator) -> Batch:
     drawn = examples(hr, recipe, generator)
     relay = process(recipe)
     sigmas = [relay.sigma_at(p) for p in drawn.u.tolist()]
-    level = torch.tensor([math.atan(sigma) * 2 / math.pi for sigma in sigmas], device=hr.device)
+    level = torch.tensor([sigma_to_time(sigma) for sigma in sigmas], device=hr.device)
     white = torch.randn(hr.shape, generator=generator)
     beyond = relay.side - 1
     shared = torch.randn(*hr.shape[:2], *(side + beyond for side in hr.shape[2:]), generator=generator)
