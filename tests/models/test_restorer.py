@@ -150,6 +150,34 @@ def test_fidelity_is_the_share_of_the_first_estimate(make_model: MakeModel, lr: 
     assert torch.allclose(of(3, 1.0), first, atol=1e-5)
 
 
+@pytest.mark.parametrize("sampler", SAMPLERS)
+def test_the_ends_of_a_run_are_evaluated_by_steps_of_their_own(
+    sampler: str, make_model: MakeModel, lr: torch.Tensor
+) -> None:
+    """The first out of nothing, so it is the same for every noise; a run that starts lower has none."""
+    with_ends = {**load(make_model()).config.network, "first_step": True, "last_step": True}
+    restorer = load(make_model(network=with_ends))
+    calls: list[str] = []
+    network = restorer.network
+    for name, step in (("first", network.first), ("between", network), ("last", network.last)):
+        step.register_forward_pre_hook(
+            lambda _, given, name=name: calls.append(name if given[0].any() else f"{name} of nothing")
+        )
+
+    def of(steps: int, start: float = 1.0, seed: int = 0) -> tuple[torch.Tensor, list[str]]:
+        calls.clear()
+        hr = restorer.restore(lr, noise(4, seed), sampler=sampler, steps=steps, start=start)
+        return hr, list(calls)
+
+    one, called = of(1)
+    assert called == ["first of nothing"] and torch.equal(one, of(1, seed=9)[0])
+    assert of(2)[1] == ["first of nothing", "last"]
+    assert of(4)[1] == ["first of nothing", "between", "between", "last"]
+    assert of(1, start=0.6)[1] == ["between"]
+    assert of(3, start=0.6)[1] == ["between", "between", "last"]
+    assert not torch.equal(of(2)[0], of(2, seed=9)[0])
+
+
 STARTED = [("residual_unet", {}), ("sr3_unet", {}), ("unet2d", {})]
 
 

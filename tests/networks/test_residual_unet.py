@@ -194,22 +194,24 @@ def test_the_names_of_parameters_stay() -> None:
     assert tops == {"encoder", "embed", "stem", "before", "down", "inner", "up", "after", "head"}
     assert "encoder.outer.0.film.weight" in ResidualUNet(TINY).state_dict()
     assert len(ResidualUNet(ResidualUNetConfig()).state_dict()) == 150
-    last = {
-        name for name in ResidualUNet(replace(TINY, last_step=True)).state_dict() if name.startswith("last.")
-    }
-    assert {name.removeprefix("last.").split(".")[0] for name in last} == tops - {"encoder"}
+    for own in ("first", "last"):
+        whole = ResidualUNet(replace(TINY, **{f"{own}_step": True})).state_dict()
+        names = {name.removeprefix(f"{own}.").split(".")[0] for name in whole if name.startswith(f"{own}.")}
+        assert names == tops - {"encoder"}
 
 
+@pytest.mark.parametrize("own", ["first", "last"])
 @torch.no_grad()
-def test_the_last_step_has_weights_of_its_own() -> None:
-    network = shaken(replace(TINY, last_step=True))
-    assert network.last is not None and shaken().last is None
+def test_the_ends_of_a_run_have_weights_of_their_own(own: str) -> None:
+    network = shaken(replace(TINY, **{f"{own}_step": True}))
+    step = getattr(network, own)
+    assert step is not None and getattr(shaken(), own) is None
     x, level = draw(1, 48, 8, 8), torch.tensor([0.5])
     features = network.encode(draw(1, 3, 8, 8), torch.zeros(1))
-    assert not torch.equal(network(x, level, features), network.last(x, level, features))
-    same = {name: w for name, w in network.state_dict().items() if not name.startswith(("encoder.", "last."))}
-    network.last.load_state_dict(same)
-    assert torch.equal(network(x, level, features), network.last(x, level, features))
+    assert not torch.equal(network(x, level, features), step(x, level, features))
+    shared = {n: w for n, w in network.state_dict().items() if not n.startswith(("encoder.", f"{own}."))}
+    step.load_state_dict(shared)
+    assert torch.equal(network(x, level, features), step(x, level, features))
 
 
 @pytest.mark.parametrize(("dtype", "apart"), [(torch.float32, 1e-5), (torch.bfloat16, 0.03)], ids=str)

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import torch
+from torch import nn
 from torch.nn import functional as F
 
 from upscale import networks
@@ -45,6 +46,7 @@ def perfect(batch: Batch) -> Any:
 
     class Perfect:
         encode = staticmethod(lambda lr, level: None)
+        first = None
         __call__ = staticmethod(predict)
 
     return Perfect()
@@ -92,8 +94,36 @@ def test_high_noise_is_trained_more(hr: torch.Tensor, recipe: Recipe) -> None:
     assert (levels > 0.75).float().mean() == pytest.approx(0.5, abs=0.07)  # t = 1 - u^2
 
 
-def test_a_perfect_network_has_no_loss(batch: Batch) -> None:
-    assert loss_of(perfect(batch), batch, torch.float32).tolist() == pytest.approx([1e-3] * 6, rel=1e-3)
+def test_a_perfect_network_has_no_loss(batch: Batch, recipe: Recipe) -> None:
+    losses = loss_of(perfect(batch), batch, recipe, torch.float32)
+    assert losses.tolist() == pytest.approx([1e-3] * 6, rel=1e-3)
+
+
+def test_the_first_step_learns_the_mean_out_of_nothing(batch: Batch, recipe: Recipe) -> None:
+    """It is given no noise, told pure noise as samplers do, and counts as much as the others."""
+    told: list[tuple[torch.Tensor, float]] = []
+
+    def first(x: torch.Tensor, level: torch.Tensor, features: Any, off: float = 0.5) -> torch.Tensor:
+        told.append((x, float(level)))
+        v: torch.Tensor = -(math.pi / 2 * level).sin() * (batch.target + off)
+        return v
+
+    both = perfect(batch)
+    both.first = first
+    losses = loss_of(both, batch, recipe, torch.float32)
+    assert losses.tolist() == pytest.approx([0.25] * 6, rel=5e-3)  # half of the 0.5 it is off
+    assert told[0][0].shape == batch.target.shape and not told[0][0].any()
+    assert told[0][1] == pytest.approx(trigonometric_level(recipe.noise.sigma_max), abs=1e-6)
+
+
+def test_both_steps_and_the_encoder_are_trained(batch: Batch, recipe: Recipe) -> None:
+    both = network(replace(recipe, network={**recipe.network, "first_step": True}))
+    for weight in both.parameters():
+        if not weight.any():  # what begins at zero hides what is behind it
+            nn.init.normal_(weight, std=0.1)
+    loss_of(both, batch, recipe, torch.float32).mean().backward()
+    silent = {name for name, w in both.named_parameters() if w.grad is None or not w.grad.any()}
+    assert silent == {"first.stem.weight"}  # which sees nothing
 
 
 def test_the_target_is_what_the_denoiser_makes_x0_of(batch: Batch) -> None:
@@ -118,7 +148,7 @@ def test_the_target_is_what_the_denoiser_makes_x0_of(batch: Batch) -> None:
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
 def test_a_fresh_network_has_a_finite_loss(dtype: torch.dtype, batch: Batch, recipe: Recipe) -> None:
-    loss = loss_of(network(recipe), batch, dtype)
+    loss = loss_of(network(recipe), batch, recipe, dtype)
     assert loss.shape == (6,) and loss.dtype == torch.float32
     assert loss.isfinite().all() and (loss > 0.1).all()
 

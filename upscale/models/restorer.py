@@ -21,7 +21,7 @@ from upscale import networks
 from upscale.diffusion import samplers, schedule
 from upscale.diffusion.block_noise import BlockNoiseField
 from upscale.diffusion.conditioning import augmentation_level, upsample_bicubic
-from upscale.diffusion.denoiser import LEVELS, Level, NetworkDenoiser, retold, timestep_level
+from upscale.diffusion.denoiser import LEVELS, Denoiser, Level, NetworkDenoiser, retold, timestep_level
 from upscale.diffusion.noise import INITIAL, Field, NoiseField
 from upscale.diffusion.samplers import OnStep
 from upscale.errors import WeightsError
@@ -35,6 +35,10 @@ class Conditioned(Protocol):
 
     def __call__(self, x: Tensor, sigma: float) -> Tensor:
         """Return the estimate of x0 from x = x0 + sigma eps, both in sampling space."""
+        ...
+
+    def first(self, x: Tensor, sigma: float) -> Tensor:
+        """Return the estimate from pure noise: the same, or of weights for that alone."""
         ...
 
     def last(self, x: Tensor, sigma: float) -> Tensor:
@@ -167,7 +171,7 @@ class Restorer:
         sigmas = self.config.sigmas(steps, start)
         relay = self.config.relaying
         for noise in noises:
-            run = Run(conditioned, steps, keep_first=fidelity > 0)
+            run = Run(conditioned, steps, from_noise=start == 1, keep_first=fidelity > 0)
 
             def fresh(step: int, noise: Callable[[int], Tensor] = noise) -> Tensor:
                 return conditioned.pack(noise(step))
@@ -226,21 +230,28 @@ class Restorer:
 
 
 class Run:
-    """The `Denoiser` of one run of `evaluations`: the last of several may have weights of its own.
+    """The `Denoiser` of one run of `evaluations`: the first and the last may have weights of their own.
 
     Attributes:
         first: The first estimate, if it is to be kept.
     """
 
-    def __init__(self, conditioned: Conditioned, evaluations: int, *, keep_first: bool = False) -> None:
-        self._conditioned, self._keep_first = conditioned, keep_first
-        self._left = evaluations if evaluations > 1 else math.inf
+    def __init__(
+        self, conditioned: Conditioned, evaluations: int, *, from_noise: bool, keep_first: bool = False
+    ) -> None:
+        self._denoisers: dict[int, Denoiser] = {}
+        if evaluations > 1:
+            self._denoisers[evaluations - 1] = conditioned.last
+        if from_noise:
+            self._denoisers[0] = conditioned.first
+        self._between, self._keep_first = conditioned, keep_first
+        self._done = 0
         self.first: Tensor | None = None
 
     def __call__(self, x: Tensor, sigma: float) -> Tensor:
         """Return the next estimate of x0."""
-        self._left -= 1
-        x0 = (self._conditioned if self._left else self._conditioned.last)(x, sigma)
+        x0 = self._denoisers.get(self._done, self._between)(x, sigma)
+        self._done += 1
         if self._keep_first and self.first is None:
             self.first = x0
         return x0
@@ -254,10 +265,16 @@ class _Residual:
         self._base = upsample_bicubic(lr, restorer.config.scale)
         features = _encoded(restorer, lr, sigma_aug)
         self._denoiser = restorer.denoiser(features)
+        first = restorer.network.first
+        self._first = None if first is None else restorer.denoiser(features, network=first)
         self.last = restorer.denoiser(features, network=restorer.network.last)
 
     def __call__(self, x: Tensor, sigma: float) -> Tensor:
         return self._denoiser(x, sigma)
+
+    def first(self, x: Tensor, sigma: float) -> Tensor:
+        # Noise says nothing of the photo; its mean leaves nothing of it in the estimate either.
+        return self(x, sigma) if self._first is None else self._first(torch.zeros_like(x), sigma)
 
     def pack(self, noise: Tensor) -> Tensor:
         # As the network's predictions lie in memory: a sum of two layouts takes many times as long.
@@ -293,7 +310,8 @@ class _Image:
 
     def __init__(self, restorer: Restorer, lr: Tensor) -> None:
         self.upsampled = upsample_bicubic(lr, restorer.config.scale)
-        self._denoiser = self.last = restorer.denoiser(restorer.narrow(self.upsampled), clamp=1.0)
+        self._denoiser = restorer.denoiser(restorer.narrow(self.upsampled), clamp=1.0)
+        self.first = self.last = self._denoiser
 
     def __call__(self, x: Tensor, sigma: float) -> Tensor:
         return self._denoiser(x, sigma)
@@ -310,7 +328,7 @@ class _Latent:
 
     def __init__(self, restorer: Restorer, lr: Tensor) -> None:
         self._restorer = restorer
-        self._denoiser = self.last = restorer.denoiser(restorer.narrow(lr))
+        self._denoiser = self.first = self.last = restorer.denoiser(restorer.narrow(lr))
 
     def __call__(self, x: Tensor, sigma: float) -> Tensor:
         return self._denoiser(x, sigma)

@@ -42,6 +42,7 @@ class ResidualUNetConfig:
         outer_blocks: Residual blocks per step at LR size, on each side of the inner level.
         inner_blocks: Residual blocks per step at half the LR size.
         embedding: Channels of the noise level's embedding.
+        first_step: Whether the first step of a run, out of pure noise, has weights of its own.
         last_step: Whether the last step of a run has weights of its own.
     """
 
@@ -53,6 +54,7 @@ class ResidualUNetConfig:
     outer_blocks: int = 2
     inner_blocks: int = 4
     embedding: int = 128
+    first_step: bool = False
     last_step: bool = False
 
     def __post_init__(self) -> None:
@@ -271,10 +273,12 @@ class Step(nn.Module):
 
 
 class ResidualUNet(Step):
-    """The denoiser: a step, the encoder it relies on, and `last`, another step for the end of a run, or None.
+    """The denoiser: a step, the encoder it relies on, and steps for the ends of a run, or None.
 
-    The last step has another task than those before. They estimate means, from which noise is taken away bit
-    by bit; it alone decides what the picture looks like (Karlo's decoder has such a network, too).
+    Steps at different noise levels have different tasks, and denoisers of their own do them better at the
+    same cost (eDiff-I, arXiv 2211.01324). `first` estimates the mean of all that the LR image may be, out of
+    nothing but noise; the steps between take noise away bit by bit; `last` alone decides what the picture
+    looks like (Karlo's decoder has such a network, too).
     """
 
     multiple_of = 2  # one level below the LR size
@@ -283,6 +287,7 @@ class ResidualUNet(Step):
     def __init__(self, config: ResidualUNetConfig) -> None:
         super().__init__(config, encoder=Encoder(config))
         self.config = config
+        self.first = Step(config) if config.first_step else None
         self.last = Step(config) if config.last_step else None
 
     def encode(self, lr: Tensor, level: Tensor) -> Features:

@@ -92,6 +92,9 @@ def train_command(
     vgg: Annotated[
         Path | None, typer.Option(help="Features of VGG-16, safetensors, for the last step.")
     ] = None,
+    compiled: Annotated[
+        bool, typer.Option("--compile", help="Compile the network: minutes first, then faster steps.")
+    ] = False,
     evaluate_every: Annotated[
         int | None, typer.Option(help="Steps between evaluations, which scores.csv keeps.", min=1)
     ] = None,
@@ -138,6 +141,7 @@ def train_command(
             decay_from=decay_from,
             begin_with=begin_with,
             vgg=VGGFeatures(vgg, DTYPES[chosen.dtype]).to(device) if vgg else None,
+            compiled=compiled,
             on_report=shown.reported,
             on_step=after,
         )

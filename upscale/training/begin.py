@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +43,19 @@ def weights_of(source: str) -> dict[str, torch.Tensor]:
     return checkpoint.load(catalog.locate(source))[1].state_dict()
 
 
+def with_own_steps(weights: Mapping[str, torch.Tensor], recipe: Recipe) -> dict[str, torch.Tensor]:
+    """Return weights with those of steps of their own that the recipe's network has and they lack.
+
+    They begin as the weights of all other steps, which are a good start for them.
+    """
+    shared = {name: w for name, w in weights.items() if not name.startswith(("encoder.", "first.", "last."))}
+    whole = dict(weights)
+    for own in ("first", "last"):
+        if recipe.network.get(f"{own}_step") and not any(name.startswith(f"{own}.") for name in weights):
+            whole |= {f"{own}.{name}": w.clone() for name, w in shared.items()}
+    return whole
+
+
 def begin(recipe: Recipe, path: Path, device: str, begin_with: str | None) -> State:
     """Return the state stored at `path`; or a new one, with the weights `begin_with` if given.
 
@@ -53,7 +67,7 @@ def begin(recipe: Recipe, path: Path, device: str, begin_with: str | None) -> St
     state = start(recipe, device)
     if begin_with is not None:
         try:
-            weights = objectives.of(recipe).begun(weights_of(begin_with))
+            weights = with_own_steps(weights_of(begin_with), recipe)
             state.network.load_state_dict(weights)
             state.ema.load_state_dict(weights)
         except (KeyError, RuntimeError) as error:

@@ -9,7 +9,6 @@ faithful end of the dial stay what they were.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -80,13 +79,15 @@ def loss_of(network: Any, batch: Practice, recipe: Recipe, dtype: torch.dtype, v
 
         return retold(NetworkDenoiser(predict, "v", trigonometric_level), told, sigmas)
 
-    before, last = denoiser(network), denoiser(network.last)
+    first, between, last = (denoiser(step) for step in (network.first or network, network, network.last))
 
     def step(x: Tensor, sigma: float) -> Tensor:
         if sigma == sigmas[-1]:
             return last(x, sigma)
         with torch.no_grad():
-            return before(x, sigma)
+            if sigma == sigmas[0] and network.first:
+                return first(torch.zeros_like(x), sigma)
+            return between(x, sigma)
 
     x0 = samplers.sample("ddim", step, batch.noise * sigmas[0], sigmas, lambda _: batch.noise)
     top, left = batch.offset
@@ -111,14 +112,6 @@ def config(recipe: Recipe) -> dict[str, Any]:
     """Return what a model's config says of it: the runs that it was trained on."""
     grid = {"name": "trigonometric", "power": recipe.last_step.power, "sigma_max": recipe.noise.sigma_max}
     return {"grid": grid, "told": recipe.last_step.told}
-
-
-def begun(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Return the weights to begin with: those of the other steps are a good start for the last one."""
-    if any(name.startswith(PREFIX) for name in weights):
-        return dict(weights)
-    copies = {PREFIX + name: w.clone() for name, w in weights.items() if not name.startswith("encoder.")}
-    return {**weights, **copies}
 
 
 def _twice(x: Tensor) -> Tensor:

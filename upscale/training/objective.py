@@ -1,7 +1,8 @@
 """One training example: LR image, noise, and how wrong the network is.
 
 v-prediction (2202.00512) on the residual to the bicubic upsampling, with the noise level continuous as in SR3
-(2104.07636) and a smooth L1 loss (SR3 found L1 better than L2; so did our runs).
+(2104.07636) and a smooth L1 loss (SR3 found L1 better than L2; so did our runs). A first step with weights of
+its own learns beside it, from the same features of every example: the mean, out of no noise at all.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from upscale.diffusion.conditioning import augmentation_level
+from upscale.diffusion.schedule import sigma_to_time
 from upscale.networks.residual_unet import ResidualUNet
 from upscale.training.degrade import degrade, soften
 from upscale.training.recipe import Recipe
@@ -83,23 +85,42 @@ def examples(hr: Tensor, recipe: Recipe, generator: torch.Generator) -> Examples
 def make_batch(hr: Tensor, recipe: Recipe, generator: torch.Generator) -> Batch:
     """Degrade and noise hr [B, 3, H, W] in [-1, 1]; everything random comes from `generator`."""
     drawn = examples(hr, recipe, generator)
-    t_max = 2 / math.pi * math.atan(recipe.noise.sigma_max)
+    t_max = sigma_to_time(recipe.noise.sigma_max)
     level = (1 - drawn.u**recipe.noise.power).clamp(max=t_max).to(hr.device)
     noise = torch.randn(drawn.residual.shape, generator=generator).to(hr.device)
     return Batch(drawn.lr, drawn.aug_level, drawn.residual, level, noise)
 
 
-def loss_of(network: ResidualUNet, batch: Batch, dtype: torch.dtype) -> Tensor:
-    """Return the loss of each example [B]: Charbonnier on v = sqrt(gamma) eps - sqrt(1 - gamma) x0."""
+def loss_of(network: ResidualUNet, batch: Batch, recipe: Recipe, dtype: torch.dtype) -> Tensor:
+    """Return the loss of each example [B]: Charbonnier on v = sqrt(gamma) eps - sqrt(1 - gamma) x0.
+
+    Where the first step has weights of its own, it is the mean of theirs and of those for all steps.
+    """
+    features = encode(network, batch, dtype)
     angle = (math.pi / 2 * batch.level)[:, None, None, None]
     signal, sigma = angle.cos(), angle.sin()
     v = signal * batch.noise - sigma * batch.target
-    error = predict(network, batch, signal * batch.target + sigma * batch.noise, dtype) - v
-    return charbonnier(error).mean((1, 2, 3))
+    x = signal * batch.target + sigma * batch.noise
+    loss = charbonnier(evaluate(network, x, batch.level, features, dtype) - v).mean((1, 2, 3))
+    if network.first is None:
+        return loss
+    pure = torch.full_like(batch.level[:1], sigma_to_time(recipe.noise.sigma_max))
+    v = -(math.pi / 2 * pure).sin() * batch.target
+    error = evaluate(network.first, torch.zeros_like(v), pure, features, dtype) - v
+    return (loss + charbonnier(error).mean((1, 2, 3))) / 2
+
+
+def encode(network: Any, batch: Batch, dtype: torch.dtype) -> Any:
+    """Return the network's features of a batch's LR images."""
+    return network.encode(batch.lr.to(dtype, memory_format=torch.channels_last), batch.aug_level)
+
+
+def evaluate(step: Any, x: Tensor, level: Tensor, features: Any, dtype: torch.dtype) -> Tensor:
+    """Return what a step predicts for x, of unit variance; float32."""
+    prediction: Tensor = step(x.to(dtype, memory_format=torch.channels_last), level, features)
+    return prediction.float()
 
 
 def predict(network: Any, batch: Batch, x: Tensor, dtype: torch.dtype) -> Tensor:
     """Return what a network on the residual predicts for x, of unit variance; float32."""
-    features = network.encode(batch.lr.to(dtype, memory_format=torch.channels_last), batch.aug_level)
-    prediction: Tensor = network(x.to(dtype, memory_format=torch.channels_last), batch.level, features)
-    return prediction.float()
+    return evaluate(network, x, batch.level, encode(network, batch, dtype), dtype)

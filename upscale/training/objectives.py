@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,7 +24,6 @@ class Objective:
         config: recipe -> entries of a model's config.
         sees: Whether it needs the features of VGG.
         trains: How the names of the parameters begin that it trains.
-        begun: Weights of a run to begin with -> those that its network begins with.
     """
 
     make_batch: Callable[[Tensor, Recipe, torch.Generator], Any]
@@ -32,13 +31,12 @@ class Objective:
     config: Callable[[Recipe], dict[str, Any]]
     sees: bool = False
     trains: str = ""
-    begun: Callable[[Mapping[str, Tensor]], Mapping[str, Tensor]] = lambda weights: weights
 
 
 OBJECTIVES: dict[str, Objective] = {
     "residual_v": Objective(
         objective.make_batch,
-        lambda network, batch, _, dtype, __: objective.loss_of(network, batch, dtype),
+        lambda *seen: objective.loss_of(*seen[:-1]),
         lambda recipe: {"grid": {"name": "trigonometric", "power": 2.0, "sigma_max": recipe.noise.sigma_max}},
     ),
     "published": Objective(
@@ -51,7 +49,6 @@ OBJECTIVES: dict[str, Objective] = {
         last_step.config,
         sees=True,
         trains=last_step.PREFIX,
-        begun=last_step.begun,
     ),
 }
 

@@ -181,7 +181,7 @@ class Crops:
             x = noise(INITIAL) * sigmas[0]
             x0 = samplers.sample(
                 sampler,
-                retold(Run(conditioned, len(sigmas)), told, sigmas),
+                retold(Run(conditioned, len(sigmas), from_noise=True), told, sigmas),
                 x,
                 sigmas,
                 noise,
