@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import csv
+import functools
 import json
 import math
 import os
@@ -43,6 +44,31 @@ def test_six_steps_are_three_and_three(
     whole, parts = (read(tmp_path / run / "state.pt") for run in ("whole", "parts"))
     assert assert_equal(whole, parts) > 100
     assert train(recipe, images, tmp_path / "parts", steps=6).step == 6  # nothing left to do
+
+
+@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor:UserWarning")  # torch, of itself
+def test_a_compiled_run_is_the_same(
+    recipe: Recipe,
+    images: Photos,
+    tmp_path: Path,
+    assert_equal: Callable[[Any, Any], int],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Whole graphs are taken, all parts that a step calls; turned into code for the CPU they only round."""
+    graphs: list[int] = []
+
+    def as_it_is(graph: torch.fx.GraphModule, _: Any) -> Callable[..., Any]:
+        graphs.append(sum(node.op == "call_function" for node in graph.graph.nodes))
+        forward: Callable[..., Any] = graph.forward
+        return forward
+
+    monkeypatch.setattr(torch, "compile", functools.partial(torch.compile, backend=as_it_is, fullgraph=True))
+    recipe = replace(recipe, network={**recipe.network, "first_step": True})
+    train(recipe, images, tmp_path / "plain", steps=3)
+    train(recipe, images, tmp_path / "compiled", steps=1, compiled=True)
+    assert len(graphs) == 3 and min(graphs) > 20  # encoder, step, first step
+    train(recipe, images, tmp_path / "compiled", steps=3)  # its state is like any other
+    assert assert_equal(*(read(tmp_path / run / "state.pt") for run in ("plain", "compiled"))) > 100
 
 
 def test_training_learns(recipe: Recipe, images: Photos, tmp_path: Path) -> None:
