@@ -47,9 +47,9 @@ def shaken(config: ResidualUNetConfig = TINY) -> ResidualUNet:
     return network
 
 
-@pytest.fixture(scope="module")
-def network() -> ResidualUNet:
-    return shaken()
+@pytest.fixture(scope="module", params=[True, False], ids=["rms", "plain"])
+def network(request: pytest.FixtureRequest) -> ResidualUNet:
+    return shaken(replace(TINY, norm=request.param))
 
 
 def draw(*shape: int, seed: int = 0) -> Tensor:
@@ -168,8 +168,18 @@ def test_modulation_scales_and_shifts_what_the_convolution_gives(batch: int) -> 
 @torch.no_grad()
 def test_blocks_start_near_the_identity() -> None:
     x = draw(1, 16, 8, 8)
-    change = Block(16, 8)(x, torch.zeros(1, 8)) - x
-    assert 0 < change.std() < 0.2 * x.std()
+    for norm in (True, False):
+        change = Block(16, 8, norm)(x, torch.zeros(1, 8)) - x
+        assert 0 < change.std() < 0.2 * x.std()
+
+
+@torch.no_grad()
+def test_a_norm_hides_how_strong_features_are() -> None:
+    x, level = draw(1, 16, 8, 8), torch.zeros(1, 8)
+    for norm in (True, False):
+        block = Block(16, 8, norm)
+        weak, strong = block(x, level) - x, block(1000 * x, level) - 1000 * x
+        assert torch.allclose(weak, strong, atol=0.01) == norm
 
 
 @torch.no_grad()
@@ -221,7 +231,7 @@ def test_what_is_made_part_of_convolutions_changes_nothing(
 ) -> None:
     """Without gradients a CPU does more at once; the answer is that of the plain way, but for rounding."""
     torch.manual_seed(0)
-    block = Block(16, 8)
+    block = Block(16, 8, norm=True)
     for parameter in block.parameters():
         torch.nn.init.normal_(parameter, std=0.1)
     block.to(dtype, memory_format=torch.channels_last)

@@ -3,10 +3,10 @@
 The noisy residual enters as `pixel_unshuffle(scale)` and leaves the same way, so all computing is at the size
 of the low-resolution (LR) image (patchified diffusion U-Nets: simple diffusion, arXiv 2301.11093). The LR
 image's features are computed once (`encode`) and serve every refinement step (`forward`). Nothing looks at
-statistics over pixels: the only normalisation is an RMS norm over the channels of each pixel, so every output
-depends on a bounded neighbourhood and tiles with a halo give the untiled picture. The noise level acts
-through a scale and shift behind the first convolution of each block (FiLM), which folds into that convolution
-where a batch shares one level.
+statistics over pixels: the only normalisation, if any, is an RMS norm over the channels of each pixel, so
+every output depends on a bounded neighbourhood and tiles with a halo give the untiled picture. The noise
+level acts through a scale and shift behind the first convolution of each block (FiLM), which folds into that
+convolution where a batch shares one level.
 
 This file knows nothing of schedules, samplers or what is predicted.
 """
@@ -42,6 +42,7 @@ class ResidualUNetConfig:
         outer_blocks: Residual blocks per step at LR size, on each side of the inner level.
         inner_blocks: Residual blocks per step at half the LR size.
         embedding: Channels of the noise level's embedding.
+        norm: Whether features are normalised, pixel by pixel: AdamW needs it to be stable, Muon does not.
         first_step: Whether the first step of a run, out of pure noise, has weights of its own.
         last_step: Whether the last step of a run has weights of its own.
     """
@@ -54,6 +55,7 @@ class ResidualUNetConfig:
     outer_blocks: int = 2
     inner_blocks: int = 4
     embedding: int = 128
+    norm: bool = True
     first_step: bool = False
     last_step: bool = False
 
@@ -74,6 +76,11 @@ def rms_norm(x: Tensor) -> Tensor:
     """Return x [B, C, H, W] with every pixel's channel vector scaled to a root mean square of 1."""
     rms = torch.linalg.vector_norm(x, dim=1, keepdim=True) * x.shape[1] ** -0.5
     return x * (rms + 1e-4).reciprocal()
+
+
+def as_it_is(x: Tensor) -> Tensor:
+    """Return x."""
+    return x
 
 
 def fuses(x: Tensor) -> bool:
@@ -181,10 +188,11 @@ class LevelEmbedding(nn.Module):
 
 
 class Block(nn.Module):
-    """Residual block: RMS norm, convolution with FiLM, leaky ReLU, convolution."""
+    """Residual block: norm, convolution with FiLM, leaky ReLU, convolution."""
 
-    def __init__(self, channels: int, embedding: int) -> None:
+    def __init__(self, channels: int, embedding: int, norm: bool) -> None:
         super().__init__()
+        self.norm = rms_norm if norm else as_it_is
         self.conv1 = Conv2d(channels, channels)
         self.conv2 = Conv2d(channels, channels)
         self.film = nn.Linear(embedding, 2 * channels)
@@ -196,14 +204,14 @@ class Block(nn.Module):
     def forward(self, x: Tensor, embedding: Tensor) -> Tensor:
         """Return [B, channels, H, W], as x is, for an embedding [1 or B, channels of embedding]."""
         scale, shift = self.film(embedding).chunk(2, dim=1)
-        return self.conv2.added_to(x, self.conv1.activated(rms_norm(x), scale, shift))
+        return self.conv2.added_to(x, self.conv1.activated(self.norm(x), scale, shift))
 
 
 class Blocks(nn.ModuleList):
     """A run of blocks that share one embedding."""
 
-    def __init__(self, count: int, channels: int, embedding: int) -> None:
-        super().__init__(Block(channels, embedding) for _ in range(count))
+    def __init__(self, count: int, channels: int, embedding: int, norm: bool) -> None:
+        super().__init__(Block(channels, embedding, norm) for _ in range(count))
 
     def forward(self, x: Tensor, embedding: Tensor) -> Tensor:
         """Return x after all blocks."""
@@ -218,20 +226,21 @@ class Encoder(nn.Module):
     def __init__(self, config: ResidualUNetConfig) -> None:
         super().__init__()
         width, inner, emb = config.width, config.inner_width, config.embedding
+        self.norm = rms_norm if config.norm else as_it_is
         self.embed = LevelEmbedding(emb)
         self.stem = Conv2d(3, width)
-        self.outer = Blocks(config.encoder_blocks, width, emb)
+        self.outer = Blocks(config.encoder_blocks, width, emb, config.norm)
         self.outer_out = Conv2d(width, width)
         self.down = Conv2d(width, inner, stride=2)
-        self.inner = Blocks(config.encoder_inner_blocks, inner, emb)
+        self.inner = Blocks(config.encoder_inner_blocks, inner, emb, config.norm)
         self.inner_out = Conv2d(inner, inner)
 
     def forward(self, lr: Tensor, level: Tensor) -> Features:
         """As `ResidualUNet.encode`."""
         embedding = self.embed(level)
         h = self.outer(self.stem(lr), embedding)  # [B, width, H, W]
-        g = self.inner(self.down(rms_norm(h)), embedding)  # [B, inner_width, H/2, W/2]
-        return Features(self.outer_out(rms_norm(h)), self.inner_out(rms_norm(g)))
+        g = self.inner(self.down(self.norm(h)), embedding)  # [B, inner_width, H/2, W/2]
+        return Features(self.outer_out(self.norm(h)), self.inner_out(self.norm(g)))
 
 
 class Step(nn.Module):
@@ -243,13 +252,14 @@ class Step(nn.Module):
             self.add_module(name, module)
         width, inner, emb = config.width, config.inner_width, config.embedding
         patch = 3 * config.scale**2
+        self.norm = rms_norm if config.norm else as_it_is
         self.embed = LevelEmbedding(emb)
         self.stem = Conv2d(patch, width)
-        self.before = Blocks(config.outer_blocks, width, emb)
+        self.before = Blocks(config.outer_blocks, width, emb, config.norm)
         self.down = Conv2d(width, inner, stride=2)
-        self.inner = Blocks(config.inner_blocks, inner, emb)
+        self.inner = Blocks(config.inner_blocks, inner, emb, config.norm)
         self.up = Conv2d(inner, 4 * width, kernel=1)
-        self.after = Blocks(config.outer_blocks, width, emb)
+        self.after = Blocks(config.outer_blocks, width, emb, config.norm)
         self.head = Conv2d(width + patch, patch)
         nn.init.zeros_(self.head.weight)
 
@@ -266,10 +276,12 @@ class Step(nn.Module):
         """
         embedding = self.embed(level)
         h = self.before(self.stem(x) + features.outer, embedding)  # [B, width, H, W]
-        g = self.inner(self.down(rms_norm(h)) + features.inner, embedding)  # [B, inner_width, H/2, W/2]
-        h = h + F.pixel_shuffle(self.up(rms_norm(g)), 2)
+        g = self.inner(self.down(self.norm(h)) + features.inner, embedding)  # [B, inner_width, H/2, W/2]
+        h = h + F.pixel_shuffle(self.up(self.norm(g)), 2)
         h = self.after(h, embedding)
-        return self.head(torch.cat([rms_norm(h), x], dim=1))  # x again: at low noise most of it is the answer
+        return self.head(
+            torch.cat([self.norm(h), x], dim=1)
+        )  # x again: at low noise most of it is the answer
 
 
 class ResidualUNet(Step):
