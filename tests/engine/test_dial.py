@@ -62,6 +62,35 @@ def test_several_stages_may_have_another(load: Load, draw: Draw, make_model: Cal
     assert asked.settings.cascade_fidelity == 0.4
 
 
+@pytest.mark.parametrize(("denoise", "share"), [(0.0, 0.2), (0.05, 0.325), (0.2, 0.7), (1.0, 0.7)])
+def test_noise_leans_on_the_first_estimate(
+    denoise: float, share: float, load: Load, draw: Draw, make_model: Callable[..., Path]
+) -> None:
+    """What is hidden is made up by the last step, so it counts the less."""
+    picture = draw(12, 8)
+    own = load(str(make_model(fidelity=0.2, spoilt_fidelity=0.7)), denoise=denoise)
+    same = load(str(make_model()), fidelity=share, denoise=denoise)
+    assert (own.upscale(picture, (48, 32)).color == same.upscale(picture, (48, 32)).color).all()
+    asked = load(str(make_model(fidelity=0.2, spoilt_fidelity=0.7)), denoise=denoise, fidelity=0.4)
+    assert asked.settings.fidelity_for(denoise, stages=1) == pytest.approx(0.4)
+    assert own.settings.fidelity_for(denoise, stages=2) == 0.2
+
+
+def test_each_photo_leans_as_far_as_its_own_noise_asks_for(
+    load: Load, make_model: Callable[..., Path]
+) -> None:
+    slope = np.linspace(60, 190, 40)[:, None, None] + np.zeros((40, 40, 3))
+    grain = np.random.default_rng(0).normal(0, 12, slope.shape)
+    clean, noisy = (Picture(pixels.round().astype(np.uint8)) for pixels in (slope, slope + grain))
+    own = load(str(make_model(fidelity=0.2, spoilt_fidelity=0.7)))
+    together = own.upscale_many([clean, noisy], (160, 160))
+    assert together[0].denoised < 0.1 < 0.2 < together[1].denoised
+    for picture, result in zip((clean, noisy), together, strict=True):
+        share = own.settings.fidelity_for(result.denoised, stages=1)
+        alone = load(str(make_model()), fidelity=share).upscale(picture, (160, 160)).color
+        assert np.abs(result.color.astype(int) - alone.astype(int)).max() <= 1
+
+
 @pytest.mark.parametrize("fidelity", [0.0, 0.5, 1.0])
 def test_a_lower_start(fidelity: float, tiny: str, load: Load, draw: Draw) -> None:
     """Tiles do not show, alpha takes no part, and the dial leads to the run's own first step."""

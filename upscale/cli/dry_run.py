@@ -87,11 +87,13 @@ def _result(job: Job) -> tuple[str, str]:
 
 
 def _fidelity(plan: Plan) -> str:
-    one, several = (
-        joined(f"{fidelity_of(model, plan.request.engine, stages):g}" for model in plan.models)
-        for stages in (1, 2)
+    one, spoilt, several = (
+        joined(f"{fidelity_of(model, plan.request.engine, stages, spoilt=spoilt):g}" for model in plan.models)
+        for stages, spoilt in ((1, False), (1, True), (2, False))
     )
-    return f"fidelity {one}" + (f" ({several} in several stages)" if several != one else "")
+    others = {"for noisy photos": spoilt, "in several stages": several}
+    more = ", ".join(f"{share} {where}" for where, share in others.items() if share != one)
+    return f"fidelity {one}" + (f" ({more})" if more else "")
 
 
 def settings(plan: Plan) -> str:

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from upscale.engine.denoise import sigma_of
 from upscale.engine.loaded import Loaded
 from upscale.engine.plan import CascadePlan, StagePlan
 from upscale.engine.resample import add_spread, resized
@@ -27,7 +28,7 @@ def run(
     models: Sequence[Loaded],
     work: Work,
     *,
-    noise: Sequence[float] = (),
+    denoise: Sequence[float] = (),
     edges: bool = False,
     with_spread: bool = False,
 ) -> tuple[list[Pixels], Sequence[Pixels | None]]:
@@ -41,7 +42,7 @@ def run(
         plan: The stages.
         models: Their models.
         work: Told how far it is.
-        noise: Of each picture, what the first stage is to take out: std in [-1, 1] units. Empty for none.
+        denoise: How much noise the first stage is to take out of each picture, 0 to 1. Empty for none.
         edges: Whether this is alpha: one step, no texture.
         with_spread: Whether it is of interest where samples differ.
     """
@@ -69,13 +70,16 @@ def run(
             seed=settings.seed,
             samples=settings.samples,
             start=settings.start,
-            fidelity=settings.cascade_fidelity if len(plan.stages) > 1 else settings.fidelity,
             sigma_aug=restorer.config.stage_noise if stage.index else 0.0,
         )
         # A model that is not local shows where its tiles end: there each picture begins anew.
         room = model.room if restorer.local else replace(model.room)
-        told = noise if stage.index == 0 and noise else [0.0] * len(pictures)
-        Stage(restorer, pictures, told, hrs, unsure, stage.index, sampling, room, work.next_stage()).run()
+        noisy = denoise if stage.index == 0 and denoise else [0.0] * len(pictures)
+        told = [sigma_of(level) for level in noisy]
+        shares = [settings.fidelity_for(level, len(plan.stages)) for level in noisy]
+        Stage(
+            restorer, pictures, told, shares, hrs, unsure, stage.index, sampling, room, work.next_stage()
+        ).run()
         if unsure is not None:
             spreads = [add_spread(new, old) for new, old in zip(unsure, spreads or unsure, strict=True)]
         pictures = hrs

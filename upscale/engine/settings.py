@@ -26,6 +26,7 @@ def settle(restorer: Restorer, options: EngineOptions) -> Settings:
         steps=steps_of(config, options),
         fidelity=fidelity_of(config, options),
         cascade_fidelity=fidelity_of(config, options, stages=2),
+        spoilt_fidelity=fidelity_of(config, options, spoilt=True),
         start=options.start,
         denoise=denoise_of(config, options),
         samples=options.samples,
@@ -34,6 +35,9 @@ def settle(restorer: Restorer, options: EngineOptions) -> Settings:
         color_fix=color_fix_of([config], options.color_fix),
         tile_px=options.tile_px or devices.default_tile_px(restorer.device, restorer.fineness),
     )
+
+
+SPOILT = 0.2  # of `denoise`: noise of 5 levels of 255, or JPEG of quality 60
 
 
 @dataclass(frozen=True)
@@ -50,6 +54,7 @@ class Settings:
         steps: Network evaluations per stage and sample.
         fidelity: Share of the first step's estimate in the result.
         cascade_fidelity: The same where an enlargement takes several stages.
+        spoilt_fidelity: The same for a photo of which noise of `SPOILT` or more is taken out.
         start: Noise level that a run begins at, 1 for pure noise.
         denoise: How much noise is taken out of the input, 0 to 1; None finds out how much there is.
         samples: Samples that the result is the mean of.
@@ -66,6 +71,7 @@ class Settings:
     steps: int
     fidelity: float
     cascade_fidelity: float
+    spoilt_fidelity: float
     start: float
     denoise: float | None
     samples: int
@@ -73,3 +79,16 @@ class Settings:
     consistency: bool
     color_fix: str
     tile_px: int
+
+    def fidelity_for(self, denoise: float, stages: int) -> float:
+        """Return the share of the first estimate for one photo.
+
+        The more is hidden, the more of what the last step draws is made up: so it counts the less.
+
+        Args:
+            denoise: How much noise is taken out of it, 0 to 1.
+            stages: In how many stages it is enlarged.
+        """
+        if stages > 1:
+            return self.cascade_fidelity
+        return self.fidelity + min(1.0, denoise / SPOILT) * (self.spoilt_fidelity - self.fidelity)

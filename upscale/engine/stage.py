@@ -41,7 +41,6 @@ class Sampling:
         seed: Of the noise field; further samples take the numbers after it.
         samples: How many are made of each tile; the result is their mean.
         start: Noise level that a run begins at, see `Restorer.samples`.
-        fidelity: Share of the first estimate, see `Restorer.samples`.
         sigma_aug: Conditioning augmentation that is added, std in [-1, 1] units.
     """
 
@@ -50,7 +49,6 @@ class Sampling:
     seed: int
     samples: int = 1
     start: float = 1.0
-    fidelity: float = 0.0
     sigma_aug: float = 0.0
 
 
@@ -91,6 +89,7 @@ class Stage:
         restorer: The model.
         lrs: The inputs, [H, W, 1 or 3] each; grey is given to the model as three equal channels.
         noise: Std in [-1, 1] units of the noise that each of them has already, and that shall be taken out.
+        fidelity: Share of the first estimate in each, see `Restorer.samples`.
         hrs: The canvases to fill, [H', W', 1 or 3] each, at most `scale` times as large; what sticks out is
             cut off.
         spreads: Canvases of the same sizes for where the samples disagree, [H', W', 1]: their standard
@@ -104,6 +103,7 @@ class Stage:
     restorer: Restorer
     lrs: Sequence[Pixels]
     noise: Sequence[float]
+    fidelity: Sequence[float]
     hrs: Sequence[Pixels]
     spreads: Sequence[Pixels] | None
     index: int
@@ -208,7 +208,7 @@ class Stage:
             sampler=sampling.sampler,
             steps=sampling.steps,
             start=sampling.start,
-            fidelity=sampling.fidelity,
+            fidelity=[self.fidelity[tile.picture] for tile in tiles],
             sigma_aug=[math.hypot(self.noise[tile.picture], sampling.sigma_aug) for tile in tiles],
             on_step=on_step,
         )  # [N, 3, s h, s w] each

@@ -11,7 +11,7 @@ from PIL import Image
 from upscale.engine.cascade import model_of, run
 from upscale.engine.color import FIXES
 from upscale.engine.consistency import make_consistent
-from upscale.engine.denoise import noise_in, sigma_of
+from upscale.engine.denoise import noise_in
 from upscale.engine.loaded import load_models
 from upscale.engine.plan import plan_cascade
 from upscale.engine.progress import ProgressCallback
@@ -201,7 +201,7 @@ class Upscaler:
             plan,
             self._models,
             work,
-            noise=[sigma_of(level) for level in denoise],
+            denoise=denoise,
             with_spread=self._uncertainty,
         )
         fix = FIXES[self.settings.color_fix]

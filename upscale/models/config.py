@@ -55,6 +55,8 @@ class ModelConfig:
         fidelity: Default share of the first estimate in the result, 0 to 1; see `Restorer.restore`.
         cascade_fidelity: The same where an enlargement takes several stages, each of which enlarges what the
             one before made up; None for no difference.
+        spoilt_fidelity: The same for a photo in which noise or the marks of JPEG hide the detail; None for no
+            difference. See `engine.settings.Settings.fidelity_for`.
         steps: Default number of network evaluations.
         sampler: Default sampler.
         halo_px: Input pixels that a tile needs around it.
@@ -76,6 +78,7 @@ class ModelConfig:
     told: float = 1.0
     fidelity: float = 0.0
     cascade_fidelity: float | None = None
+    spoilt_fidelity: float | None = None
     steps: int = 4
     sampler: str = "ddim"
     halo_px: int = 16
@@ -86,6 +89,10 @@ class ModelConfig:
     def relaying(self) -> Relay | None:
         """The process, where it is one that blurs; raises `TypeError` or `ValueError` on odd numbers."""
         return Relay(**{"side": self.scale, **self.relay}) if self.process == "relay" else None
+
+    @property
+    def _other_fidelities(self) -> tuple[float | None, ...]:
+        return self.cascade_fidelity, self.spoilt_fidelity
 
     def sigmas(self, steps: int, start: float = 1.0) -> list[float]:
         """Return the falling noise levels of a run of `steps` evaluations.
@@ -154,9 +161,9 @@ class ModelConfig:
             and _within(self.residual_std, 1e-6, 1e3)
             and _within(self.told, 0.1, 10)
             and _within(self.fidelity, 0, 1)
-            and (self.cascade_fidelity is None or _within(self.cascade_fidelity, 0, 1))
+            and all(share is None or _within(share, 0, 1) for share in self._other_fidelities)
             and not (
-                (self.fidelity or self.cascade_fidelity) and self.prediction == "epsilon"
+                any((self.fidelity, *self._other_fidelities)) and self.prediction == "epsilon"
             )  # whose first estimate is nothing
             and isinstance(self.steps, int)
             and 1 <= self.steps <= 2000
@@ -189,12 +196,23 @@ def color_fix_of(configs: Sequence[ModelConfig], asked: str) -> str:
     return asked if asked != "auto" else max((c.color_fix for c in configs), key=COLOR_FIXES.index)
 
 
-def fidelity_of(config: ModelConfig, options: EngineOptions, stages: int = 1) -> float:
-    """Return the share of the first estimate that a model is used with, in so many stages."""
+def fidelity_of(
+    config: ModelConfig, options: EngineOptions, stages: int = 1, *, spoilt: bool = False
+) -> float:
+    """Return the share of the first estimate that a model is used with.
+
+    Args:
+        config: The model's.
+        options: What is asked for.
+        stages: In so many stages.
+        spoilt: For a photo in which noise or the marks of JPEG hide the detail.
+    """
     if options.fidelity is not None:
         return options.fidelity
     if stages > 1 and config.cascade_fidelity is not None:
         return config.cascade_fidelity
+    if spoilt and config.spoilt_fidelity is not None:
+        return config.spoilt_fidelity
     return config.fidelity
 
 

@@ -65,7 +65,7 @@ class How(TypedDict, total=False):
     sampler: Required[str]
     steps: Required[int]
     start: float
-    fidelity: float
+    fidelity: float | Sequence[float]
     sigma_aug: float | Sequence[float]
     on_step: OnStep | None
 
@@ -143,7 +143,7 @@ class Restorer:
         sampler: str,
         steps: int,
         start: float = 1.0,
-        fidelity: float = 0.0,
+        fidelity: float | Sequence[float] = 0.0,
         sigma_aug: float | Sequence[float] = 0.0,
         on_step: OnStep | None = None,
     ) -> Iterator[Tensor]:
@@ -163,15 +163,16 @@ class Restorer:
             steps: Network evaluations.
             start: The time t of the first noise level, sigma = tan(pi t / 2). Below 1 a run starts from the
                 upsampled picture with so much noise.
-            fidelity: Share of the first estimate in the result, 0 to 1.
+            fidelity: Share of the first estimate in the result, 0 to 1; of all images or of each.
             sigma_aug: Conditioning augmentation that the network is told, of all images or of each.
             on_step: Called after each evaluation; may raise to cancel.
         """
         conditioned = self.condition(lr, sigma_aug)
         sigmas = self.config.sigmas(steps, start)
         relay = self.config.relaying
+        shares = torch.as_tensor(fidelity, dtype=lr.dtype, device=lr.device).reshape(-1, 1, 1, 1)
         for noise in noises:
-            run = Run(conditioned, steps, from_noise=start == 1, keep_first=fidelity > 0)
+            run = Run(conditioned, steps, from_noise=start == 1, keep_first=bool(shares.any()))
 
             def fresh(step: int, noise: Callable[[int], Tensor] = noise) -> Tensor:
                 return conditioned.pack(noise(step))
@@ -184,7 +185,7 @@ class Restorer:
             x0 = samplers.sample(
                 sampler, denoiser, x, sigmas, fresh, on_step, blur=relay.blur if relay else None
             )
-            yield conditioned.image(x0 if run.first is None else x0.lerp(run.first, fidelity))
+            yield conditioned.image(x0 if run.first is None else x0.lerp(run.first, shares))
 
     def _start(self, sigma: float) -> float:
         """Return the standard deviation of the pure noise that a run starts from.
