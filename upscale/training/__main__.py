@@ -268,6 +268,9 @@ def export_command(
     cascade_fidelity: Annotated[
         float | None, typer.Option(help="The same for several stages, if it differs.")
     ] = None,
+    spoilt_fidelity: Annotated[
+        float | None, typer.Option(help="The same for noisy photos, if it differs.")
+    ] = None,
     halo: Annotated[int, typer.Option(help="Halo of tiles in input pixels.")] = 16,
     stage_noise: Annotated[float, typer.Option(help="Augmentation between stages, in [-1, 1] units.")] = 0.0,
 ) -> None:
@@ -282,6 +285,7 @@ def export_command(
         told=told,
         fidelity=fidelity,
         cascade_fidelity=cascade_fidelity,
+        spoilt_fidelity=spoilt_fidelity,
         halo_px=halo,
         stage_noise=stage_noise,
     )

@@ -21,6 +21,7 @@ def export(
     told: float | None = None,
     fidelity: float = 0.0,
     cascade_fidelity: float | None = None,
+    spoilt_fidelity: float | None = None,
     halo_px: int = 16,
     stage_noise: float = 0.0,
 ) -> Path:
@@ -36,6 +37,7 @@ def export(
         told: Factor on the sigma that the network is told, over a whole run; None takes the objective's.
         fidelity: Default share of the first estimate; likewise.
         cascade_fidelity: The same for several stages; None for no difference.
+        spoilt_fidelity: The same for noisy photos; None for no difference.
         halo_px: Halo that tiles need, measured.
         stage_noise: Conditioning augmentation between stages.
 
@@ -50,6 +52,7 @@ def export(
         **({} if told is None else {"told": told}),
         fidelity=fidelity,
         cascade_fidelity=cascade_fidelity,
+        spoilt_fidelity=spoilt_fidelity,
         steps=steps,
         sampler=sampler,
         halo_px=halo_px,
