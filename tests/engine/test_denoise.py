@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from upscale.engine import cascade
-from upscale.engine.denoise import noise_in
+from upscale.engine.denoise import hidden_in, noise_in
 from upscale.engine.upscaler import Upscaler
 from upscale.errors import UsageError
 from upscale.images.picture import Picture
@@ -120,10 +120,20 @@ def test_consistency_takes_the_input_at_its_word(listening: str, load: Load) -> 
         load(listening, consistency=True, denoise=0.5)
 
 
-@pytest.mark.parametrize(("step", "denoise"), [(0, 0), (1, 0), (12, 0.09), (46, 0.2), (1000, 0.95)])
-def test_marks_of_jpeg_count_as_noise(step: float, denoise: float) -> None:
-    """By the quantisation table, since little of the noise itself is left to be seen."""
+@pytest.mark.parametrize(("step", "hidden"), [(0, 0), (1, 0), (12, 0.09), (46, 0.2), (1000, 0.95)])
+def test_marks_of_jpeg_hide_as_noise_does(step: float, hidden: float) -> None:
+    """By the quantisation table, since little of the noise itself is left to be seen; none is told."""
     picture = replace(soft(64, 48), jpeg_step=step)
-    assert noise_in(picture, picture.color) == pytest.approx(denoise, abs=0.01)
-    both = noisy(picture, 10)
-    assert noise_in(both, both.color) >= noise_in(replace(both, jpeg_step=0), both.color) > 0
+    assert noise_in(picture, picture.color) == 0
+    assert hidden_in(picture, 0.0) == pytest.approx(hidden, abs=0.01)
+    assert 0.3 <= hidden_in(picture, 0.3) <= 0.3 + hidden and hidden_in(picture, 1.0) == 1
+
+
+def test_marks_of_jpeg_lean_on_the_first_estimate(load: Load, make_model: Callable[..., Path]) -> None:
+    picture = replace(soft(32, 24), jpeg_step=46.0)
+    own = load(str(make_model(fidelity=0.2, spoilt_fidelity=0.7)))
+    made = own.upscale(picture, (128, 96))
+    share = own.settings.fidelity_for(hidden_in(picture, 0.0), stages=1)
+    assert made.denoised == 0 and 0.65 < share <= 0.7
+    same = load(str(make_model()), fidelity=share).upscale(picture, (128, 96))
+    assert np.array_equal(made.color, same.color)

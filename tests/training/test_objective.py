@@ -15,6 +15,7 @@ from torch.nn import functional as F
 from upscale import networks
 from upscale.diffusion.conditioning import upsample_bicubic
 from upscale.diffusion.denoiser import NetworkDenoiser, trigonometric_level
+from upscale.training import first_step
 from upscale.training.data import Photos
 from upscale.training.objective import Batch, charbonnier, loss_of, make_batch
 from upscale.training.recipe import Recipe
@@ -114,6 +115,18 @@ def test_the_first_step_learns_the_mean_out_of_nothing(batch: Batch, recipe: Rec
     assert losses.tolist() == pytest.approx([0.25] * 6, rel=5e-3)  # half of the 0.5 it is off
     assert told[0][0].shape == batch.target.shape and not told[0][0].any()
     assert told[0][1] == pytest.approx(trigonometric_level(recipe.noise.sigma_max), abs=1e-6)
+
+
+def test_the_first_step_alone_learns_by_squared_error(batch: Batch, recipe: Recipe) -> None:
+    both = network(replace(recipe, network={**recipe.network, "first_step": True}))
+    nn.init.normal_(both.first.head.weight)
+    losses = first_step.loss_of(both, batch, recipe, torch.float32)
+    features = both.encode(batch.lr, batch.aug_level)
+    v = both.first(torch.zeros_like(batch.target), torch.tensor([1 - 2 / math.pi * 0.01]), features)
+    assert torch.allclose(losses, (v + batch.target).square().mean((1, 2, 3)), rtol=1e-2)
+    losses.mean().backward()
+    trained = {name for name, w in both.named_parameters() if w.grad is not None and w.grad.any()}
+    assert trained and all(name.startswith(first_step.PREFIX) for name in trained)
 
 
 def test_both_steps_and_the_encoder_are_trained(batch: Batch, recipe: Recipe) -> None:

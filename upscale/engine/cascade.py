@@ -29,6 +29,7 @@ def run(
     work: Work,
     *,
     denoise: Sequence[float] = (),
+    hidden: Sequence[float] = (),
     edges: bool = False,
     with_spread: bool = False,
 ) -> tuple[list[Pixels], Sequence[Pixels | None]]:
@@ -43,6 +44,7 @@ def run(
         models: Their models.
         work: Told how far it is.
         denoise: How much noise the first stage is to take out of each picture, 0 to 1. Empty for none.
+        hidden: How much of each is hidden by noise and marks, 0 to 1. Empty for nothing.
         edges: Whether this is alpha: one step, no texture.
         with_spread: Whether it is of interest where samples differ.
     """
@@ -74,9 +76,9 @@ def run(
         )
         # A model that is not local shows where its tiles end: there each picture begins anew.
         room = model.room if restorer.local else replace(model.room)
-        noisy = denoise if stage.index == 0 and denoise else [0.0] * len(pictures)
-        told = [sigma_of(level) for level in noisy]
-        shares = [settings.fidelity_for(level, len(plan.stages)) for level in noisy]
+        nothing = [0.0] * len(pictures)
+        told = [sigma_of(level) for level in denoise] if stage.index == 0 and denoise else nothing
+        shares = [settings.fidelity_for(level, len(plan.stages)) for level in hidden or nothing]
         Stage(
             restorer, pictures, told, shares, hrs, unsure, stage.index, sampling, room, work.next_stage()
         ).run()

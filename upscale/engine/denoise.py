@@ -1,4 +1,4 @@
-"""How much noise the network is told of: as `--denoise` counts, 0 to 1."""
+"""How noisy a photo is: what the network is told, as `--denoise` counts, 0 to 1, and how much is hidden."""
 
 from __future__ import annotations
 
@@ -22,8 +22,20 @@ def noise_in(picture: Picture, color: Pixels) -> float:
         color: Its colours, filled in where it is transparent.
     """
     known = picture.alpha if picture.alpha is not None and picture.alpha.any() else None
+    return round(min(1.0, noise_std(color, known) / DENOISE_STD), 2)
+
+
+def hidden_in(picture: Picture, denoise: float) -> float:
+    """Return how much noise hides as much of a picture as it and the marks of JPEG do together, 0 to 1.
+
+    The network is not told of those marks: it knows them by themselves, and does better by LPIPS.
+
+    Args:
+        picture: As it was read.
+        denoise: How much noise is taken out of it.
+    """
     marks = JPEG_STD * math.sqrt(max(0.0, picture.jpeg_step - FINE_STEP))
-    return round(min(1.0, math.hypot(noise_std(color, known), marks) / DENOISE_STD), 2)
+    return min(1.0, math.hypot(denoise, marks / DENOISE_STD))
 
 
 def sigma_of(denoise: float) -> float:

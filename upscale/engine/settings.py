@@ -37,7 +37,7 @@ def settle(restorer: Restorer, options: EngineOptions) -> Settings:
     )
 
 
-SPOILT = 0.2  # of `denoise`: noise of 5 levels of 255, or JPEG of quality 60
+SPOILT = 0.2  # hidden as by noise of 5 levels of 255, or JPEG of quality 60
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ class Settings:
         steps: Network evaluations per stage and sample.
         fidelity: Share of the first step's estimate in the result.
         cascade_fidelity: The same where an enlargement takes several stages.
-        spoilt_fidelity: The same for a photo of which noise of `SPOILT` or more is taken out.
+        spoilt_fidelity: The same for a photo of which `SPOILT` or more is hidden.
         start: Noise level that a run begins at, 1 for pure noise.
         denoise: How much noise is taken out of the input, 0 to 1; None finds out how much there is.
         samples: Samples that the result is the mean of.
@@ -80,15 +80,15 @@ class Settings:
     color_fix: str
     tile_px: int
 
-    def fidelity_for(self, denoise: float, stages: int) -> float:
+    def fidelity_for(self, hidden: float, stages: int) -> float:
         """Return the share of the first estimate for one photo.
 
         The more is hidden, the more of what the last step draws is made up: so it counts the less.
 
         Args:
-            denoise: How much noise is taken out of it, 0 to 1.
+            hidden: How much of it is hidden, 0 to 1, see `denoise.hidden_in`.
             stages: In how many stages it is enlarged.
         """
         if stages > 1:
             return self.cascade_fidelity
-        return self.fidelity + min(1.0, denoise / SPOILT) * (self.spoilt_fidelity - self.fidelity)
+        return self.fidelity + min(1.0, hidden / SPOILT) * (self.spoilt_fidelity - self.fidelity)

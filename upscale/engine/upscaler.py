@@ -11,7 +11,7 @@ from PIL import Image
 from upscale.engine.cascade import model_of, run
 from upscale.engine.color import FIXES
 from upscale.engine.consistency import make_consistent
-from upscale.engine.denoise import noise_in
+from upscale.engine.denoise import hidden_in, noise_in
 from upscale.engine.loaded import load_models
 from upscale.engine.plan import plan_cascade
 from upscale.engine.progress import ProgressCallback
@@ -202,6 +202,7 @@ class Upscaler:
             self._models,
             work,
             denoise=denoise,
+            hidden=[hidden_in(p, level) for p, level in zip(pictures, denoise, strict=True)],
             with_spread=self._uncertainty,
         )
         fix = FIXES[self.settings.color_fix]

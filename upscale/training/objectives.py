@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from upscale.errors import UsageError
-from upscale.training import last_step, objective, published, relay
+from upscale.training import first_step, last_step, objective, published, relay
 from upscale.training.recipe import Recipe
 
 
@@ -43,6 +43,12 @@ OBJECTIVES: dict[str, Objective] = {
         published.make_batch, lambda *seen: published.loss_of(*seen[:-1]), published.config
     ),
     "relay": Objective(relay.make_batch, lambda *seen: relay.loss_of(*seen[:-1]), relay.config),
+    "first_step": Objective(
+        objective.make_batch,
+        lambda *seen: first_step.loss_of(*seen[:-1]),
+        last_step.config,
+        trains=first_step.PREFIX,
+    ),
     "last_step": Objective(
         last_step.make_batch,
         last_step.loss_of,
