@@ -49,8 +49,8 @@ def batch_of(recipe: Recipe, images: Photos, count: int = 6) -> tuple[torch.Tens
 
 
 def recipe_for(name: str, recipe: Recipe) -> Recipe:
-    last_step = {"last_step": name == "last_step"}
-    return replace(recipe, objective=name, network={**recipe.network, **last_step})
+    own = {name: True} if name in ("first_step", "last_step") else {}
+    return replace(recipe, objective=name, network={**recipe.network, **own})
 
 
 @pytest.fixture
@@ -119,6 +119,13 @@ def test_what_is_trained_can_be_exported_and_sampled(
     for sampler in ("ddim", "ddpm_beta", "relay"):
         hr = restorer.restore(lr, noise, sampler=sampler, steps=3)
         assert hr.shape == (1, 3, 32, 48) and hr.isfinite().all()
+
+
+@pytest.mark.parametrize("name", ["first_step", "last_step"])
+def test_networks_without_the_weights_that_are_to_be_trained(name: str, recipe: Recipe) -> None:
+    with pytest.raises(UsageError, match=f"'{name}' trains weights that the recipe's") as caught:
+        start(replace(recipe, objective=name), "cpu")
+    assert f"`{name} = true`" in (caught.value.hint or "")
 
 
 @pytest.mark.parametrize("name", objectives.OBJECTIVES)

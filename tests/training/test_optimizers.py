@@ -80,6 +80,21 @@ def test_updates_are_as_large_as_said() -> None:
         assert 0.15 < float(weight.detach().square().mean().sqrt()) < 0.22
 
 
+def test_relative_updates_scale_with_the_weight() -> None:
+    """A weight a hundred times as large is moved a hundred times as far; zeros are moved, too."""
+    gradient, before = normal(8, 20), normal(8, 20, seed=1)
+    moved = {}
+    for scale in (0.0, 0.05, 5.0):
+        weight = nn.Parameter(scale * before)
+        weight.grad = gradient.clone()
+        Muon([weight], 0.1, rms=0.2, relative=True).step()
+        moved[scale] = weight.detach() - scale * before
+    torch.testing.assert_close(moved[5.0], 100 * moved[0.05])
+    size = float((0.05 * before).square().mean().sqrt())
+    assert float(moved[0.05].square().mean().sqrt()) == pytest.approx(0.1 * 0.2 * size, rel=0.15)
+    assert float(moved[0.0].square().mean().sqrt()) == pytest.approx(0.1 * 0.2 * 1e-3, rel=0.15)
+
+
 def test_weights_without_a_gradient_are_left_alone() -> None:
     weight, still = nn.Parameter(torch.ones(4, 4)), nn.Parameter(torch.ones(4, 4))
     weight.grad = normal(4, 4)
@@ -95,7 +110,10 @@ def test_weights_without_a_gradient_are_left_alone() -> None:
 @pytest.mark.parametrize(
     ("name", "ends"),
     [
-        ("sr3-photo-4x", {"encoder.stem.weight", "stem.weight", "head.weight"}),
+        (
+            "sr3-photo-4x",
+            {f"{part}.weight" for part in ("encoder.stem", "stem", "head", "first.stem", "first.head")},
+        ),
         ("sr3-paper-4x", {"downs.0.weight", "final_conv.block.3.weight"}),
     ],
 )

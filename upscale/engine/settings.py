@@ -9,6 +9,8 @@ from upscale.models.config import check_asked, color_fix_of, denoise_of, fidelit
 from upscale.models.restorer import Restorer
 from upscale.options import EngineOptions
 
+SPOILT = 0.2  # hidden as by noise of 5 levels of 255, or JPEG of quality 60
+
 
 def settle(restorer: Restorer, options: EngineOptions) -> Settings:
     """Return what is settled on for one model.
@@ -35,9 +37,6 @@ def settle(restorer: Restorer, options: EngineOptions) -> Settings:
         color_fix=color_fix_of([config], options.color_fix),
         tile_px=options.tile_px or devices.default_tile_px(restorer.device, restorer.fineness),
     )
-
-
-SPOILT = 0.2  # hidden as by noise of 5 levels of 255, or JPEG of quality 60
 
 
 @dataclass(frozen=True)

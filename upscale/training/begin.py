@@ -18,7 +18,11 @@ from upscale.training.state import State, read
 
 
 def start(recipe: Recipe, device: str) -> State:
-    """Return the state before the first step."""
+    """Return the state before the first step.
+
+    Raises:
+        UsageError: The network lacks what the objective trains.
+    """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.seed)
         network: Any = networks.get(recipe.arch).build(recipe.network)
@@ -26,6 +30,11 @@ def start(recipe: Recipe, device: str) -> State:
     trains = objectives.of(recipe).trains
     for name, parameter in network.named_parameters():
         parameter.requires_grad_(name.startswith(trains))
+    if not any(parameter.requires_grad for parameter in network.parameters()):
+        raise UsageError(
+            f"The objective {recipe.objective!r} trains weights that the recipe's network does not have.",
+            hint=f"Write `{trains.rstrip('.')}_step = true` into [network].",
+        )
     return State(network, copy.deepcopy(network).requires_grad_(False), optimizers.of(recipe, network))
 
 

@@ -20,5 +20,5 @@ PREFIX = "first."  # of the weights that are trained
 def loss_of(network: Any, batch: Batch, recipe: Recipe, dtype: torch.dtype) -> Tensor:
     """Return the mean squared error of each example [B], of residuals of about unit variance."""
     with torch.no_grad():
-        features = encode(network, batch, dtype)
+        features = encode(network, batch.lr, batch.aug_level, dtype)
     return first_error(network, batch, recipe, features, dtype).square().mean((1, 2, 3))

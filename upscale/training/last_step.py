@@ -22,7 +22,7 @@ from upscale.diffusion.denoiser import Denoiser, NetworkDenoiser, retold, trigon
 from upscale.diffusion.schedule import sigma_to_time, trigonometric_grid
 from upscale.networks.residual_unet import Features
 from upscale.training.energy import energy_scores
-from upscale.training.objective import Batch, examples
+from upscale.training.objective import Batch, encode, evaluate, examples
 from upscale.training.perceptual import VGGFeatures
 from upscale.training.recipe import Recipe
 
@@ -69,13 +69,12 @@ def loss_of(network: Any, batch: Practice, recipe: Recipe, dtype: torch.dtype, v
     count = len(batch.lr) // 2
     told, sigmas = recipe.last_step.told, batch.sigmas
     with torch.no_grad():
-        lr = batch.lr[:count].to(dtype, memory_format=torch.channels_last)
-        features = Features(*map(_twice, network.encode(lr, batch.aug_level[:count])))
+        once = encode(network, batch.lr[:count], batch.aug_level[:count], dtype)
+        features = Features(*map(_twice, once))
 
     def denoiser(step: nn.Module) -> Denoiser:
         def predict(x: Tensor, level: Tensor) -> Tensor:
-            prediction: Tensor = step(x.to(dtype, memory_format=torch.channels_last), level, features)
-            return prediction
+            return evaluate(step, x, level, features, dtype)
 
         return retold(NetworkDenoiser(predict, "v", trigonometric_level), told, sigmas)
 

@@ -16,6 +16,8 @@ from torch import Tensor, nn
 
 COEFFICIENTS = (3.4445, -4.7750, 2.0315)  # Jordan's quintic: singular values end between 0.7 and 1.2
 
+SMALLEST = 1e-3  # root mean square of a weight, for relative updates: nothing stays zero for ever
+
 
 def orthogonalized(matrices: Tensor, steps: int = 5) -> Tensor:
     """Return matrices [N, M, K] with singular values drawn to about 1, in bfloat16: Newton-Schulz iteration.
@@ -44,6 +46,11 @@ def matrix_of(weight: Tensor) -> Tensor:
     return weight.movedim(1, -1).flatten(1).bfloat16()
 
 
+def rms_of(x: Tensor) -> Tensor:
+    """Return the root mean square of x's elements."""
+    return torch.linalg.vector_norm(x) / x.numel() ** 0.5
+
+
 class Muon(torch.optim.Optimizer):
     """Updates each weight by lr * rms * sqrt(max(M, K)) times its orthogonalised Nesterov momentum.
 
@@ -52,6 +59,8 @@ class Muon(torch.optim.Optimizer):
         lr: Rate, as one would choose it for AdamW.
         momentum: Share of the old momentum that is kept.
         rms: Root mean square of an update's elements at a rate of 1; AdamW's have about 0.2.
+        relative: Whether that is a multiple of the weight's own root mean square, as in Adafactor (Shazeer
+            and Stern, arXiv 1804.04235, section 8): large and small weights then learn alike.
         weight_decay: Decoupled, as AdamW's: share of the weight taken away at a rate of 1.
     """
 
@@ -62,10 +71,12 @@ class Muon(torch.optim.Optimizer):
         *,
         momentum: float = 0.95,
         rms: float = 0.2,
+        relative: bool = False,
         weight_decay: float = 0.0,
     ) -> None:
         defaults = {"lr": lr, "momentum": momentum, "rms": rms, "weight_decay": weight_decay}
         super().__init__(params, defaults)
+        self.relative = relative
 
     @torch.no_grad()
     def step(self, closure: Any = None) -> Any:
@@ -82,8 +93,9 @@ class Muon(torch.optim.Optimizer):
                 )
                 rate = group["lr"] * group["rms"] * max(shape) ** 0.5
                 for p, update in zip(alike, updates, strict=True):
+                    size = max(SMALLEST, float(rms_of(p))) if self.relative else 1.0
                     p.mul_(1 - group["lr"] * group["weight_decay"])
-                    p.movedim(1, -1).add_(update.view(p.movedim(1, -1).shape), alpha=-rate)
+                    p.movedim(1, -1).add_(update.view(p.movedim(1, -1).shape), alpha=-rate * size)
 
     def _momentum(self, p: nn.Parameter, keep: float) -> Tensor:
         """Take in a gradient; return Nesterov's momentum, which looks one gradient ahead."""

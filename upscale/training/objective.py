@@ -96,7 +96,7 @@ def loss_of(network: ResidualUNet, batch: Batch, recipe: Recipe, dtype: torch.dt
 
     Where the first step has weights of its own, it is the mean of theirs and of those for all steps.
     """
-    features = encode(network, batch, dtype)
+    features = encode(network, batch.lr, batch.aug_level, dtype)
     angle = (math.pi / 2 * batch.level)[:, None, None, None]
     signal, sigma = angle.cos(), angle.sin()
     v = signal * batch.noise - sigma * batch.target
@@ -114,9 +114,9 @@ def first_error(network: Any, batch: Batch, recipe: Recipe, features: Any, dtype
     return evaluate(network.first, torch.zeros_like(v), pure, features, dtype) - v
 
 
-def encode(network: Any, batch: Batch, dtype: torch.dtype) -> Any:
-    """Return the network's features of a batch's LR images."""
-    return network.encode(batch.lr.to(dtype, memory_format=torch.channels_last), batch.aug_level)
+def encode(network: Any, lr: Tensor, aug_level: Tensor, dtype: torch.dtype) -> Any:
+    """Return the network's features of LR images [B, 3, h, w] with augmentation of those levels [B]."""
+    return network.encode(lr.to(dtype, memory_format=torch.channels_last), aug_level)
 
 
 def evaluate(step: Any, x: Tensor, level: Tensor, features: Any, dtype: torch.dtype) -> Tensor:
@@ -127,4 +127,4 @@ def evaluate(step: Any, x: Tensor, level: Tensor, features: Any, dtype: torch.dt
 
 def predict(network: Any, batch: Batch, x: Tensor, dtype: torch.dtype) -> Tensor:
     """Return what a network on the residual predicts for x, of unit variance; float32."""
-    return evaluate(network, x, batch.level, encode(network, batch, dtype), dtype)
+    return evaluate(network, x, batch.level, encode(network, batch.lr, batch.aug_level, dtype), dtype)

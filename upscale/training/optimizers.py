@@ -69,6 +69,7 @@ def muon(network: nn.Module, chosen: Optimizer) -> Together:
             chosen.lr,
             momentum=chosen.momentum,
             rms=chosen.update_rms,
+            relative=chosen.relative,
             weight_decay=chosen.weight_decay,
         ),
         adamw=AdamW(others, chosen.lr, betas=chosen.betas, weight_decay=chosen.weight_decay),

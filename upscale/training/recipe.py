@@ -59,7 +59,8 @@ class Optimizer:
     """Linear warm-up and a constant rate, batches with outlying gradients left out, and EMA.
 
     `kind` is a key of `optimizers.OPTIMIZERS`. Muon has a `momentum` and the root mean square of its updates
-    at a rate of 1; `betas` are those of AdamW, which it leaves some weights to.
+    at a rate of 1, `relative` to the weight's or not; `betas` are those of AdamW, which it leaves some
+    weights to.
     """
 
     kind: str = "adamw"
@@ -67,6 +68,7 @@ class Optimizer:
     betas: tuple[float, float] = (0.9, 0.99)
     momentum: float = 0.95
     update_rms: float = 0.2
+    relative: bool = False
     weight_decay: float = 0.0
     warmup: int = 300
     clip: float = 0.5
