@@ -14,7 +14,7 @@ This file knows nothing of schedules, samplers or what is predicted.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, NamedTuple
@@ -78,9 +78,8 @@ def rms_norm(x: Tensor) -> Tensor:
     return x * (rms + 1e-4).reciprocal()
 
 
-def as_it_is(x: Tensor) -> Tensor:
-    """Return x."""
-    return x
+def _norm(wanted: bool) -> Callable[[Tensor], Tensor]:
+    return rms_norm if wanted else nn.Identity()
 
 
 def fuses(x: Tensor) -> bool:
@@ -192,7 +191,7 @@ class Block(nn.Module):
 
     def __init__(self, channels: int, embedding: int, norm: bool) -> None:
         super().__init__()
-        self.norm = rms_norm if norm else as_it_is
+        self.norm = _norm(norm)
         self.conv1 = Conv2d(channels, channels)
         self.conv2 = Conv2d(channels, channels)
         self.film = nn.Linear(embedding, 2 * channels)
@@ -226,7 +225,7 @@ class Encoder(nn.Module):
     def __init__(self, config: ResidualUNetConfig) -> None:
         super().__init__()
         width, inner, emb = config.width, config.inner_width, config.embedding
-        self.norm = rms_norm if config.norm else as_it_is
+        self.norm = _norm(config.norm)
         self.embed = LevelEmbedding(emb)
         self.stem = Conv2d(3, width)
         self.outer = Blocks(config.encoder_blocks, width, emb, config.norm)
@@ -252,7 +251,7 @@ class Step(nn.Module):
             self.add_module(name, module)
         width, inner, emb = config.width, config.inner_width, config.embedding
         patch = 3 * config.scale**2
-        self.norm = rms_norm if config.norm else as_it_is
+        self.norm = _norm(config.norm)
         self.embed = LevelEmbedding(emb)
         self.stem = Conv2d(patch, width)
         self.before = Blocks(config.outer_blocks, width, emb, config.norm)
@@ -279,9 +278,8 @@ class Step(nn.Module):
         g = self.inner(self.down(self.norm(h)) + features.inner, embedding)  # [B, inner_width, H/2, W/2]
         h = h + F.pixel_shuffle(self.up(self.norm(g)), 2)
         h = self.after(h, embedding)
-        return self.head(
-            torch.cat([self.norm(h), x], dim=1)
-        )  # x again: at low noise most of it is the answer
+        # x again: at low noise most of it is the answer
+        return self.head(torch.cat([self.norm(h), x], dim=1))
 
 
 class ResidualUNet(Step):
