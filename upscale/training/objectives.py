@@ -33,19 +33,22 @@ class Objective:
     trains: str = ""
 
 
+def _blind(loss_of: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    """Return a loss to which the features of VGG are not shown."""
+    return lambda *seen: loss_of(*seen[:-1])
+
+
 OBJECTIVES: dict[str, Objective] = {
     "residual_v": Objective(
         objective.make_batch,
-        lambda *seen: objective.loss_of(*seen[:-1]),
+        _blind(objective.loss_of),
         lambda recipe: {"grid": {"name": "trigonometric", "power": 2.0, "sigma_max": recipe.noise.sigma_max}},
     ),
-    "published": Objective(
-        published.make_batch, lambda *seen: published.loss_of(*seen[:-1]), published.config
-    ),
-    "relay": Objective(relay.make_batch, lambda *seen: relay.loss_of(*seen[:-1]), relay.config),
+    "published": Objective(published.make_batch, _blind(published.loss_of), published.config),
+    "relay": Objective(relay.make_batch, _blind(relay.loss_of), relay.config),
     "first_step": Objective(
         objective.make_batch,
-        lambda *seen: first_step.loss_of(*seen[:-1]),
+        _blind(first_step.loss_of),
         last_step.config,
         trains=first_step.PREFIX,
     ),
