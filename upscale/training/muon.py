@@ -15,7 +15,6 @@ import torch
 from torch import Tensor, nn
 
 COEFFICIENTS = (3.4445, -4.7750, 2.0315)  # Jordan's quintic: singular values end between 0.7 and 1.2
-
 SMALLEST = 1e-3  # root mean square of a weight, for relative updates: nothing stays zero for ever
 
 
@@ -44,11 +43,6 @@ def matrix_of(weight: Tensor) -> Tensor:
     The order of columns makes no difference, and this is how channels-last weights lie in memory.
     """
     return weight.movedim(1, -1).flatten(1).bfloat16()
-
-
-def rms_of(x: Tensor) -> Tensor:
-    """Return the root mean square of x's elements."""
-    return torch.linalg.vector_norm(x) / x.numel() ** 0.5
 
 
 class Muon(torch.optim.Optimizer):
@@ -93,9 +87,10 @@ class Muon(torch.optim.Optimizer):
                 )
                 rate = group["lr"] * group["rms"] * max(shape) ** 0.5
                 for p, update in zip(alike, updates, strict=True):
-                    size = max(SMALLEST, float(rms_of(p))) if self.relative else 1.0
+                    if self.relative:  # without waiting for a GPU
+                        update = update.float() * p.square().mean().sqrt().clamp_min(SMALLEST)
                     p.mul_(1 - group["lr"] * group["weight_decay"])
-                    p.movedim(1, -1).add_(update.view(p.movedim(1, -1).shape), alpha=-rate * size)
+                    p.movedim(1, -1).add_(update.view(p.movedim(1, -1).shape), alpha=-rate)
 
     def _momentum(self, p: nn.Parameter, keep: float) -> Tensor:
         """Take in a gradient; return Nesterov's momentum, which looks one gradient ahead."""
