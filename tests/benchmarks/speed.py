@@ -77,8 +77,9 @@ def _seconds(call: Callable[[], object]) -> float:
 
 
 def _flop(upscaler: Upscaler, photo: Image.Image) -> float:
-    fused: Any = torch.ops.mkldnn._convolution_pointwise  # what torch's own table does not know
-    with FlopCounterMode(display=False, custom_mapping={fused: _fused_flop}) as counter:
+    operators: Any = torch.ops.mkldnn  # what torch's own table does not know
+    fused = (operators._convolution_pointwise, operators._convolution_pointwise_)
+    with FlopCounterMode(display=False, custom_mapping=dict.fromkeys(fused, _fused_flop)) as counter:
         upscaler(photo, 4)
     return float(counter.get_total_flops())
 

@@ -3,10 +3,10 @@
 The noisy residual enters as `pixel_unshuffle(scale)` and leaves the same way, so all computing is at the size
 of the low-resolution (LR) image (patchified diffusion U-Nets: simple diffusion, arXiv 2301.11093). The LR
 image's features are computed once (`encode`) and serve every refinement step (`forward`). Nothing looks at
-statistics over pixels: the only normalisation, if any, is an RMS norm over the channels of each pixel, so
-every output depends on a bounded neighbourhood and tiles with a halo give the untiled picture. The noise
-level acts through a scale and shift behind the first convolution of each block (FiLM), which folds into that
-convolution where a batch shares one level.
+statistics over pixels, so every output depends on a bounded neighbourhood and tiles with a halo give the
+untiled picture. There is no normalisation: with Muon training is faster without, and so is every use
+(docs/training-log.md). The noise level acts through a scale and shift behind the first convolution of each
+block (FiLM), which folds into that convolution where a batch shares one level.
 
 This file knows nothing of schedules, samplers or what is predicted.
 """
@@ -14,7 +14,7 @@ This file knows nothing of schedules, samplers or what is predicted.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, NamedTuple
@@ -42,7 +42,6 @@ class ResidualUNetConfig:
         outer_blocks: Residual blocks per step at LR size, on each side of the inner level.
         inner_blocks: Residual blocks per step at half the LR size.
         embedding: Channels of the noise level's embedding.
-        norm: Whether features are normalised, pixel by pixel: AdamW needs it to be stable, Muon does not.
         first_step: Whether the first step of a run, out of pure noise, has weights of its own.
         last_step: Whether the last step of a run has weights of its own.
     """
@@ -55,7 +54,6 @@ class ResidualUNetConfig:
     outer_blocks: int = 2
     inner_blocks: int = 4
     embedding: int = 128
-    norm: bool = True
     first_step: bool = False
     last_step: bool = False
 
@@ -70,16 +68,6 @@ class Features(NamedTuple):
 
     outer: Tensor
     inner: Tensor
-
-
-def rms_norm(x: Tensor) -> Tensor:
-    """Return x [B, C, H, W] with every pixel's channel vector scaled to a root mean square of 1."""
-    rms = torch.linalg.vector_norm(x, dim=1, keepdim=True) * x.shape[1] ** -0.5
-    return x * (rms + 1e-4).reciprocal()
-
-
-def _norm(wanted: bool) -> Callable[[Tensor], Tensor]:
-    return rms_norm if wanted else nn.Identity()
 
 
 def fuses(x: Tensor) -> bool:
@@ -102,7 +90,7 @@ def fuses_here(dtype: torch.dtype) -> bool:
             return False
         assert conv.bias is not None
         conv.fused(x, conv.weight, conv.bias)
-        conv.fused_sum(x, x)
+        conv.fused_sum_(torch.zeros_like(x), x)
     except (AttributeError, NotImplementedError, RuntimeError, TypeError):
         return False
     return True
@@ -136,10 +124,10 @@ class Conv2d(nn.Conv2d):
         return self.fused(x, weight, bias)
 
     def added_to(self, other: Tensor, x: Tensor) -> Tensor:
-        """Return `other + self(x)`."""
+        """Return `other + self(x)`, in the memory of `other` where no gradients are wanted."""
         if not fuses(x):
             return other + self(x)
-        return self.fused_sum(other, x)
+        return self.fused_sum_(other, x)
 
     def fused(self, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
         """Return the leaky ReLU of x convolved with that weight and bias; see `fuses`."""
@@ -148,12 +136,12 @@ class Conv2d(nn.Conv2d):
         )
         return y
 
-    def fused_sum(self, other: Tensor, x: Tensor) -> Tensor:
-        """Return `other + self(x)`; see `fuses`."""
+    def fused_sum_(self, other: Tensor, x: Tensor) -> Tensor:
+        """Add self(x) to `other`; see `fuses`."""
         assert self.bias is not None
         weight, bias = self.weight.to(x.dtype), self.bias.to(x.dtype)
-        y: Tensor = torch.ops.mkldnn._convolution_pointwise.binary(
-            x, other, weight, bias, *self._geometry, "add", None, None, [], None
+        y: Tensor = torch.ops.mkldnn._convolution_pointwise_.binary(
+            other, x, weight, bias, *self._geometry, "add", None, None, [], None
         )
         return y
 
@@ -187,11 +175,10 @@ class LevelEmbedding(nn.Module):
 
 
 class Block(nn.Module):
-    """Residual block: norm, convolution with FiLM, leaky ReLU, convolution."""
+    """Residual block: convolution with FiLM, leaky ReLU, convolution."""
 
-    def __init__(self, channels: int, embedding: int, norm: bool) -> None:
+    def __init__(self, channels: int, embedding: int) -> None:
         super().__init__()
-        self.norm = _norm(norm)
         self.conv1 = Conv2d(channels, channels)
         self.conv2 = Conv2d(channels, channels)
         self.film = nn.Linear(embedding, 2 * channels)
@@ -201,19 +188,19 @@ class Block(nn.Module):
             self.conv2.weight.mul_(0.2)  # blocks start near the identity
 
     def forward(self, x: Tensor, embedding: Tensor) -> Tensor:
-        """Return [B, channels, H, W], as x is, for an embedding [1 or B, channels of embedding]."""
+        """Return [B, channels, H, W] for x alike, as `added_to` does; embedding [1 or B, its channels]."""
         scale, shift = self.film(embedding).chunk(2, dim=1)
-        return self.conv2.added_to(x, self.conv1.activated(self.norm(x), scale, shift))
+        return self.conv2.added_to(x, self.conv1.activated(x, scale, shift))
 
 
 class Blocks(nn.ModuleList):
     """A run of blocks that share one embedding."""
 
-    def __init__(self, count: int, channels: int, embedding: int, norm: bool) -> None:
-        super().__init__(Block(channels, embedding, norm) for _ in range(count))
+    def __init__(self, count: int, channels: int, embedding: int) -> None:
+        super().__init__(Block(channels, embedding) for _ in range(count))
 
     def forward(self, x: Tensor, embedding: Tensor) -> Tensor:
-        """Return x after all blocks."""
+        """Return x after all blocks, in its own memory where no gradients are wanted."""
         for block in self:
             x = block(x, embedding)
         return x
@@ -225,21 +212,20 @@ class Encoder(nn.Module):
     def __init__(self, config: ResidualUNetConfig) -> None:
         super().__init__()
         width, inner, emb = config.width, config.inner_width, config.embedding
-        self.norm = _norm(config.norm)
         self.embed = LevelEmbedding(emb)
         self.stem = Conv2d(3, width)
-        self.outer = Blocks(config.encoder_blocks, width, emb, config.norm)
+        self.outer = Blocks(config.encoder_blocks, width, emb)
         self.outer_out = Conv2d(width, width)
         self.down = Conv2d(width, inner, stride=2)
-        self.inner = Blocks(config.encoder_inner_blocks, inner, emb, config.norm)
+        self.inner = Blocks(config.encoder_inner_blocks, inner, emb)
         self.inner_out = Conv2d(inner, inner)
 
     def forward(self, lr: Tensor, level: Tensor) -> Features:
         """As `ResidualUNet.encode`."""
         embedding = self.embed(level)
         h = self.outer(self.stem(lr), embedding)  # [B, width, H, W]
-        g = self.inner(self.down(self.norm(h)), embedding)  # [B, inner_width, H/2, W/2]
-        return Features(self.outer_out(self.norm(h)), self.inner_out(self.norm(g)))
+        g = self.inner(self.down(h), embedding)  # [B, inner_width, H/2, W/2]
+        return Features(self.outer_out(h), self.inner_out(g))
 
 
 class Step(nn.Module):
@@ -251,14 +237,13 @@ class Step(nn.Module):
             self.add_module(name, module)
         width, inner, emb = config.width, config.inner_width, config.embedding
         patch = 3 * config.scale**2
-        self.norm = _norm(config.norm)
         self.embed = LevelEmbedding(emb)
         self.stem = Conv2d(patch, width)
-        self.before = Blocks(config.outer_blocks, width, emb, config.norm)
+        self.before = Blocks(config.outer_blocks, width, emb)
         self.down = Conv2d(width, inner, stride=2)
-        self.inner = Blocks(config.inner_blocks, inner, emb, config.norm)
+        self.inner = Blocks(config.inner_blocks, inner, emb)
         self.up = Conv2d(inner, 4 * width, kernel=1)
-        self.after = Blocks(config.outer_blocks, width, emb, config.norm)
+        self.after = Blocks(config.outer_blocks, width, emb)
         self.head = Conv2d(width + patch, patch)
         nn.init.zeros_(self.head.weight)
 
@@ -275,11 +260,11 @@ class Step(nn.Module):
         """
         embedding = self.embed(level)
         h = self.before(self.stem(x) + features.outer, embedding)  # [B, width, H, W]
-        g = self.inner(self.down(self.norm(h)) + features.inner, embedding)  # [B, inner_width, H/2, W/2]
-        h = h + F.pixel_shuffle(self.up(self.norm(g)), 2)
+        g = self.inner(self.down(h) + features.inner, embedding)  # [B, inner_width, H/2, W/2]
+        h = h + F.pixel_shuffle(self.up(g), 2)
         h = self.after(h, embedding)
         # x again: at low noise most of it is the answer
-        return self.head(torch.cat([self.norm(h), x], dim=1))
+        return self.head(torch.cat([h, x], dim=1))
 
 
 class ResidualUNet(Step):
