@@ -86,12 +86,15 @@ NEEDS_DIFFUSERS = {"unet2d", "latent_unet2d"}
 
 @pytest.fixture(scope="session")
 def make_model(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
-    """`make_model(arch, seed=0, silent=False, **config)` -> a model folder.
+    """`make_model(arch, seed=0, silent=False, heed=1, **config)` -> a model folder.
 
-    Every weight is random, also those that training would start at zero; `silent` ones predict exactly 0.
+    Every weight is random, also those that training would start at zero; `silent` ones predict exactly 0, and
+    what a network is told of noise counts `heed` times as much.
     """
 
-    def make(arch: str = "residual_unet", *, seed: int = 0, silent: bool = False, **changes: Any) -> Path:
+    def make(
+        arch: str = "residual_unet", *, seed: int = 0, silent: bool = False, heed: float = 1, **changes: Any
+    ) -> Path:
         import torch
 
         if arch in NEEDS_DIFFUSERS:
@@ -107,6 +110,9 @@ def make_model(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
             for parameter in network.parameters():
                 if not parameter.any():
                     parameter.normal_(std=0.1)
+            for name, parameter in network.named_parameters():
+                if ".film." in name:
+                    parameter.mul_(heed)
             if silent:
                 for parameter in list(network.parameters())[-2:]:
                     parameter.zero_()

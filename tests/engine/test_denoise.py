@@ -36,7 +36,7 @@ def soft(width: int, height: int) -> Picture:
 @pytest.fixture(scope="module")
 def listening(make_model: Callable[..., Path]) -> str:
     """A model whose encoder heeds what it is told."""
-    return str(make_model(residual_std=0.5))
+    return str(make_model(residual_std=0.5, heed=8))
 
 
 def test_auto_leaves_clean_pictures_alone(listening: str, load: Load) -> None:
