@@ -48,7 +48,7 @@ def shaken(config: ResidualUNetConfig = TINY) -> ResidualUNet:
 
 @pytest.fixture(scope="module")
 def network() -> ResidualUNet:
-    return shaken(TINY)
+    return shaken()
 
 
 def draw(*shape: int, seed: int = 0) -> Tensor:
@@ -224,6 +224,18 @@ def test_what_is_made_part_of_convolutions_changes_nothing(
     with torch.inference_mode():
         fused = block(x, embedding)
     assert (fused - plain.detach()).abs().max() <= apart * plain.detach().abs().max()
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
+def test_what_it_is_given_stays_as_it_is(network: ResidualUNet, dtype: torch.dtype) -> None:
+    """Blocks may add in place; features serve every step of a run, and samplers need x again."""
+    x, lr = (draw(1, c, 8, 8).to(dtype, memory_format=torch.channels_last) for c in (48, 3))
+    with torch.inference_mode():
+        features = network.encode(lr, torch.zeros(1))
+        given = (lr, x, features.outer, features.inner)
+        before = [t.clone() for t in given]
+        network(x, torch.tensor([0.5]), features)
+    assert all(map(torch.equal, given, before))
 
 
 @torch.no_grad()

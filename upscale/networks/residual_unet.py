@@ -124,7 +124,7 @@ class Conv2d(nn.Conv2d):
         return self.fused(x, weight, bias)
 
     def added_to(self, other: Tensor, x: Tensor) -> Tensor:
-        """Return `other + self(x)`, in the memory of `other` where no gradients are wanted."""
+        """Return `other + self(x)`; without gradients it may lie in the memory of `other`."""
         if not fuses(x):
             return other + self(x)
         return self.fused_sum_(other, x)
@@ -200,7 +200,7 @@ class Blocks(nn.ModuleList):
         super().__init__(Block(channels, embedding) for _ in range(count))
 
     def forward(self, x: Tensor, embedding: Tensor) -> Tensor:
-        """Return x after all blocks, in its own memory where no gradients are wanted."""
+        """Return x after all blocks; without gradients it may lie in the memory of x."""
         for block in self:
             x = block(x, embedding)
         return x
