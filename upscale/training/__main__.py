@@ -25,6 +25,7 @@ from upscale.training.data import Photos
 from upscale.training.display import display
 from upscale.training.evaluate import Setting, evaluate, parse_settings, untiled
 from upscale.training.export import export
+from upscale.training.lettering import draw_pages
 from upscale.training.perceptual import VGGFeatures
 from upscale.training.plot import plot
 from upscale.training.scores import Scoring, scorer
@@ -290,6 +291,28 @@ def export_command(
         stage_noise=stage_noise,
     )
     print(f'[{folder.name}]\nsha256 = "{sha256_of(weights)}"\nsize = {weights.stat().st_size}')
+
+
+@app.command("draw-text")
+@explained
+def draw_text_command(
+    folder: Annotated[
+        Path, typer.Argument(help="Folder to write, another one to train on.", file_okay=False)
+    ],
+    count: Annotated[int, typer.Option(help="Pages.", min=1)] = 48,
+    side: Annotated[int, typer.Option(help="Their sides in pixels.", min=64)] = 512,
+    font: Annotated[
+        list[Path] | None, typer.Option(help="TrueType font; may be repeated. Pillow's if not given.")
+    ] = None,
+) -> None:
+    """Draw pages of text and lines, to train on beside photographs."""
+    try:
+        draw_pages(folder, count, side, font or ())
+    except OSError as error:
+        raise UsageError(
+            f"Pages cannot be drawn into {folder}: {error}.", hint="Check the folder and the fonts."
+        ) from None
+    console.print(f"{count} pages in {folder}", markup=False, highlight=False, soft_wrap=True)
 
 
 @app.command("plot")
