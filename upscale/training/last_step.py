@@ -103,7 +103,8 @@ def loss_of(network: Any, batch: Practice, recipe: Recipe, dtype: torch.dtype, v
     base, std = part(base), recipe.residual_std
     drawn, photo = base + std * made, base[:count] + std * true
     if recipe.last_step.texture:
-        loss = loss + recipe.last_step.texture * energy_scores(texture(drawn), texture(photo))
+        for found, truth in zip(texture(drawn), texture(photo), strict=True):
+            loss = loss + recipe.last_step.texture * energy_scores(found, truth)
     with torch.no_grad():
         expected = vgg(photo)
     for found, truth in zip(vgg(drawn), expected, strict=True):

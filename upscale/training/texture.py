@@ -18,8 +18,13 @@ WINDOW_PX, STRIDE_PX = 8, 4
 SMOOTH = 6e-5  # below the root: a level of 8 bits, squared, in [-1, 1] units
 
 
-def texture(image: Tensor) -> Tensor:
-    """Return mean roots of differences [B, 8 C, h, w], every 4 pixels, of images [B, C, H, W] in [-1, 1]."""
+def texture(image: Tensor) -> tuple[Tensor, Tensor]:
+    """Return how strong the texture of images [B, C, H, W] in [-1, 1] is every fourth pixel, and its shape.
+
+    Returns:
+        Mean roots of differences [B, C, h, w], over all lags; and those of each lag by that mean
+        [B, 8 C, h, w], which tell a mesh from grain of any strength.
+    """
     reach = max(max(abs(down), abs(right)) for down, right in LAGS)
     height, width = image.shape[2] - 2 * reach, image.shape[3] - 2 * reach
     here = image[:, :, reach : reach + height, reach : reach + width]
@@ -27,5 +32,7 @@ def texture(image: Tensor) -> Tensor:
     for down, right in LAGS:
         top, left = reach + down, reach + right
         apart = here - image[:, :, top : top + height, left : left + width]
-        maps.append((apart.square() + SMOOTH) ** 0.25)
-    return F.avg_pool2d(torch.cat(maps, 1), WINDOW_PX, STRIDE_PX)
+        maps.append(F.avg_pool2d((apart.square() + SMOOTH) ** 0.25, WINDOW_PX, STRIDE_PX))
+    by_lag = torch.stack(maps, 1)  # [B, 8, C, h, w]
+    strength = by_lag.mean(1)
+    return strength, (by_lag / strength[:, None]).flatten(1, 2)
