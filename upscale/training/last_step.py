@@ -2,9 +2,9 @@
 
 The steps before estimate means, and a run of a few of them ends too smooth. Here they are taken as they are,
 without gradients and told less noise as at use, and the last step is trained to make of what they leave, and
-of the noise in it, a photograph: by the energy score of two runs with different noise, over patches of
-pixels, their texture, and the features of VGG-16. Everything else keeps its weights, so the first estimate,
-and with it the faithful end of the dial, stay what they were.
+of the noise in it, a photograph: by the energy score of two runs with different noise, over patches of pixels
+and over the features of VGG-16. Everything else keeps its weights, so the first estimate and with it the
+faithful end of the dial stay what they were.
 """
 
 from __future__ import annotations
@@ -25,7 +25,6 @@ from upscale.training.energy import energy_scores
 from upscale.training.objective import Batch, encode, evaluate, examples
 from upscale.training.perceptual import VGGFeatures
 from upscale.training.recipe import Recipe
-from upscale.training.texture import texture
 
 UNSEEN_PX = 32  # of a crop's sides, which the loss does not see: VGG is the dearest part of a step
 PREFIX = "last."  # of the weights that are trained
@@ -66,7 +65,7 @@ def make_batch(hr: Tensor, recipe: Recipe, generator: torch.Generator) -> Practi
 
 
 def loss_of(network: Any, batch: Practice, recipe: Recipe, dtype: torch.dtype, vgg: VGGFeatures) -> Tensor:
-    """Return the energy score of each run [2 B]: patches of `scale` pixels, texture, and VGG's features."""
+    """Return the energy score of each run [2 B]: of VGG's features, and of patches of `scale` pixels."""
     count = len(batch.lr) // 2
     told, sigmas = recipe.last_step.told, batch.sigmas
     with torch.no_grad():
@@ -101,13 +100,9 @@ def loss_of(network: Any, batch: Practice, recipe: Recipe, dtype: torch.dtype, v
     loss = energy_scores(F.pixel_unshuffle(made, recipe.scale), F.pixel_unshuffle(true, recipe.scale))
     loss = loss * (recipe.last_step.pixels / batch.target.shape[1] ** 0.5)
     base, std = part(base), recipe.residual_std
-    drawn, photo = base + std * made, base[:count] + std * true
-    if recipe.last_step.texture:
-        for found, truth in zip(texture(drawn), texture(photo), strict=True):
-            loss = loss + recipe.last_step.texture * energy_scores(found, truth)
     with torch.no_grad():
-        expected = vgg(photo)
-    for found, truth in zip(vgg(drawn), expected, strict=True):
+        expected = vgg(base[:count] + std * true)
+    for found, truth in zip(vgg(base + std * made), expected, strict=True):
         loss = loss + energy_scores(found, truth)
     return loss
 

@@ -98,15 +98,13 @@ class LastStep:
     """The runs whose last step is trained: see `last_step`.
 
     `steps` are the numbers of steps to draw from, with a grid of the given `power`, the network `told` less
-    noise than there is; the scores of patches and of `texture` count so many times beside those of VGG's four
-    layers.
+    noise than there is; the score of patches counts `pixels` times beside those of VGG's four layers.
     """
 
     steps: tuple[int, ...] = (2, 3, 4, 4, 6)
     power: float = 2.0
     told: float = 1.0
     pixels: float = 1.0
-    texture: float = 0.0
 
 
 @dataclass(frozen=True)
