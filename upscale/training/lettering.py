@@ -47,8 +47,8 @@ def draw_page(seed: int, side: int, fonts: Sequence[Path] = ()) -> Image.Image:
         if chance.random() < 0.12:
             _shapes(draw, chance, y, size, full, ink)
         else:
-            line = " ".join(chance.choices(WORDS, k=max(2, full // (2 * size))))
             font = _font(chance, fonts, size)
+            line = " ".join(chance.choices(WORDS, k=max(2, full // (2 * size))))
             draw.text((chance.randrange(-size, size), y), line, fill=ink, font=font)
         y += round(size * chance.uniform(1.1, 1.6))
     if chance.random() < 0.5:
