@@ -13,12 +13,14 @@ from upscale import networks
 from upscale.errors import UsageError
 from upscale.models import catalog, checkpoint
 from upscale.training import objectives, optimizers
+from upscale.training.critic import Critic
+from upscale.training.perceptual import VGGFeatures
 from upscale.training.recipe import Recipe
 from upscale.training.state import State, read
 
 
-def start(recipe: Recipe, device: str) -> State:
-    """Return the state before the first step.
+def start(recipe: Recipe, device: str, vgg: VGGFeatures | None = None) -> State:
+    """Return the state before the first step; a critic, if the recipe has one, is of the features `vgg`.
 
     Raises:
         UsageError: The network lacks what the objective trains.
@@ -26,6 +28,9 @@ def start(recipe: Recipe, device: str) -> State:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.seed)
         network: Any = networks.get(recipe.arch).build(recipe.network)
+        critic = Critic(vgg.widths, vgg.dtype) if vgg and recipe.last_step.critic else None
+    if critic:
+        critic = critic.to(device)
     network = network.to(device, memory_format=torch.channels_last)
     trains = objectives.of(recipe).trains
     for name, parameter in network.named_parameters():
@@ -35,7 +40,8 @@ def start(recipe: Recipe, device: str) -> State:
             f"The objective {recipe.objective!r} trains weights that the recipe's network does not have.",
             hint=f"Write `{trains.rstrip('.')}_step = true` into [network].",
         )
-    return State(network, copy.deepcopy(network).requires_grad_(False), optimizers.of(recipe, network))
+    averaged = copy.deepcopy(network).requires_grad_(False)
+    return State(network, averaged, optimizers.of(recipe, network, critic), critic)
 
 
 def weights_of(source: str) -> dict[str, torch.Tensor]:
@@ -65,7 +71,9 @@ def with_own_steps(weights: Mapping[str, torch.Tensor], recipe: Recipe) -> dict[
     return whole
 
 
-def begin(recipe: Recipe, path: Path, device: str, begin_with: str | None) -> State:
+def begin(
+    recipe: Recipe, path: Path, device: str, begin_with: str | None, vgg: VGGFeatures | None = None
+) -> State:
     """Return the state stored at `path`; or a new one, with the weights `begin_with` if given.
 
     Raises:
@@ -73,7 +81,7 @@ def begin(recipe: Recipe, path: Path, device: str, begin_with: str | None) -> St
         InputError: A state is damaged.
         WeightsError: There is no such model, or it is damaged.
     """
-    state = start(recipe, device)
+    state = start(recipe, device, vgg)
     if begin_with is not None:
         try:
             weights = with_own_steps(weights_of(begin_with), recipe)

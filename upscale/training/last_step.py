@@ -21,6 +21,7 @@ from upscale.diffusion.conditioning import upsample_bicubic
 from upscale.diffusion.denoiser import Denoiser, NetworkDenoiser, retold, trigonometric_level
 from upscale.diffusion.schedule import sigma_to_time, trigonometric_grid
 from upscale.networks.residual_unet import Features
+from upscale.training.critic import Critic, View
 from upscale.training.energy import energy_scores
 from upscale.training.objective import Batch, encode, evaluate, examples
 from upscale.training.perceptual import VGGFeatures
@@ -64,8 +65,18 @@ def make_batch(hr: Tensor, recipe: Recipe, generator: torch.Generator) -> Practi
     )
 
 
-def loss_of(network: Any, batch: Practice, recipe: Recipe, dtype: torch.dtype, vgg: VGGFeatures) -> Tensor:
-    """Return the energy score of each run [2 B]: of VGG's features, and of patches of `scale` pixels."""
+def loss_of(
+    network: Any,
+    batch: Practice,
+    recipe: Recipe,
+    dtype: torch.dtype,
+    vgg: VGGFeatures,
+    critic: Critic | None = None,
+) -> Tensor:
+    """Return the energy score of each run [2 B]: of VGG's features, and of patches of `scale` pixels.
+
+    What a critic says of them, and what it learns from them itself, is in the gradient alone.
+    """
     count = len(batch.lr) // 2
     told, sigmas = recipe.last_step.told, batch.sigmas
     with torch.no_grad():
@@ -102,9 +113,15 @@ def loss_of(network: Any, batch: Practice, recipe: Recipe, dtype: torch.dtype, v
     base, std = part(base), recipe.residual_std
     with torch.no_grad():
         expected = vgg(base[:count] + std * true)
-    for found, truth in zip(vgg(base + std * made), expected, strict=True):
-        loss = loss + energy_scores(found, truth)
-    return loss
+    found = vgg(base + std * made)
+    for ours, theirs in zip(found, expected, strict=True):
+        loss = loss + energy_scores(ours, theirs)
+    if critic is None:
+        return loss
+    view = View(made, base, found)
+    lesson = critic.lesson(view, View(true, base[:count], expected))
+    beside = recipe.last_step.critic * critic.reproach(view) + lesson
+    return loss + (beside - beside.detach())
 
 
 def config(recipe: Recipe) -> dict[str, Any]:

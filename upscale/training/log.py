@@ -30,6 +30,7 @@ class Report:
         loading: Share of time spent making batches.
         rate: LR pixels per second.
         detours: Returns to a good state so far.
+        critic: How far a critic tells photographs from what is made, its margin; None where there is none.
     """
 
     step: int
@@ -43,6 +44,7 @@ class Report:
     loading: float
     rate: float
     detours: int
+    critic: float | None = None
 
 
 COLUMNS = [field.name for field in fields(Report)]
@@ -115,6 +117,7 @@ class Log:
             loading=self.loading / self.seconds,
             rate=self.pixels / self.seconds,
             detours=state.detours,
+            critic=float(state.critic.margin) if state.critic else None,
         )
         new = not self.path.exists()
         with self.path.open("a", encoding="utf-8", newline="") as file:

@@ -20,22 +20,22 @@ class Objective:
 
     Attributes:
         make_batch: (hr [B, 3, H, W] in [-1, 1], recipe, generator) -> what a step trains on.
-        loss_of: (network, batch, recipe, dtype, features of VGG) -> [B] of the batch.
+        loss_of: (network, batch, recipe, dtype, features of VGG, critic) -> [B] of the batch.
         config: recipe -> entries of a model's config.
         sees: Whether it needs the features of VGG.
         trains: How the names of the parameters begin that it trains.
     """
 
     make_batch: Callable[[Tensor, Recipe, torch.Generator], Any]
-    loss_of: Callable[[Any, Any, Recipe, torch.dtype, Any], Tensor]
+    loss_of: Callable[..., Tensor]
     config: Callable[[Recipe], dict[str, Any]]
     sees: bool = False
     trains: str = ""
 
 
 def _blind(loss_of: Callable[..., Tensor]) -> Callable[..., Tensor]:
-    """Return a loss to which the features of VGG are not shown."""
-    return lambda *seen: loss_of(*seen[:-1])
+    """Return a loss to which the features of VGG and a critic are not shown."""
+    return lambda *seen: loss_of(*seen[:4])
 
 
 OBJECTIVES: dict[str, Objective] = {
@@ -47,7 +47,7 @@ OBJECTIVES: dict[str, Objective] = {
     "published": Objective(published.make_batch, _blind(published.loss_of), published.config),
     "relay": Objective(relay.make_batch, _blind(relay.loss_of), relay.config),
     "first_step": Objective(
-        objective.make_batch,
+        first_step.make_batch,
         _blind(first_step.loss_of),
         last_step.config,
         trains=first_step.PREFIX,

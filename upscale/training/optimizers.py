@@ -17,6 +17,8 @@ from upscale.training.recipe import Optimizer, Recipe
 # Where pictures enter and leave: their channels are no features, so they stay with AdamW (Jordan 2024).
 ENDS = re.compile(r"((^|\.)(stem|head)|^downs\.0|^final_conv\..*)\.weight$")
 
+CRITIC_BETAS = (0.5, 0.99)  # little momentum, since what it learns from changes
+
 
 class Together:
     """Several optimisers, each with weights of its own, as one."""
@@ -82,8 +84,8 @@ OPTIMIZERS: dict[str, Callable[[nn.Module, Optimizer], TorchOptimizer | Together
 }
 
 
-def of(recipe: Recipe, network: nn.Module) -> TorchOptimizer | Together:
-    """Return what updates a network's weights.
+def of(recipe: Recipe, network: nn.Module, critic: nn.Module | None = None) -> TorchOptimizer | Together:
+    """Return what updates a network's weights, and those of its critic, at a rate of its own.
 
     Raises:
         UsageError: There is no such optimiser.
@@ -91,4 +93,9 @@ def of(recipe: Recipe, network: nn.Module) -> TorchOptimizer | Together:
     kind = recipe.optimizer.kind
     if kind not in OPTIMIZERS:
         raise UsageError(f"There is no optimizer {kind!r}.", hint=f"Choose from {', '.join(OPTIMIZERS)}.")
-    return OPTIMIZERS[kind](network, recipe.optimizer)
+    chosen = OPTIMIZERS[kind](network, recipe.optimizer)
+    if critic is None:
+        return chosen
+    parts = chosen.parts if isinstance(chosen, Together) else {kind: chosen}
+    group = {"params": list(critic.parameters()), "times": recipe.last_step.critic_rate}
+    return Together(**parts, critic=AdamW([group], recipe.optimizer.lr, betas=CRITIC_BETAS, weight_decay=0.0))

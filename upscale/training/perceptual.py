@@ -26,6 +26,9 @@ TAPS = (2, 7, 14, 21)  # relu1_2, relu2_2, relu3_3, relu4_3
 class VGGFeatures(nn.Module):
     """The features of VGG-16 up to relu4_3; weights from a safetensors file.
 
+    Attributes:
+        widths: Channels of each layer that `forward` returns.
+
     Raises:
         WeightsError: The file is missing, damaged, or holds other weights.
     """
@@ -43,6 +46,7 @@ class VGGFeatures(nn.Module):
                 hint="Give a safetensors file with features.N.weight and features.N.bias.",
             ) from None
         self.dtype = dtype
+        self.widths = tuple(len(pairs[index][0]) for index in TAPS)
         for index, (weight, bias) in pairs.items():
             weight = weight.to(dtype, memory_format=torch.channels_last)
             self.register_buffer(f"weight{index}", weight, persistent=False)

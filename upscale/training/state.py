@@ -16,6 +16,7 @@ import torch
 from torch import nn
 
 from upscale.errors import InputError
+from upscale.training.critic import Critic
 from upscale.training.optimizers import Together
 
 COUNTERS = ("skipped", "outliers", "detours", "returned")  # a return does not set them back
@@ -54,6 +55,7 @@ class State:
         network: The weights that are trained, float32.
         ema: Their exponential moving average: what is evaluated and shipped.
         optimizer: What updates the weights.
+        critic: What the last step learns from beside photos, where a recipe has one; learns with it.
         skipped: Batches left out because their gradient was an outlier.
         norms: Recent gradient norms, newest last.
         losses: Recent losses, newest last.
@@ -66,6 +68,7 @@ class State:
     network: nn.Module
     ema: nn.Module
     optimizer: torch.optim.Optimizer | Together
+    critic: Critic | None = None
     step: int = 0
     skipped: int = 0
     norms: list[float] = field(default_factory=list)
@@ -89,6 +92,7 @@ class State:
             "network": self.network.state_dict(),
             "ema": self.ema.state_dict(),
             "optimizer": self.optimizer.state_dict(),
+            "critic": self.critic.state_dict() if self.critic else None,
         }
 
     def keep(self) -> None:
@@ -133,6 +137,8 @@ class State:
         self.network.load_state_dict(content["network"])
         self.ema.load_state_dict(content["ema"])
         self.optimizer.load_state_dict(content["optimizer"])
+        if self.critic:
+            self.critic.load_state_dict(content["critic"])
 
     @torch.no_grad()
     def update_ema(self, decay: float) -> None:

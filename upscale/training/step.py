@@ -32,7 +32,9 @@ def one_step(recipe: Recipe, photos: Photos, state: State, log: Log, vgg: VGGFea
     batch = objectives.of(recipe).make_batch(hr, recipe, generator)
     t1 = time.perf_counter()
 
-    losses = objectives.of(recipe).loss_of(state.network, batch, recipe, DTYPES[recipe.dtype], vgg)
+    losses = objectives.of(recipe).loss_of(
+        state.network, batch, recipe, DTYPES[recipe.dtype], vgg, state.critic
+    )
     losses.mean().backward()
     norm = float(torch.nn.utils.clip_grad_norm_(state.network.parameters(), recipe.optimizer.clip))
     if recovery.outlying(recipe, state, norm):

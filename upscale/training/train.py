@@ -73,7 +73,7 @@ def train(
         raise UsageError("This recipe's loss sees with VGG.", hint="Give its features with --vgg.")
     run.mkdir(parents=True, exist_ok=True)
     path = run / "state.pt"
-    state = begin(recipe, path, device, None if begin_with is None else str(begin_with))
+    state = begin(recipe, path, device, None if begin_with is None else str(begin_with), vgg)
     if compiled:
         for part in (state.network, *state.network.children()):  # some are called on their own: an encoder
             part.compile(dynamic=False)
@@ -92,8 +92,9 @@ def train(
         while not stop and (steps is None or state.step < steps):
             if minutes is not None and time.monotonic() - begun > 60 * minutes:
                 break
+            rate = rate_at(recipe, state.step, decay_from, steps) * recovery.slower(recipe, state)
             for group in state.optimizer.param_groups:
-                group["lr"] = rate_at(recipe, state.step, decay_from, steps) * recovery.slower(recipe, state)
+                group["lr"] = rate * group.get("times", 1.0)
             one_step(recipe, photos, state, log, vgg)
             if state.step % LOG_EVERY == 0:
                 log.flush(state)
