@@ -3,8 +3,8 @@
 The steps before estimate means, and a run of a few of them ends too smooth. Here they are taken as they are,
 without gradients and told less noise as at use, and the last step is trained to make of what they leave, and
 of the noise in it, a photograph: by the energy score of two runs with different noise, over patches of pixels
-and over the features of VGG-16; and, where a recipe has one, by a critic. Everything else keeps its weights, so
-the first estimate and with it the faithful end of the dial stay what they were.
+and over the features of VGG-16; and, where a recipe has one, by a critic. Everything else keeps its weights,
+so the first estimate and with it the faithful end of the dial stay what they were.
 """
 
 from __future__ import annotations
