@@ -14,7 +14,7 @@ from safetensors.torch import save_file
 
 from upscale.training import recipe as recipes
 from upscale.training.data import Photos
-from upscale.training.perceptual import CONVOLUTIONS
+from upscale.training.perceptual import CONVOLUTIONS, VGGFeatures
 from upscale.training.recipe import Recipe
 
 RECIPE = """
@@ -126,3 +126,8 @@ def vgg(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("vgg") / "vgg.safetensors"
     save_file(tensors, path)
     return path
+
+
+@pytest.fixture
+def seen(vgg: Path) -> VGGFeatures:
+    return VGGFeatures(vgg)

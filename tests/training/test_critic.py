@@ -31,11 +31,6 @@ def recipe(recipe_file: Callable[..., Path]) -> Recipe:
 
 
 @pytest.fixture
-def seen(vgg: Path) -> VGGFeatures:
-    return VGGFeatures(vgg)
-
-
-@pytest.fixture
 def hr(images: Photos) -> torch.Tensor:
     return images.crops(4, 48, 0.0, torch.Generator().manual_seed(0))
 
@@ -58,9 +53,8 @@ def test_every_head_judges_every_picture(critic: Critic, seen: VGGFeatures, hr: 
     assert all(verdict.shape == (4,) and verdict.dtype == torch.float32 for verdict in verdicts)
     sides = [places.shape[2] for places in critic.places(shown)]
     assert sides == [24, 24, 24, 12, 6]  # pixels folded by 2; the largest layer is looked at by half
-    for index in range(5):  # none is deaf: each heeds what it is shown
-        other = list(critic(view(hr.flip(0), seen)))
-        assert not torch.allclose(verdicts[index], other[index])
+    for one, other in zip(verdicts, critic(view(hr.flip(0), seen)), strict=True):
+        assert not torch.allclose(one, other)  # none is deaf: each heeds what it is shown
     in_bf16 = Critic(seen.widths, torch.bfloat16)
     in_bf16.load_state_dict(critic.state_dict())
     for one, other in zip(critic.eval()(shown), in_bf16.eval()(shown), strict=True):
@@ -106,14 +100,14 @@ def test_it_is_in_the_gradient_only(recipe: Recipe, seen: VGGFeatures, hr: torch
     assert state.critic is not None
     network: Any = state.network
     batch = last_step.make_batch(hr, recipe, torch.Generator().manual_seed(1))
-    gradients = []
+    losses, gradients = [], []
     for critic in (None, state.critic):
         loss = last_step.loss_of(network, batch, recipe, torch.float32, seen, critic)
         loss.mean().backward()
+        losses.append(loss.detach())
         gradients.append(network.last.head.weight.grad.clone())
         state.optimizer.zero_grad()
-        losses = loss.detach() if critic is None else losses  # noqa: F821
-        torch.testing.assert_close(loss.detach(), losses)
+    torch.testing.assert_close(*losses)
     assert not torch.allclose(*gradients)
 
 

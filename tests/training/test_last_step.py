@@ -40,11 +40,6 @@ def hr(images: Photos) -> torch.Tensor:
     return images.crops(3, 48, 0.0, torch.Generator().manual_seed(0))
 
 
-@pytest.fixture
-def seen(vgg: Path) -> VGGFeatures:
-    return VGGFeatures(vgg)
-
-
 def draws(seed: int = 1) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 

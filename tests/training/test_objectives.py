@@ -53,11 +53,6 @@ def recipe_for(name: str, recipe: Recipe) -> Recipe:
     return replace(recipe, objective=name, network={**recipe.network, **own})
 
 
-@pytest.fixture
-def seen(vgg: Path) -> VGGFeatures:
-    return VGGFeatures(vgg)
-
-
 def told(batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
     """sqrt(gamma) and sqrt(1 - gamma) of each example."""
     angle = (math.pi / 2 * batch.level)[:, None, None, None]
