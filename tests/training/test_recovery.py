@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import itertools
 import math
 from collections.abc import Callable
 from dataclasses import replace
@@ -16,11 +17,11 @@ from torch import Tensor
 from upscale.errors import DeviceError, ExitCode
 from upscale.training import recipe as recipes
 from upscale.training import recovery
+from upscale.training.ahead import draws
 from upscale.training.begin import start
 from upscale.training.data import Photos
 from upscale.training.recipe import Recipe
 from upscale.training.state import State, read
-from upscale.training.step import draws
 from upscale.training.train import train
 
 SHORT = "[recovery]\nkeep_every = 4\npatience = 3\nsmoothing = 4\nreturns = 2"
@@ -44,11 +45,7 @@ class Poisoned(Photos):
 
 
 def poisoned(recipe: Recipe, images: Photos, steps: range, detours: range) -> Poisoned:
-    state = start(recipe, "cpu")
-    seeds = set()
-    for state.step in steps:
-        for state.detours in detours:
-            seeds.add(draws(recipe, state).initial_seed())
+    seeds = {draws(recipe, place).initial_seed() for place in itertools.product(steps, detours)}
     assert len(seeds) == len(steps) * len(detours)
     return Poisoned(images, seeds)
 

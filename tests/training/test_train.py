@@ -21,6 +21,7 @@ from upscale.errors import InputError, UsageError
 from upscale.models.restorer import Restorer
 from upscale.training import recipe as recipes
 from upscale.training import train as training
+from upscale.training.ahead import Batches
 from upscale.training.begin import start
 from upscale.training.data import Photos
 from upscale.training.export import export
@@ -162,15 +163,9 @@ def test_outliers_are_skipped(what: str, recipe: Recipe, images: Photos, tmp_pat
     else:
         next(state.network.parameters()).data.fill_(math.nan)
     before, norms = weights_of(state), list(state.norms)
-    one_step(recipe, images, state, log, None)
-    assert all(
-        torch.equal(
-            a,
-            b,
-        )
-        or a.isnan().any()
-        for a, b in zip(before, weights_of(state), strict=True)
-    )
+    with Batches(recipe, images) as batches:
+        one_step(recipe, batches, state, log, None)
+    assert all(torch.equal(a, b) or a.isnan().any() for a, b in zip(before, weights_of(state), strict=True))
     assert (state.skipped, state.step, state.norms) == (1, 1, norms)
     assert all(p.grad is None for p in state.network.parameters())
 
@@ -178,7 +173,8 @@ def test_outliers_are_skipped(what: str, recipe: Recipe, images: Photos, tmp_pat
 def test_a_usual_batch_is_not(recipe: Recipe, images: Photos, tmp_path: Path) -> None:
     state = start(recipe, "cpu")
     before = weights_of(state)
-    one_step(recipe, images, state, Log(tmp_path / "log.csv"), None)
+    with Batches(recipe, images) as batches:
+        one_step(recipe, batches, state, Log(tmp_path / "log.csv"), None)
     assert state.skipped == 0 and len(state.norms) == 1
     assert not all(torch.equal(a, b) for a, b in zip(before, weights_of(state), strict=True))
 

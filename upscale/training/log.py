@@ -27,7 +27,7 @@ class Report:
         norm: Median gradient norm.
         skipped: Batches skipped so far.
         lr: Learning rate.
-        loading: Share of time spent making batches.
+        loading: Share of time spent waiting for batches.
         rate: LR pixels per second.
         detours: Returns to a good state so far.
         critic: How far a critic tells photographs from what is made, its margin; None where there is none.

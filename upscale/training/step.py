@@ -7,7 +7,7 @@ import time
 import torch
 
 from upscale.training import objectives, recovery
-from upscale.training.data import Photos
+from upscale.training.ahead import Batches
 from upscale.training.log import Log
 from upscale.training.perceptual import VGGFeatures
 from upscale.training.recipe import Recipe
@@ -17,19 +17,10 @@ DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 NORMS_KEPT = 200
 
 
-def draws(recipe: Recipe, state: State) -> torch.Generator:
-    """Return what all random draws of the next step come from; after a return it is another one."""
-    seed = recipe.seed * 1_000_003 + state.step + state.detours * 10**12
-    return torch.Generator().manual_seed(seed)
-
-
-def one_step(recipe: Recipe, photos: Photos, state: State, log: Log, vgg: VGGFeatures | None) -> None:
+def one_step(recipe: Recipe, batches: Batches, state: State, log: Log, vgg: VGGFeatures | None) -> None:
     """Do one step; a batch with an outlying gradient is left out and counted."""
     t0 = time.perf_counter()
-    generator = draws(recipe, state)
-    side = recipe.data.patch * recipe.scale
-    hr = photos.crops(recipe.data.batch, side, recipe.data.shrink, generator)
-    batch = objectives.of(recipe).make_batch(hr, recipe, generator)
+    batch = batches.of(state)
     t1 = time.perf_counter()
 
     losses = objectives.of(recipe).loss_of(

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from upscale.errors import UsageError
 from upscale.training import objectives, recovery
+from upscale.training.ahead import Batches
 from upscale.training.begin import begin
 from upscale.training.data import Photos
 from upscale.training.log import Log, Report
@@ -89,21 +90,22 @@ def train(
     begun = saved = time.monotonic()
     try:
         log = Log(run / "log.csv", on_report)
-        while not stop and (steps is None or state.step < steps):
-            if minutes is not None and time.monotonic() - begun > 60 * minutes:
-                break
-            rate = rate_at(recipe, state.step, decay_from, steps) * recovery.slower(recipe, state)
-            for group in state.optimizer.param_groups:
-                group["lr"] = rate * group.get("times", 1.0)
-            one_step(recipe, photos, state, log, vgg)
-            if state.step % LOG_EVERY == 0:
-                log.flush(state)
-            recovery.watch(recipe, state)
-            if on_step:
-                on_step(state)
-            if time.monotonic() - saved > SAVE_EVERY_S:
-                state.save(path)
-                saved = time.monotonic()
+        with Batches(recipe, photos) as batches:
+            while not stop and (steps is None or state.step < steps):
+                if minutes is not None and time.monotonic() - begun > 60 * minutes:
+                    break
+                rate = rate_at(recipe, state.step, decay_from, steps) * recovery.slower(recipe, state)
+                for group in state.optimizer.param_groups:
+                    group["lr"] = rate * group.get("times", 1.0)
+                one_step(recipe, batches, state, log, vgg)
+                if state.step % LOG_EVERY == 0:
+                    log.flush(state)
+                recovery.watch(recipe, state)
+                if on_step:
+                    on_step(state)
+                if time.monotonic() - saved > SAVE_EVERY_S:
+                    state.save(path)
+                    saved = time.monotonic()
     finally:
         state.save(path)
         for number, handler in handlers.items():

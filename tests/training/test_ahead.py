@@ -1,0 +1,77 @@
+"""Batches are made ahead by another thread, and are the same as if they were not."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+import pytest
+import torch
+
+from upscale.training.ahead import Batches, draws
+from upscale.training.begin import start
+from upscale.training.data import Photos
+from upscale.training.objective import make_batch
+from upscale.training.recipe import Recipe
+from upscale.training.state import State
+
+
+@pytest.fixture
+def state(recipe: Recipe) -> State:
+    return start(recipe, "cpu")
+
+
+class Watched(Photos):
+    """Photographs that note which thread took crops, and for which seed."""
+
+    def __init__(self, images: Photos) -> None:
+        super().__init__(images.images)
+        self.taken: list[tuple[str, int]] = []
+
+    def crops(self, count: int, side: int, shrink: float, generator: torch.Generator) -> torch.Tensor:
+        self.taken.append((threading.current_thread().name, generator.initial_seed()))
+        return super().crops(count, side, shrink, generator)
+
+
+def by_hand(recipe: Recipe, images: Photos, place: tuple[int, int]) -> Any:
+    generator = draws(recipe, place)
+    hr = images.crops(recipe.data.batch, recipe.data.patch * recipe.scale, recipe.data.shrink, generator)
+    return make_batch(hr, recipe, generator)
+
+
+def assert_same(one: Any, other: Any) -> None:
+    assert all(torch.equal(value, getattr(other, name)) for name, value in vars(one).items())
+
+
+def test_every_step_gets_its_own_batch(recipe: Recipe, images: Photos, state: State) -> None:
+    """In order, behind a jump, and behind a return to an earlier step."""
+    places = [(0, 0), (1, 0), (2, 0), (7, 0), (3, 1), (4, 1)]
+    with Batches(recipe, images) as batches:
+        for state.step, state.detours in places:
+            assert_same(batches.of(state), by_hand(recipe, images, (state.step, state.detours)))
+    assert len({draws(recipe, place).initial_seed() for place in places}) == len(places)
+
+
+def test_the_next_one_is_made_meanwhile_by_another_thread(
+    recipe: Recipe, images: Photos, state: State
+) -> None:
+    watched = Watched(images)
+    with Batches(recipe, watched) as batches:
+        batches.of(state)
+        behind = batches._coming[1, 0]
+        assert behind.result(timeout=30) is not None  # though nobody has asked for it yet
+        state.step = 1
+        assert batches.of(state) is behind.result()
+    assert not any(name.startswith("MainThread") for name, _ in watched.taken)
+    seeds = [seed for _, seed in watched.taken]
+    assert seeds[:2] == [draws(recipe, (step, 0)).initial_seed() for step in (0, 1)]  # each once
+    assert not any(thread.name.startswith("batches") for thread in threading.enumerate())
+
+
+def test_what_goes_wrong_there_is_said_here(recipe: Recipe, images: Photos, state: State) -> None:
+    class Failing(Photos):
+        def crops(self, *_: Any) -> torch.Tensor:
+            raise MemoryError("no room for crops")
+
+    with Batches(recipe, Failing(images.images)) as batches, pytest.raises(MemoryError, match="no room"):
+        batches.of(state)
