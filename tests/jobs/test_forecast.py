@@ -47,6 +47,13 @@ def test_memory_is_bounded_and_disk_grows_with_the_picture(planned: Callable[...
     assert 576_000_000 * 3 <= large.output_bytes <= 1.05 * 576_000_000 * 3
 
 
+def test_of_a_picture_on_disk_a_row_of_tiles_is_in_memory(planned: Callable[..., Plan]) -> None:
+    decoding = 9_000_000 * (4 + 3)
+    row = 12_000 * (256 * 4) * 3
+    rest = forecasts._BASE_BYTES + 320**2 * forecasts._TILE_BYTES_PER_PX + forecasts._STRIPS_BYTES
+    assert of(planned((3000, 3000), scale=4)).memory_bytes == rest + decoding + row
+
+
 @pytest.mark.parametrize("format", ["jpg", "png", "webp", "tiff", "avif", "bmp", "ppm"])
 @pytest.mark.parametrize("mode", ["L", "RGB", "RGBA", "LA", "I;16"])
 def test_results_are_no_larger_than_foretold(

@@ -188,6 +188,7 @@ def _peaks(job: Job, options: EngineOptions) -> tuple[int, int]:
     alpha = pixels_out * deep if job.info.has_alpha else 0
     given = pixels_in * (channels + job.info.has_alpha) * deep
     steps = [[pixels_in * 4, given]]  # decoding: Pillow's copy as well
+    touched = 0  # of an array on disk that is being filled: a row of tiles
     for made, beside in ((1, [alpha]), (channels, [alpha, given])) if alpha else ((channels, [0]),):
         before = 0
         for stage in job.cascade.stages:
@@ -200,6 +201,9 @@ def _peaks(job: Job, options: EngineOptions) -> tuple[int, int]:
             pixels = pixels_out if whole else prod(stage.output_size)
             hr = pixels * made * (deep if last else 2)
             steps.append([given, *beside, before, hr])
+            if not _kept(hr):
+                rows = min(options.tile_px or _TILE_PX, stage.input_size[1])
+                touched = max(touched, hr * rows // stage.input_size[1])
             before = hr
         if job.cascade.final_resize:
             steps.append([given, *beside, before, pixels_out * made * deep])
@@ -219,7 +223,7 @@ def _peaks(job: Job, options: EngineOptions) -> tuple[int, int]:
     if not _streamed(job):
         held = int(pixels_out * _HELD_BYTES.get(job.format, _HELD))
         memory = max(memory, sum(b for b in steps[-1] if _kept(b)) + held)
-    return memory + _STRIPS_BYTES, disk
+    return memory + touched + _STRIPS_BYTES, disk
 
 
 def _kept(length: int) -> bool:
