@@ -33,8 +33,8 @@ from upscale.images.resize import resize
 from upscale.metrics.lpips import LPIPS
 from upscale.metrics.psnr import psnr_y
 from upscale.options import DEFAULT_MODEL
-from upscale.training.degrade import blur
-from upscale.training.evaluate import distance, paths_of
+from upscale.training.evaluation.evaluate import distance, paths_of
+from upscale.training.examples.degrade import blur
 
 SCALE = 4
 

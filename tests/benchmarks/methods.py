@@ -36,7 +36,7 @@ from table import show
 from upscale.diffusion.samplers import SAMPLERS
 from upscale.errors import UsageError
 from upscale.options import COLOR_FIXES, DEFAULT_MODEL
-from upscale.training.evaluate import parse_settings
+from upscale.training.evaluation.evaluate import parse_settings
 
 SCALE = 4
 LEAST_LR_PX = 16  # a photograph that is smaller when reduced says nothing

@@ -29,7 +29,7 @@ from upscale.models import catalog
 from upscale.models.config import check_asked, fidelity_of, joined, steps_of
 from upscale.models.digest import sha256_of_all
 from upscale.options import EngineOptions
-from upscale.training.evaluate import distance, photographs
+from upscale.training.evaluation.evaluate import distance, photographs
 
 INTERPOLATIONS = ("bicubic", "lanczos")
 

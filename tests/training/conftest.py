@@ -13,8 +13,8 @@ from PIL import Image
 from safetensors.torch import save_file
 
 from upscale.training import recipe as recipes
-from upscale.training.data import Photos
-from upscale.training.perceptual import CONVOLUTIONS, VGGFeatures
+from upscale.training.examples.photos import Photos
+from upscale.training.objectives.perceptual import CONVOLUTIONS, VGGFeatures
 from upscale.training.recipe import Recipe
 
 RECIPE = """

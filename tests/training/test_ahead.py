@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 import torch
 
-from upscale.training.ahead import Batches, draws
-from upscale.training.begin import start
-from upscale.training.data import Photos
-from upscale.training.objective import make_batch
+from upscale.training.examples.photos import Photos
+from upscale.training.loop.ahead import Batches, draws
+from upscale.training.loop.begin import start
+from upscale.training.loop.state import State
+from upscale.training.objectives.residual_v import make_batch
 from upscale.training.recipe import Recipe
-from upscale.training.state import State
 
 
 @pytest.fixture

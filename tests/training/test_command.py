@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 from upscale.models.digest import sha256_of
 from upscale.models.restorer import Restorer
 from upscale.training.__main__ import app
-from upscale.training.evaluate import Setting, evaluate, untiled
+from upscale.training.evaluation.evaluate import Setting, evaluate, untiled
 
 
 def call(*args: str | Path) -> Any:

@@ -11,15 +11,16 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from upscale.training import last_step, optimizers
 from upscale.training import recipe as recipes
-from upscale.training.begin import start
-from upscale.training.critic import Critic, View
-from upscale.training.data import Photos
-from upscale.training.optimizers import Together
-from upscale.training.perceptual import VGGFeatures
+from upscale.training.examples.photos import Photos
+from upscale.training.loop import optimizers
+from upscale.training.loop.begin import start
+from upscale.training.loop.optimizers import Together
+from upscale.training.loop.train import train
+from upscale.training.objectives import last_step
+from upscale.training.objectives.critic import Critic, View
+from upscale.training.objectives.perceptual import VGGFeatures
 from upscale.training.recipe import LastStep, Recipe
-from upscale.training.train import train
 
 
 @pytest.fixture

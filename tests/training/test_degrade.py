@@ -9,7 +9,7 @@ from torch import Tensor
 
 from upscale.images.pixels import from_float, to_float
 from upscale.images.resize import resize
-from upscale.training.degrade import (
+from upscale.training.examples.degrade import (
     REDUCTIONS,
     blur,
     degrade,
@@ -20,7 +20,7 @@ from upscale.training.degrade import (
     soften,
     unsharp,
 )
-from upscale.training.jpeg import jpeg
+from upscale.training.examples.jpeg import jpeg
 from upscale.training.recipe import Degradation
 
 LEVEL = 2 / 255  # one 8-bit level in [-1, 1]

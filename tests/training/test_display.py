@@ -10,11 +10,11 @@ import pytest
 from rich.console import Console
 
 from upscale.training import recipe as recipes
-from upscale.training.begin import start
-from upscale.training.display import Lines, Live, Pace, clock, display
-from upscale.training.evaluate import Score, Setting
-from upscale.training.log import Report
-from upscale.training.state import State
+from upscale.training.evaluation.evaluate import Score, Setting
+from upscale.training.loop.begin import start
+from upscale.training.loop.display import Lines, Live, Pace, clock, display
+from upscale.training.loop.log import Report
+from upscale.training.loop.state import State
 
 REPORT = Report(50, 9.5, 0.5123, 0.6, None, 0.25, 3, 1e-3, 0.042, 16384.0, 0)
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from upscale.training.energy import distance, energy_scores
+from upscale.training.objectives.energy import distance, energy_scores
 
 
 def draw(count: int, std: float, mean: float = 0.0, seed: int = 0) -> Tensor:

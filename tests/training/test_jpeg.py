@@ -12,8 +12,8 @@ from PIL import Image
 from torch import Tensor
 
 from upscale.images.pixels import from_float
-from upscale.training.degrade import quantize
-from upscale.training.jpeg import CHROMA, LUMA, jpeg, on_tensors, through_pillow
+from upscale.training.examples.degrade import quantize
+from upscale.training.examples.jpeg import CHROMA, LUMA, jpeg, on_tensors, through_pillow
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "chelsea.jpg"
 

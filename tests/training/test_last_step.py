@@ -13,15 +13,16 @@ import torch
 
 from upscale.errors import UsageError, WeightsError
 from upscale.models.restorer import Restorer
-from upscale.training import last_step, objectives
+from upscale.training import objectives
 from upscale.training import recipe as recipes
-from upscale.training.begin import begin, start
-from upscale.training.data import Photos
+from upscale.training.examples.photos import Photos
 from upscale.training.export import export
-from upscale.training.last_step import loss_of, make_batch
-from upscale.training.perceptual import VGGFeatures
+from upscale.training.loop.begin import begin, start
+from upscale.training.loop.train import train
+from upscale.training.objectives import last_step
+from upscale.training.objectives.last_step import loss_of, make_batch
+from upscale.training.objectives.perceptual import VGGFeatures
 from upscale.training.recipe import LastStep, Recipe
-from upscale.training.train import train
 
 
 @pytest.fixture

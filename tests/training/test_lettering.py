@@ -10,8 +10,8 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from upscale.training.__main__ import app
-from upscale.training.data import Photos
-from upscale.training.lettering import FAINTEST, draw_page
+from upscale.training.examples.lettering import FAINTEST, draw_page
+from upscale.training.examples.photos import Photos
 
 
 def gray(page: Image.Image) -> np.ndarray:

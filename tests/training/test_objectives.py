@@ -17,16 +17,17 @@ from upscale.diffusion.denoiser import NetworkDenoiser, trigonometric_level
 from upscale.diffusion.schedule import betas_to_gammas, make_betas, sigma_to_gamma
 from upscale.errors import UsageError
 from upscale.models.restorer import Restorer
-from upscale.training import objectives, relay
+from upscale.training import objectives
 from upscale.training import recipe as recipes
-from upscale.training.begin import start
-from upscale.training.data import Photos
+from upscale.training.examples.photos import Photos
 from upscale.training.export import export
-from upscale.training.objective import Batch
-from upscale.training.perceptual import VGGFeatures
+from upscale.training.loop.begin import start
+from upscale.training.loop.state import read
+from upscale.training.loop.train import train
+from upscale.training.objectives import relay
+from upscale.training.objectives.perceptual import VGGFeatures
+from upscale.training.objectives.residual_v import Batch
 from upscale.training.recipe import Recipe
-from upscale.training.state import read
-from upscale.training.train import train
 
 IMAGE_NETWORK = {
     "inner_channel": 8,

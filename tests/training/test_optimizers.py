@@ -11,15 +11,15 @@ from torch import Tensor, nn
 
 from upscale import networks
 from upscale.errors import UsageError
-from upscale.training import optimizers
 from upscale.training import recipe as recipes
-from upscale.training.begin import start
-from upscale.training.data import Photos
-from upscale.training.muon import Muon, orthogonalized
-from upscale.training.optimizers import OPTIMIZERS, Together
+from upscale.training.examples.photos import Photos
+from upscale.training.loop import optimizers
+from upscale.training.loop.begin import start
+from upscale.training.loop.muon import Muon, orthogonalized
+from upscale.training.loop.optimizers import OPTIMIZERS, Together
+from upscale.training.loop.state import read
+from upscale.training.loop.train import train
 from upscale.training.recipe import Recipe
-from upscale.training.state import read
-from upscale.training.train import train
 
 
 def with_kind(recipe: Recipe, kind: str) -> Recipe:

@@ -11,7 +11,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from upscale.training.__main__ import app
-from upscale.training.plot import column, rows_of, smoothed
+from upscale.training.evaluation.plot import column, rows_of, smoothed
 
 LOG = "step,loss,detours\n50,0.6,0\n100,0.5,0\n150,0.9,0\n100,0.5,1\n150,0.4,1\n"
 SCORES = "step,setting,psnr_y,lpips,drift\n100,ddim 1,27.5,0.44,0.1\n100,ddim 4,27.0,0.35,0.1\n"

@@ -12,7 +12,7 @@ from upscale.errors import ExitCode, UsageError
 from upscale.models.config import ModelConfig
 from upscale.training import objectives
 from upscale.training import recipe as recipes
-from upscale.training.step import DTYPES
+from upscale.training.loop.step import DTYPES
 
 COMMITTED = sorted(path.stem for path in recipes.RECIPES.glob("*.toml"))
 

@@ -16,13 +16,13 @@ from torch import Tensor
 
 from upscale.errors import DeviceError, ExitCode
 from upscale.training import recipe as recipes
-from upscale.training import recovery
-from upscale.training.ahead import draws
-from upscale.training.begin import start
-from upscale.training.data import Photos
+from upscale.training.examples.photos import Photos
+from upscale.training.loop import recovery
+from upscale.training.loop.ahead import draws
+from upscale.training.loop.begin import start
+from upscale.training.loop.state import State, read
+from upscale.training.loop.train import train
 from upscale.training.recipe import Recipe
-from upscale.training.state import State, read
-from upscale.training.train import train
 
 SHORT = "[recovery]\nkeep_every = 4\npatience = 3\nsmoothing = 4\nreturns = 2"
 

@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 from torch.nn import functional as F
 
-from upscale.training.resample import resample
+from upscale.training.examples.resample import resample
 
 SIZES = [(24, 32), (6, 8), (96, 128), (24, 11)]
 

@@ -16,12 +16,12 @@ from upscale.models.restorer import Restorer
 from upscale.training import recipe as recipes
 from upscale.training.__main__ import app
 from upscale.training.averaged import restorer_at
-from upscale.training.data import Photos
-from upscale.training.evaluate import Setting, evaluate, untiled
+from upscale.training.evaluation.evaluate import Setting, evaluate, untiled
+from upscale.training.examples.photos import Photos
 from upscale.training.export import export
+from upscale.training.loop.state import read
+from upscale.training.loop.train import train
 from upscale.training.recipe import Recipe
-from upscale.training.state import read
-from upscale.training.train import train
 
 
 def call(*args: str | Path) -> Any:

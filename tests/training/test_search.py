@@ -17,7 +17,7 @@ from upscale.errors import InputError, UsageError
 from upscale.metrics.lpips import LPIPS
 from upscale.models.restorer import Restorer
 from upscale.training.__main__ import app
-from upscale.training.search import SPACE, Axis, Crops, Goal, Schedule, Trial, parse_axis, search
+from upscale.training.evaluation.search import SPACE, Axis, Crops, Goal, Schedule, Trial, parse_axis, search
 
 PSNR = Goal(1.0, 0.0)
 

@@ -20,16 +20,16 @@ import torch
 from upscale.errors import InputError, UsageError
 from upscale.models.restorer import Restorer
 from upscale.training import recipe as recipes
-from upscale.training import train as training
-from upscale.training.ahead import Batches
-from upscale.training.begin import start
-from upscale.training.data import Photos
+from upscale.training.examples.photos import Photos
 from upscale.training.export import export
-from upscale.training.log import COLUMNS, Log, Report
+from upscale.training.loop import train as training
+from upscale.training.loop.ahead import Batches
+from upscale.training.loop.begin import start
+from upscale.training.loop.log import COLUMNS, Log, Report
+from upscale.training.loop.state import State, read
+from upscale.training.loop.step import one_step
+from upscale.training.loop.train import rate_at, train
 from upscale.training.recipe import Recipe
-from upscale.training.state import State, read
-from upscale.training.step import one_step
-from upscale.training.train import rate_at, train
 
 
 @pytest.mark.parametrize("dtype", ["fp32", "bf16"])

@@ -21,18 +21,18 @@ from upscale.models.digest import sha256_of
 from upscale.models.restorer import Restorer
 from upscale.training import recipe as recipes
 from upscale.training.averaged import restorer_at
-from upscale.training.data import Photos
-from upscale.training.display import display
-from upscale.training.evaluate import Setting, evaluate, parse_settings, untiled
+from upscale.training.evaluation.evaluate import Setting, evaluate, parse_settings, untiled
+from upscale.training.evaluation.plot import plot
+from upscale.training.evaluation.scores import Scoring, scorer
+from upscale.training.evaluation.search import SPACE, Crops, Goal, parse_axis, search
+from upscale.training.examples.lettering import draw_pages
+from upscale.training.examples.photos import Photos
 from upscale.training.export import export
-from upscale.training.lettering import draw_pages
-from upscale.training.perceptual import VGGFeatures
-from upscale.training.plot import plot
-from upscale.training.scores import Scoring, scorer
-from upscale.training.search import SPACE, Crops, Goal, parse_axis, search
-from upscale.training.state import State
-from upscale.training.step import DTYPES
-from upscale.training.train import train
+from upscale.training.loop.display import display
+from upscale.training.loop.state import State
+from upscale.training.loop.step import DTYPES
+from upscale.training.loop.train import train
+from upscale.training.objectives.perceptual import VGGFeatures
 
 app = typer.Typer(no_args_is_help=True, add_completion=False)
 console = Console(stderr=True)

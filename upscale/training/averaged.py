@@ -13,8 +13,9 @@ from upscale import networks
 from upscale.errors import InputError, UsageError
 from upscale.models.config import ModelConfig
 from upscale.models.restorer import Restorer
-from upscale.training import objectives, state
+from upscale.training import objectives
 from upscale.training import recipe as recipes
+from upscale.training.loop import state
 from upscale.training.recipe import Recipe
 
 

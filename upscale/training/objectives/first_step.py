@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from upscale.diffusion.schedule import sigma_to_time
-from upscale.training.objective import Batch, encode, examples, first_error
+from upscale.training.objectives.residual_v import Batch, encode, examples, first_error
 from upscale.training.recipe import Recipe
 
 PREFIX = "first."  # of the weights that are trained

@@ -15,7 +15,7 @@ from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 
 from upscale.errors import InputError
-from upscale.training.resample import resample
+from upscale.training.examples.resample import resample
 
 
 class Photos:

@@ -15,9 +15,9 @@ from torch.nn import functional as F
 from upscale import networks
 from upscale.diffusion.conditioning import upsample_bicubic
 from upscale.diffusion.denoiser import NetworkDenoiser, trigonometric_level
-from upscale.training import first_step
-from upscale.training.data import Photos
-from upscale.training.objective import Batch, charbonnier, loss_of, make_batch
+from upscale.training.examples.photos import Photos
+from upscale.training.objectives import first_step
+from upscale.training.objectives.residual_v import Batch, charbonnier, loss_of, make_batch
 from upscale.training.recipe import Recipe
 
 

@@ -21,10 +21,10 @@ from upscale.diffusion.conditioning import upsample_bicubic
 from upscale.diffusion.denoiser import Denoiser, NetworkDenoiser, retold, trigonometric_level
 from upscale.diffusion.schedule import sigma_to_time, trigonometric_grid
 from upscale.networks.residual_unet import Features
-from upscale.training.critic import Critic, View
-from upscale.training.energy import energy_scores
-from upscale.training.objective import Batch, encode, evaluate, examples
-from upscale.training.perceptual import VGGFeatures
+from upscale.training.objectives.critic import Critic, View
+from upscale.training.objectives.energy import energy_scores
+from upscale.training.objectives.perceptual import VGGFeatures
+from upscale.training.objectives.residual_v import Batch, encode, evaluate, examples
 from upscale.training.recipe import Recipe
 
 UNSEEN_PX = 32  # of a crop's sides, which the loss does not see: VGG is the dearest part of a step

@@ -30,7 +30,7 @@ from upscale.images.pixels import from_float, to_float
 from upscale.metrics.lpips import LPIPS
 from upscale.metrics.psnr import psnr_y
 from upscale.models.restorer import Conditioned, Restorer, Run
-from upscale.training.evaluate import distance, pair_of, paths_of
+from upscale.training.evaluation.evaluate import distance, pair_of, paths_of
 
 MIN_SIDE_PX = 64  # of a crop: less shows no texture, and LPIPS wants 31
 FIRST_WIDTH, LAST_WIDTH = 0.15, 0.03  # of the neighbourhoods drawn from: shares of an axis' length

@@ -11,7 +11,7 @@ from torch.optim import AdamW
 from torch.optim import Optimizer as TorchOptimizer
 
 from upscale.errors import UsageError
-from upscale.training.muon import Muon
+from upscale.training.loop.muon import Muon
 from upscale.training.recipe import Optimizer, Recipe
 
 # Where pictures enter and leave: their channels are no features, so they stay with AdamW (Jordan 2024).

@@ -10,15 +10,16 @@ from collections.abc import Callable
 from pathlib import Path
 
 from upscale.errors import UsageError
-from upscale.training import objectives, recovery
-from upscale.training.ahead import Batches
-from upscale.training.begin import begin
-from upscale.training.data import Photos
-from upscale.training.log import Log, Report
-from upscale.training.perceptual import VGGFeatures
+from upscale.training import objectives
+from upscale.training.examples.photos import Photos
+from upscale.training.loop import recovery
+from upscale.training.loop.ahead import Batches
+from upscale.training.loop.begin import begin
+from upscale.training.loop.log import Log, Report
+from upscale.training.loop.state import State
+from upscale.training.loop.step import one_step
+from upscale.training.objectives.perceptual import VGGFeatures
 from upscale.training.recipe import Recipe, as_table
-from upscale.training.state import State
-from upscale.training.step import one_step
 
 SAVE_EVERY_S = 180.0
 LOG_EVERY = 50

@@ -13,9 +13,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from upscale.training.jpeg import jpeg
+from upscale.training.examples.jpeg import jpeg
+from upscale.training.examples.resample import resample
 from upscale.training.recipe import Degradation
-from upscale.training.resample import resample
 
 
 def quantize(x: Tensor) -> Tensor:

@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 
 from upscale.errors import InputError
-from upscale.training.data import Photos
+from upscale.training.examples.photos import Photos
 
 
 def generator(seed: int = 0) -> torch.Generator:

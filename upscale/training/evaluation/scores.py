@@ -9,10 +9,10 @@ from pathlib import Path
 
 from upscale.metrics.lpips import LPIPS
 from upscale.training.averaged import restorer_of
-from upscale.training.evaluate import Score, Setting, evaluate, untiled
+from upscale.training.evaluation.evaluate import Score, Setting, evaluate, untiled
+from upscale.training.loop.state import State
+from upscale.training.loop.step import DTYPES
 from upscale.training.recipe import Recipe
-from upscale.training.state import State
-from upscale.training.step import DTYPES
 
 COLUMNS = ("step", "setting", "psnr_y", "lpips", "drift")
 

@@ -12,11 +12,12 @@ import torch
 from upscale import networks
 from upscale.errors import UsageError
 from upscale.models import catalog, checkpoint
-from upscale.training import objectives, optimizers
-from upscale.training.critic import Critic
-from upscale.training.perceptual import VGGFeatures
+from upscale.training import objectives
+from upscale.training.loop import optimizers
+from upscale.training.loop.state import State, read
+from upscale.training.objectives.critic import Critic
+from upscale.training.objectives.perceptual import VGGFeatures
 from upscale.training.recipe import Recipe
-from upscale.training.state import State, read
 
 
 def start(recipe: Recipe, device: str, vgg: VGGFeatures | None = None) -> State:

@@ -9,9 +9,9 @@ from typing import Any
 import torch
 
 from upscale.training import objectives
-from upscale.training.data import Photos
+from upscale.training.examples.photos import Photos
+from upscale.training.loop.state import State
 from upscale.training.recipe import Recipe
-from upscale.training.state import State
 
 Place = tuple[int, int]  # step, detours: with the recipe's seed all that a batch depends on
 

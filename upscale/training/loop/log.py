@@ -11,7 +11,7 @@ from pathlib import Path
 
 import torch
 
-from upscale.training.state import State
+from upscale.training.loop.state import State
 
 
 @dataclass(frozen=True)

@@ -14,9 +14,9 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from upscale.training.evaluate import Score, Setting
-from upscale.training.log import Report
-from upscale.training.state import State
+from upscale.training.evaluation.evaluate import Score, Setting
+from upscale.training.loop.log import Report
+from upscale.training.loop.state import State
 
 REFRESHES_PER_S = 2.0
 ROWS = 5  # of the log, and of scores

@@ -16,8 +16,8 @@ import torch
 from torch import nn
 
 from upscale.errors import InputError
-from upscale.training.critic import Critic
-from upscale.training.optimizers import Together
+from upscale.training.loop.optimizers import Together
+from upscale.training.objectives.critic import Critic
 
 COUNTERS = ("skipped", "outliers", "detours", "returned")  # a return does not set them back
 

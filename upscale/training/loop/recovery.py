@@ -11,8 +11,8 @@ import math
 import statistics
 
 from upscale.errors import DeviceError
+from upscale.training.loop.state import State
 from upscale.training.recipe import Recipe
-from upscale.training.state import State
 
 NORMS_NEEDED = 50  # before one can say what is usual
 

@@ -6,12 +6,13 @@ import time
 
 import torch
 
-from upscale.training import objectives, recovery
-from upscale.training.ahead import Batches
-from upscale.training.log import Log
-from upscale.training.perceptual import VGGFeatures
+from upscale.training import objectives
+from upscale.training.loop import recovery
+from upscale.training.loop.ahead import Batches
+from upscale.training.loop.log import Log
+from upscale.training.loop.state import State
+from upscale.training.objectives.perceptual import VGGFeatures
 from upscale.training.recipe import Recipe
-from upscale.training.state import State
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 NORMS_KEPT = 200

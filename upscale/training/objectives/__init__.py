@@ -10,8 +10,12 @@ import torch
 from torch import Tensor
 
 from upscale.errors import UsageError
-from upscale.training import first_step, last_step, objective, published, relay
+from upscale.training.objectives import first_step, last_step, published, relay, residual_v
+from upscale.training.objectives.critic import Critic
 from upscale.training.recipe import Recipe
+
+Loss = Callable[[Any, Any, Recipe, torch.dtype, Any, Critic | None], Tensor]
+"""(network, batch, recipe, dtype, features of VGG, critic) -> [B] of the batch."""
 
 
 @dataclass(frozen=True)
@@ -20,28 +24,28 @@ class Objective:
 
     Attributes:
         make_batch: (hr [B, 3, H, W] in [-1, 1], recipe, generator) -> what a step trains on.
-        loss_of: (network, batch, recipe, dtype, features of VGG, critic) -> [B] of the batch.
+        loss_of: How wrong the network is.
         config: recipe -> entries of a model's config.
         sees: Whether it needs the features of VGG.
         trains: How the names of the parameters begin that it trains.
     """
 
     make_batch: Callable[[Tensor, Recipe, torch.Generator], Any]
-    loss_of: Callable[..., Tensor]
+    loss_of: Loss
     config: Callable[[Recipe], dict[str, Any]]
     sees: bool = False
     trains: str = ""
 
 
-def _blind(loss_of: Callable[..., Tensor]) -> Callable[..., Tensor]:
+def _blind(loss_of: Callable[[Any, Any, Recipe, torch.dtype], Tensor]) -> Loss:
     """Return a loss to which the features of VGG and a critic are not shown."""
-    return lambda *seen: loss_of(*seen[:4])
+    return lambda network, batch, recipe, dtype, *_: loss_of(network, batch, recipe, dtype)
 
 
 OBJECTIVES: dict[str, Objective] = {
     "residual_v": Objective(
-        objective.make_batch,
-        _blind(objective.loss_of),
+        residual_v.make_batch,
+        _blind(residual_v.loss_of),
         lambda recipe: {"grid": {"name": "trigonometric", "power": 2.0, "sigma_max": recipe.noise.sigma_max}},
     ),
     "published": Objective(published.make_batch, _blind(published.loss_of), published.config),

@@ -1,0 +1,1 @@
+"""How good the weights are: scores on photographs, schedules found by search, and plots of runs."""
