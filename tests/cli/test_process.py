@@ -31,6 +31,8 @@ Listing = Callable[[], dict[str, str]]
 HEAR_SIGINT = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
 SMALL_FILES_ONLY = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (2048, 2048))"
 NOBODY = 65534
+# A tiny network may be through with a stage before the bars are drawn again.
+LIVELY = "import upscale.cli.display; upscale.cli.display.REFRESHES_PER_S = 50"
 # Loading torch takes seconds; what is not about the engine runs with one that interpolates.
 QUICK = """
 import sys, types
@@ -181,7 +183,7 @@ def on_terminal(command: list[str], env: dict[str, str]) -> tuple[int, str, str]
 
 def test_progress_on_a_terminal(process: Process, photo: Photo) -> None:
     paths = photo("a.png", size=(70, 40)), photo("b.png")
-    command = process.command_line(*paths, "--scale", "8", "--steps", "8", "--tile", "32")
+    command = process.command_line(*paths, "--scale", "8", "--steps", "16", "--tile", "32", before=LIVELY)
     code, stdout, shown = on_terminal(command, process.environment())
     assert code == 0 and stdout == ""
     assert "stage 1 of 2, tile" in shown and "stage 2 of 2, tile" in shown
