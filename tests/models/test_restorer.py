@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 from upscale import networks
 from upscale.diffusion.block_noise import BlockNoiseField
-from upscale.diffusion.conditioning import upsample_bicubic
+from upscale.diffusion.conditioning import augmentation_level, upsample_bicubic
 from upscale.diffusion.noise import INITIAL, NoiseField
 from upscale.diffusion.relay import Relay
 from upscale.diffusion.samplers import SAMPLERS
@@ -176,6 +176,32 @@ def test_the_ends_of_a_run_are_evaluated_by_steps_of_their_own(
     assert of(1, start=0.6)[1] == ["between"]
     assert of(3, start=0.6)[1] == ["between", "between", "last"]
     assert not torch.equal(of(2)[0], of(2, seed=9)[0])
+
+
+def test_the_last_step_may_look_for_itself(make_model: MakeModel, lr: torch.Tensor) -> None:
+    """Once for all runs of an image, told its level; not in a run of one evaluation."""
+    own = {**load(make_model()).config.network, "last_step": True, "last_encoder": True}
+    restorer = load(make_model(network=own))
+    levels: list[float] = []
+    encoder = restorer.network.last.encoder
+    encoder.register_forward_pre_hook(lambda _, given: levels.append(float(given[1])))
+
+    def of(steps: int, sigma_aug: float | list[float], times: int = 1) -> torch.Tensor:
+        levels.clear()
+        images = lr.expand(len(sigma_aug), -1, -1, -1) if isinstance(sigma_aug, list) else lr
+        noises = [lambda step: noise(4)(step).expand(len(images), -1, -1, -1)] * times
+        how: How = {"sampler": "ddim", "steps": steps, "sigma_aug": sigma_aug}
+        return torch.stack(list(restorer.samples(images, noises, **how)))
+
+    of(1, 0.1)
+    assert levels == []
+    some, more = of(2, 0.0), of(2, 0.1, times=3)
+    assert levels == [pytest.approx(augmentation_level(0.1))]
+    assert torch.allclose(of(2, [0.1, 0.0, 0.1]), torch.cat([more[:1], some, more[:1]], dim=1), atol=1e-5)
+    assert sorted(levels) == pytest.approx([0.0, augmentation_level(0.1)])
+    with torch.no_grad():
+        encoder.stem.bias.add_(1.0)
+    assert torch.equal(of(1, 0.0), of(1, 0.0)) and not torch.equal(of(2, 0.0), some)
 
 
 STARTED = [("residual_unet", {}), ("sr3_unet", {}), ("unet2d", {})]

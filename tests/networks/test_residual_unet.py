@@ -179,6 +179,11 @@ def test_sizes_that_make_no_network(table: dict[str, int]) -> None:
         build(table)
 
 
+def test_an_encoder_belongs_to_a_step() -> None:
+    with pytest.raises(ValueError, match="last_encoder needs last_step"):
+        build({"last_encoder": True})
+
+
 def test_the_names_of_parameters_stay() -> None:
     """Weights out in the world use them."""
     tops = {name.split(".")[0] for name in ResidualUNet(TINY).state_dict()}
@@ -189,6 +194,8 @@ def test_the_names_of_parameters_stay() -> None:
         whole = ResidualUNet(replace(TINY, **{f"{own}_step": True})).state_dict()
         names = {name.removeprefix(f"{own}.").split(".")[0] for name in whole if name.startswith(f"{own}.")}
         assert names == tops - {"encoder"}
+    whole = ResidualUNet(replace(TINY, last_step=True, last_encoder=True)).state_dict()
+    assert {name.split(".")[1] for name in whole if name.startswith("last.")} == tops
 
 
 @pytest.mark.parametrize("own", ["first", "last"])
@@ -203,6 +210,17 @@ def test_the_ends_of_a_run_have_weights_of_their_own(own: str) -> None:
     shared = {n: w for n, w in network.state_dict().items() if not n.startswith(("encoder.", f"{own}."))}
     step.load_state_dict(shared)
     assert torch.equal(network(x, level, features), step(x, level, features))
+
+
+@torch.no_grad()
+def test_the_last_step_may_look_for_itself() -> None:
+    lr, level = draw(1, 3, 8, 8), torch.zeros(1)
+    assert (shares := shaken(replace(TINY, last_step=True)).last) is not None and shares.encoder is None
+    network = shaken(replace(TINY, last_step=True, last_encoder=True))
+    assert network.encoder is not None and network.last is not None and network.last.encoder is not None
+    assert not torch.equal(network.encode(lr, level).inner, network.last.encode(lr, level).inner)
+    network.last.encoder.load_state_dict(network.encoder.state_dict())
+    assert all(map(torch.equal, network.encode(lr, level), network.last.encode(lr, level)))
 
 
 @pytest.mark.parametrize(("dtype", "apart"), [(torch.float32, 1e-5), (torch.bfloat16, 0.03)], ids=str)

@@ -30,9 +30,9 @@ def base(recipe_file: Callable[..., Path]) -> Recipe:
     return recipes.load(str(recipe_file()))
 
 
-@pytest.fixture
-def recipe(base: Recipe) -> Recipe:
-    network = {**base.network, "first_step": True, "last_step": True}
+@pytest.fixture(params=[False, True], ids=["shared encoder", "own encoder"])
+def recipe(base: Recipe, request: pytest.FixtureRequest) -> Recipe:
+    network = {**base.network, "first_step": True, "last_step": True, "last_encoder": request.param}
     return replace(base, objective="last_step", network=network, last_step=LastStep(steps=(2, 3), told=0.7))
 
 
@@ -90,15 +90,17 @@ def test_runs_that_end_at_the_photo_have_no_loss(hr: torch.Tensor, recipe: Recip
 
     def knows(answer: torch.Tensor) -> Any:
         # v such that x0 is the answer, whatever x: v = (cos x - x0) / sin
-        def predict(x: torch.Tensor, level: torch.Tensor, features: Any) -> torch.Tensor:
-            angle = math.pi / 2 * level
-            return (angle.cos() * x - answer) / angle.sin()
-
         class Known:
+            encoder = first = None
             encode = staticmethod(lambda lr, level: (lr, lr))
-            first = None
-            last = staticmethod(predict)
-            __call__ = staticmethod(predict)
+
+            def __call__(self, x: torch.Tensor, level: torch.Tensor, features: Any) -> torch.Tensor:
+                angle = math.pi / 2 * level
+                return (angle.cos() * x - answer) / angle.sin()
+
+            @property
+            def last(self) -> Any:
+                return self
 
         return Known()
 
@@ -117,6 +119,9 @@ def test_only_the_last_step_is_trained(
         assert all(
             torch.equal(before[f"{own}.{name}"], before[name]) for name in ("stem.weight", "head.bias")
         )
+    eyes = {name: w for name, w in before.items() if name.startswith("last.encoder.")}
+    assert bool(eyes) == recipe.network["last_encoder"]
+    assert all(torch.equal(w, before[name.removeprefix("last.")]) for name, w in eyes.items())
     how: Any = {"begin_with": tmp_path / "base" / "state.pt", "vgg": seen}
     whole = train(recipe, images, tmp_path / "whole", steps=4, **how)
     train(recipe, images, tmp_path / "parts", steps=2, **how)

@@ -11,6 +11,7 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import cached_property
 from typing import Any, Protocol, Required, TypedDict, Unpack
 
 import torch
@@ -262,20 +263,29 @@ class _Residual:
     """The target is (HR - bicubic(LR)) / std, pixel-unshuffled: [B, 3 s^2, h, w]."""
 
     def __init__(self, restorer: Restorer, lr: Tensor, sigma_aug: float | Sequence[float]) -> None:
+        self._restorer, self._lr, self._sigma_aug = restorer, lr, sigma_aug
         self._config = restorer.config
         self._base = upsample_bicubic(lr, restorer.config.scale)
-        features = _encoded(restorer, lr, sigma_aug)
-        self._denoiser = restorer.denoiser(features)
-        first = restorer.network.first
-        self._first = None if first is None else restorer.denoiser(features, network=first)
-        self.last = restorer.denoiser(features, network=restorer.network.last)
+        self._features = _encoded(restorer, restorer.network, lr, sigma_aug)
+        self._denoiser = restorer.denoiser(self._features)
 
     def __call__(self, x: Tensor, sigma: float) -> Tensor:
         return self._denoiser(x, sigma)
 
     def first(self, x: Tensor, sigma: float) -> Tensor:
+        network = self._restorer.network.first
+        if network is None:
+            return self(x, sigma)
         # Noise says nothing of the photo; its mean leaves nothing of it in the estimate either.
-        return self(x, sigma) if self._first is None else self._first(torch.zeros_like(x), sigma)
+        return self._restorer.denoiser(self._features, network=network)(torch.zeros_like(x), sigma)
+
+    @cached_property
+    def last(self) -> Denoiser:
+        # A run of one evaluation never asks for it, and need not wait for its encoder.
+        network = self._restorer.network.last
+        looks = network is not None and network.encoder is not None
+        features = _encoded(self._restorer, network, self._lr, self._sigma_aug) if looks else self._features
+        return self._restorer.denoiser(features, network=network)
 
     def pack(self, noise: Tensor) -> Tensor:
         # As the network's predictions lie in memory: a sum of two layouts takes many times as long.
@@ -289,8 +299,8 @@ class _Residual:
         return 0.0
 
 
-def _encoded(restorer: Restorer, lr: Tensor, sigma_aug: float | Sequence[float]) -> Any:
-    """Return what the network makes of LR images; those of one level together: none depends on others."""
+def _encoded(restorer: Restorer, step: Any, lr: Tensor, sigma_aug: float | Sequence[float]) -> Any:
+    """Return what a step makes of LR images; those of one level together: none depends on others."""
     sigmas = [sigma_aug] * len(lr) if isinstance(sigma_aug, int | float) else sigma_aug
     where: dict[float, list[int]] = {}
     for i, sigma in enumerate(sigmas):
@@ -298,7 +308,7 @@ def _encoded(restorer: Restorer, lr: Tensor, sigma_aug: float | Sequence[float])
     parts = []
     for sigma, images in where.items():
         level = torch.full((1,), augmentation_level(sigma), device=lr.device)
-        parts.append(restorer.network.encode(restorer.narrow(lr[images] if len(where) > 1 else lr), level))
+        parts.append(step.encode(restorer.narrow(lr[images] if len(where) > 1 else lr), level))
     if len(parts) == 1:
         return parts[0]
     order = torch.tensor([i for images in where.values() for i in images]).argsort()

@@ -44,6 +44,7 @@ class ResidualUNetConfig:
         embedding: Channels of the noise level's embedding.
         first_step: Whether the first step of a run, out of pure noise, has weights of its own.
         last_step: Whether the last step of a run has weights of its own.
+        last_encoder: Whether these include an encoder, so that it sees the LR image with eyes of its own.
     """
 
     scale: int = 4
@@ -56,11 +57,14 @@ class ResidualUNetConfig:
     embedding: int = 128
     first_step: bool = False
     last_step: bool = False
+    last_encoder: bool = False
 
     def __post_init__(self) -> None:
-        """Raise `ValueError` on sizes that make no network."""
+        """Raise `ValueError` on what makes no network."""
         if min(self.scale, self.width, self.inner_width, self.embedding) < 1:
             raise ValueError("scale, widths and embedding must be at least 1")
+        if self.last_encoder and not self.last_step:
+            raise ValueError("last_encoder needs last_step")
 
 
 class Features(NamedTuple):
@@ -221,7 +225,7 @@ class Encoder(nn.Module):
         self.inner_out = Conv2d(inner, inner)
 
     def forward(self, lr: Tensor, level: Tensor) -> Features:
-        """As `ResidualUNet.encode`."""
+        """As `Step.encode`."""
         embedding = self.embed(level)
         h = self.outer(self.stem(lr), embedding)  # [B, width, H, W]
         g = self.inner(self.down(h), embedding)  # [B, inner_width, H/2, W/2]
@@ -229,12 +233,16 @@ class Encoder(nn.Module):
 
 
 class Step(nn.Module):
-    """What one step of a run evaluates, given the features of the LR image."""
+    """What one step of a run evaluates, given the features of the LR image.
 
-    def __init__(self, config: ResidualUNetConfig, **before: nn.Module) -> None:
+    Attributes:
+        encoder: What makes these features; None where another step's serve.
+    """
+
+    def __init__(self, config: ResidualUNetConfig, *, encodes: bool = False) -> None:
         super().__init__()
-        for name, module in before.items():  # parameters keep their order: optimisers' states rely on it
-            self.add_module(name, module)
+        # The first of all parameters: optimisers' states rely on their order.
+        self.encoder = Encoder(config) if encodes else None
         width, inner, emb = config.width, config.inner_width, config.embedding
         patch = 3 * config.scale**2
         self.embed = LevelEmbedding(emb)
@@ -247,13 +255,24 @@ class Step(nn.Module):
         self.head = Conv2d(width + patch, patch)
         nn.init.zeros_(self.head.weight)
 
+    def encode(self, lr: Tensor, level: Tensor) -> Features:
+        """Return the features of LR images, where the step has an encoder.
+
+        Args:
+            lr: [B, 3, H, W] in [-1, 1], conditioning augmentation already added.
+            level: [1 or B] level of that augmentation in [0, 1].
+        """
+        assert self.encoder is not None
+        features: Features = self.encoder(lr, level)
+        return features
+
     def forward(self, x: Tensor, level: Tensor, features: Features) -> Tensor:
         """Return the prediction for a noisy residual.
 
         Args:
             x: [B, 3 * scale**2, H, W], unit variance at every noise level.
             level: [1 or B] noise level in [0, 1], 1 is pure noise.
-            features: What `ResidualUNet.encode` returned for the same B images.
+            features: What `encode` returned for the same B images.
 
         Returns:
             [B, 3 * scale**2, H, W].
@@ -268,32 +287,21 @@ class Step(nn.Module):
 
 
 class ResidualUNet(Step):
-    """The denoiser: a step, the encoder it relies on, and steps for the ends of a run, or None.
+    """The denoiser: a step, its encoder, and steps for the ends of a run, or None.
 
     Steps at different noise levels have different tasks, and denoisers of their own do them better at the
     same cost (eDiff-I, arXiv 2211.01324). `first` estimates the mean of all that the LR image may be, out of
     nothing but noise; the steps between take noise away bit by bit; `last` alone decides what the picture
-    looks like (Karlo's decoder has such a network, too).
+    looks like (Karlo's decoder has such a network, too), and may look at the LR image for what it needs.
     """
 
     multiple_of = 2  # one level below the LR size
-    encoder: Encoder
 
     def __init__(self, config: ResidualUNetConfig) -> None:
-        super().__init__(config, encoder=Encoder(config))
+        super().__init__(config, encodes=True)
         self.config = config
         self.first = Step(config) if config.first_step else None
-        self.last = Step(config) if config.last_step else None
-
-    def encode(self, lr: Tensor, level: Tensor) -> Features:
-        """Return the features of LR images.
-
-        Args:
-            lr: [B, 3, H, W] in [-1, 1], conditioning augmentation already added.
-            level: [1 or B] level of that augmentation in [0, 1].
-        """
-        features: Features = self.encoder(lr, level)
-        return features
+        self.last = Step(config, encodes=config.last_encoder) if config.last_step else None
 
 
 def build(table: Mapping[str, Any]) -> ResidualUNet:

@@ -62,13 +62,18 @@ def weights_of(source: str) -> dict[str, torch.Tensor]:
 def with_own_steps(weights: Mapping[str, torch.Tensor], recipe: Recipe) -> dict[str, torch.Tensor]:
     """Return weights with those of steps of their own that the recipe's network has and they lack.
 
-    They begin as the weights of all other steps, which are a good start for them.
+    They begin as the weights of all other steps, which are a good start for them; so does an encoder.
     """
-    shared = {name: w for name, w in weights.items() if not name.startswith(("encoder.", "first.", "last."))}
+    steps = {name: w for name, w in weights.items() if not name.startswith(("encoder.", "first.", "last."))}
+    encoder = {name: w for name, w in weights.items() if name.startswith("encoder.")}
     whole = dict(weights)
-    for own in ("first", "last"):
-        if recipe.network.get(f"{own}_step") and not any(name.startswith(f"{own}.") for name in weights):
-            whole |= {f"{own}.{name}": w.clone() for name, w in shared.items()}
+    for option, own, shared in (
+        ("first_step", "first.", steps),
+        ("last_step", "last.", steps),
+        ("last_encoder", "last.", encoder),
+    ):
+        if recipe.network.get(option) and not any(own + name in weights for name in shared):
+            whole |= {own + name: w.clone() for name, w in shared.items()}
     return whole
 
 

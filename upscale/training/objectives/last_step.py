@@ -79,17 +79,22 @@ def loss_of(
     """
     count = len(batch.lr) // 2
     told, sigmas = recipe.last_step.told, batch.sigmas
-    with torch.no_grad():
-        once = encode(network, batch.lr[:count], batch.aug_level[:count], dtype)
-        features = Features(*map(_twice, once))
 
-    def denoiser(step: nn.Module) -> Denoiser:
+    def encoded(by: Any) -> Features:
+        return Features(*map(_twice, encode(by, batch.lr[:count], batch.aug_level[:count], dtype)))
+
+    with torch.no_grad():
+        shared = encoded(network)
+    its_own = shared if network.last.encoder is None else encoded(network.last)
+
+    def denoiser(step: nn.Module, features: Features = shared) -> Denoiser:
         def predict(x: Tensor, level: Tensor) -> Tensor:
             return evaluate(step, x, level, features, dtype)
 
         return retold(NetworkDenoiser(predict, "v", trigonometric_level), told, sigmas)
 
-    first, between, last = (denoiser(step) for step in (network.first or network, network, network.last))
+    first, between = denoiser(network.first or network), denoiser(network)
+    last = denoiser(network.last, its_own)
 
     def step(x: Tensor, sigma: float) -> Tensor:
         if sigma == sigmas[-1]:
