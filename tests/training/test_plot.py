@@ -60,6 +60,18 @@ def test_the_picture(scores: str | None, panels: int, run: Path, tmp_path: Path)
         assert len(picture.convert("RGB").getcolors(1 << 20) or []) > 20
 
 
+def test_a_critic_has_a_panel_of_its_own(run: Path, tmp_path: Path) -> None:
+    """Also beside a run that has none."""
+    pytest.importorskip("matplotlib", reason="needs the extra 'plot'")
+    taught = tmp_path / "taught"
+    taught.mkdir()
+    (taught / "log.csv").write_text("step,loss,critic\n50,0.6,0.1\n100,0.5,0.8\n")
+    for runs, panels in (([taught], 2), ([run, taught], 2), ([run], 1)):
+        assert call("plot", *runs, "-o", tmp_path / "x.png").exit_code == 0
+        with Image.open(tmp_path / "x.png") as picture:
+            assert picture.size == (800, 300 * panels)
+
+
 def test_without_matplotlib(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     imported = builtins.__import__
 

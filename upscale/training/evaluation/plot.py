@@ -1,4 +1,4 @@
-"""Loss and scores of runs over their steps, drawn from `log.csv` and `scores.csv`; needs matplotlib."""
+"""Loss, critic and scores of runs over their steps, of `log.csv` and `scores.csv`; needs matplotlib."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def smoothed(values: Sequence[float], memory: float = SMOOTHING) -> list[float]:
 
 
 def plot(runs: Sequence[Path], path: Path) -> None:
-    """Draw the runs' losses, and their scores where they have any, into a picture file.
+    """Draw the runs' losses, and critics' margins and scores where they have any, into a picture file.
 
     Raises:
         InputError: A folder holds no run.
@@ -73,23 +73,31 @@ def plot(runs: Sequence[Path], path: Path) -> None:
             "Drawing needs matplotlib.", hint="Install it: pip install 'upscale[plot]'"
         ) from None
 
-    measures = [("psnr_y", "PSNR-Y, dB"), ("lpips", "LPIPS")]
-    measures = [
-        (key, title) for key, title in measures if any(column(rows, key)[1] for rows in scores.values())
-    ]
-    figure = Figure(figsize=(8, 3 * (1 + len(measures))), layout="constrained")
-    panels: Any = figure.subplots(1 + len(measures), sharex=True, squeeze=False)[:, 0]
+    logged = {
+        key: title
+        for key, title in (("loss", "loss"), ("critic", "the critic's margin"))
+        if key == "loss" or any(column(rows, key)[1] for rows in logs.values())
+    }
+    measures = {
+        key: title
+        for key, title in (("psnr_y", "PSNR-Y, dB"), ("lpips", "LPIPS"))
+        if any(column(rows, key)[1] for rows in scores.values())
+    }
+    titles = [*logged.values(), *measures.values()]
+    figure = Figure(figsize=(8, 3 * len(titles)), layout="constrained")
+    panels: Any = figure.subplots(len(titles), sharex=True, squeeze=False)[:, 0]
     for index, (run, rows) in enumerate(logs.items()):
-        steps, losses = column(rows, "loss")
-        panels[0].plot(steps, losses, color=f"C{index}", alpha=0.25, linewidth=0.8)
-        panels[0].plot(steps, smoothed(losses), color=f"C{index}", label=run.name)
-        for panel, (key, _) in zip(panels[1:], measures, strict=True):
+        for panel, key in zip(panels, logged, strict=False):
+            steps, values = column(rows, key)
+            panel.plot(steps, values, color=f"C{index}", alpha=0.25, linewidth=0.8)
+            panel.plot(steps, smoothed(values), color=f"C{index}", label=run.name if steps else None)
+        for panel, key in zip(panels[len(logged) :], measures, strict=True):
             found = scores.get(run, [])
             for line, setting in enumerate(dict.fromkeys(row["setting"] for row in found)):
                 x, y = column((row for row in found if row["setting"] == setting), key)
                 style = ("-", "--", ":", "-.")[line % 4]
                 panel.plot(x, y, style, marker=".", color=f"C{index}", label=f"{run.name}, {setting}")
-    for panel, title in zip(panels, ["loss", *(title for _, title in measures)], strict=True):
+    for panel, title in zip(panels, titles, strict=True):
         panel.set_ylabel(title)
         panel.grid(alpha=0.3)
         if panel.lines:
