@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -9,13 +10,16 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from upscale.engine import cascade
 from upscale.engine.denoise import hidden_in, noise_in
 from upscale.engine.upscaler import Upscaler
 from upscale.errors import UsageError
 from upscale.images.picture import Picture
+from upscale.images.pil import from_pil
 
+EXAMPLE = Path(__file__).parents[2] / "examples" / "astronaut.jpg"
 Load = Callable[..., Upscaler]
 Draw = Callable[..., Picture]
 
@@ -127,6 +131,22 @@ def test_marks_of_jpeg_hide_as_noise_does(step: float, hidden: float) -> None:
     assert noise_in(picture, picture.color) == 0
     assert hidden_in(picture, 0.0) == pytest.approx(hidden, abs=0.01)
     assert 0.3 <= hidden_in(picture, 0.3) <= 0.3 + hidden and hidden_in(picture, 1.0) == 1
+
+
+def test_marks_are_seen_in_copies_that_are_no_jpeg() -> None:
+    """Saved as PNG, converted in memory, or saved again as a better JPEG, whose table says little."""
+    with Image.open(EXAMPLE) as image:
+        small = image.convert("RGB").resize((120, 120))
+    file = io.BytesIO()
+    small.save(file, "JPEG", quality=60)
+    with Image.open(file) as image:
+        copy = from_pil(image.convert("RGB"))
+        original = from_pil(image)
+    assert copy.jpeg_step == 0 < original.jpeg_step
+    hidden = hidden_in(original, 0.0)
+    assert hidden == pytest.approx(0.2, abs=0.01) and hidden_in(copy, 0.0) == pytest.approx(hidden, abs=0.01)
+    assert hidden_in(replace(copy, jpeg_step=5.8), 0.0) == pytest.approx(hidden, abs=0.01)
+    assert hidden_in(from_pil(small), 0.0) == 0
 
 
 def test_marks_of_jpeg_lean_on_the_first_estimate(load: Load, make_model: Callable[..., Path]) -> None:

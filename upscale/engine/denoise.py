@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 from upscale.images.picture import Picture, Pixels
+from upscale.metrics.jpeg import luma_step
 from upscale.metrics.noise import noise_std
 from upscale.options import DENOISE_STD
 
@@ -34,7 +35,8 @@ def hidden_in(picture: Picture, denoise: float) -> float:
         picture: As it was read.
         denoise: How much noise is taken out of it.
     """
-    marks = JPEG_STD * math.sqrt(max(0.0, picture.jpeg_step - FINE_STEP))
+    step = max(picture.jpeg_step, luma_step(picture.color))  # a copy may hide more than its file says
+    marks = JPEG_STD * math.sqrt(max(0.0, step - FINE_STEP))
     return min(1.0, math.hypot(denoise, marks / DENOISE_STD))
 
 

@@ -8,7 +8,7 @@ from upscale.metrics.pair import Float64, Pixels
 
 # ITU-R BT.601, studio swing, as MATLAB's rgb2ycbcr has them for R, G, B from 0 to 255.
 _WEIGHTS = np.array([65.481, 128.553, 24.966]) / 255.0
-_BLACK = 16.0
+BLACK, WHITE = 16.0, 235.0
 
 
 def luma(rgb: Pixels) -> Float64:
@@ -27,4 +27,4 @@ def luma(rgb: Pixels) -> Float64:
         rgb = rgb[:, :, None]
     assert rgb.ndim == 3 and rgb.shape[2] in (1, 3), rgb.shape
     pixels = np.broadcast_to(rgb.astype(np.float64), (*rgb.shape[:2], 3))
-    return _BLACK + pixels @ _WEIGHTS
+    return BLACK + pixels @ _WEIGHTS

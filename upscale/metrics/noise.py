@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from upscale.metrics.pair import Pixels
+from upscale.metrics.windows import windows
 
 NORMAL_MEDIAN = 0.6745  # of |x| for a unit normal x
 NORMAL_MEAN = 0.7979  # likewise
@@ -24,7 +25,7 @@ BLOCK_PX = 8
 SMOOTH = 25.0  # percent of the blocks of a colour picture that count as its smoother parts
 SMOOTHEST = 5.0  # percent of the blocks that grey ones are judged by
 WINDOW_PX = 128
-MOST_WINDOWS = 64  # a megapixel says enough, and large pictures may lie on disk
+MOST_WINDOWS = 64
 CLIPPED = 0.04  # share of full scale near black and near white where noise is cut off
 
 Float32 = npt.NDArray[np.float32]
@@ -44,7 +45,7 @@ def noise_std(pixels: Pixels, known: Known | None = None) -> float:
     full = float(np.iinfo(pixels.dtype).max)
     parts = [
         _detail(pixels[window].astype(np.float32) / full, None if known is None else known[window])
-        for window in _windows(pixels.shape[0], pixels.shape[1])
+        for window in windows(pixels.shape, WINDOW_PX, MOST_WINDOWS)
     ]
     if all(_is_gray(part) for part in parts):
         found, texture = _of_blocks([part[:1] for part in parts], SMOOTHEST), GRAY_TEXTURE
@@ -97,11 +98,3 @@ def _detail(x: Float32, known: Known | None) -> Float32:
     d[~sound[1:-1, 1:-1]] = np.nan
     detail: Float32 = d.transpose(2, 0, 1)
     return detail
-
-
-def _windows(height: int, width: int) -> list[tuple[slice, slice]]:
-    """Return windows all over a picture, at most `MOST_WINDOWS`."""
-    tops, lefts = (range(0, max(1, side - 2), WINDOW_PX) for side in (height, width))
-    windows = [np.s_[top : top + WINDOW_PX, left : left + WINDOW_PX] for top in tops for left in lefts]
-    step = -(-len(windows) // MOST_WINDOWS)
-    return windows[step // 2 :: step]

@@ -1,0 +1,102 @@
+"""How coarsely JPEG has rounded a picture, by its pixels: what no file says of a copy saved otherwise.
+
+What JPEG has rounded to multiples of a step stays near them when the picture is decoded: the cosine transform
+of its blocks of 8x8 pixels shows the steps (Fan and de Queiroz, IEEE Transactions on Image Processing 12(2),
+2003). A step is believed when coefficients that are not 0 keep to its multiples far better than chance would
+have them, and a picture's when those of several frequencies agree on one quality. Blocks are looked for where
+JPEG begins them, at the top left: cutting, turning or resizing a picture hides its steps.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from upscale.metrics.luma import BLACK, WHITE, luma
+from upscale.metrics.pair import Float64, Pixels
+from upscale.metrics.windows import windows
+
+BLOCK_PX = 8
+# Steps of the lowest frequencies (down, across) in ITU-T T.81, table K.1; quality scales the whole table.
+STEPS = {
+    (0, 0): 16, (0, 1): 11, (1, 0): 12, (2, 0): 14, (1, 1): 12,
+    (0, 2): 10, (0, 3): 16, (1, 2): 14, (2, 1): 13, (3, 0): 14,
+}  # fmt: skip
+MEAN_STEP = 57.625  # of that whole table
+COARSEST = 121  # the largest step in it
+NOISE = 0.35  # std of a coefficient whose pixels were rounded to whole levels in each colour
+KEPT = 0.75  # of the score that this noise leaves
+SURE = 4.0  # standard deviations above what coefficients anywhere would score
+AGREEING = 4  # frequencies that have to agree,
+APART = 1.6  # to within this factor
+WINDOW_PX = 64
+MOST_WINDOWS = 64
+
+_N = np.arange(BLOCK_PX)
+# Row k is the k-th function of the orthonormal DCT-II.
+_COSINES = np.cos((2 * _N + 1) * _N[:, None] * math.pi / (2 * BLOCK_PX)) / 2
+_COSINES[0] /= math.sqrt(2)
+
+
+def luma_step(pixels: Pixels) -> float:
+    """Return the mean step of the luma table that JPEG has rounded a picture with, 0 where none is seen.
+
+    As `Picture.jpeg_step` counts: 46 for quality 60 of libjpeg, 12 for 90. Finer steps are not seen, nor are
+    those of a JPEG in which a coarser one has been saved again: then the step is the coarser one.
+
+    Args:
+        pixels: [H, W, 1 or 3], uint8 or uint16.
+    """
+    coefficients = _coefficients(pixels)
+    found = [(_step(coefficients[:, k]), nominal) for k, nominal in enumerate(STEPS.values())]
+    scales = np.array([step / nominal for step, nominal in found if step])
+    if len(scales) < AGREEING:
+        return 0.0
+    scale = float(np.median(scales))
+    agreeing = (scales > scale / APART) & (scales < scale * APART)
+    return scale * MEAN_STEP if agreeing.sum() >= AGREEING else 0.0
+
+
+def _step(coefficients: Float64) -> int:
+    """Return the largest step whose multiples coefficients [N] keep to, 0 for none.
+
+    The score of a step is the mean cosine of their phases: 1 for multiples, and for coefficients anywhere
+    0 with a variance of 1 / (2 N).
+    """
+    best = 0
+    for step in range(2, COARSEST + 1):
+        others = coefficients[np.abs(coefficients) > step / 2]  # than those that are rounded to 0
+        if len(others) < SURE**2 / 2:
+            break
+        score = np.cos(2 * math.pi / step * others).mean()
+        left = math.exp(-2 * (math.pi * NOISE / step) ** 2)
+        if score > KEPT * left and score * math.sqrt(2 * len(others)) > SURE:
+            best = step
+    return best
+
+
+def _coefficients(pixels: Pixels) -> Float64:
+    """Return the cosine transform of blocks of JPEG's luma [N, frequencies in `STEPS`].
+
+    Blocks with clipped colours are left out: their luma is another than what was decoded.
+    """
+    full = np.iinfo(pixels.dtype).max
+    found = [np.empty((0, BLOCK_PX, BLOCK_PX))]
+    for window in windows(pixels.shape, WINDOW_PX, MOST_WINDOWS):
+        part = pixels[window]
+        sound = (_blocks(part.min(axis=2)) > 0) & (_blocks(part.max(axis=2)) < full)
+        y = (luma(part * (255 / full)) - BLACK) * (255 / (WHITE - BLACK)) - 128
+        found.append(_blocks(y)[sound.all(axis=(1, 2))])
+    down, across = np.array(list(STEPS)).T
+    whole = _COSINES @ np.concatenate(found) @ _COSINES.T
+    return np.asarray(whole[:, down, across])
+
+
+def _blocks(x: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Return the whole blocks [N, 8, 8] of an array [H, W]."""
+    rows, columns = (side // BLOCK_PX for side in x.shape)
+    x = x[: rows * BLOCK_PX, : columns * BLOCK_PX].reshape(rows, BLOCK_PX, columns, BLOCK_PX)
+    return x.swapaxes(1, 2).reshape(-1, BLOCK_PX, BLOCK_PX)
