@@ -101,4 +101,5 @@ def test_three_stages_keep_the_brightness(load: Load, draw: Draw) -> None:
     picture = Picture((picture.color // 2 + 60).astype(np.uint8))  # where nothing is clipped
     smooth = resize(picture.color, (512, 512), resample="bicubic")
     result = load("sr3-photo-4x", steps=2).upscale(picture, (512, 512)).color
-    np.testing.assert_allclose(result.mean((0, 1)), smooth.mean((0, 1)), atol=0.5)
+    np.testing.assert_allclose(result.mean(), smooth.mean(), atol=0.5)
+    np.testing.assert_allclose(result.mean((0, 1)), smooth.mean((0, 1)), atol=1.0)  # of 64 pixels
