@@ -13,7 +13,7 @@ from upscale.training.loop.ahead import Batches, draws
 from upscale.training.loop.begin import start
 from upscale.training.loop.state import State
 from upscale.training.objectives.residual_v import make_batch
-from upscale.training.recipe import Recipe
+from upscale.training.recipe import Data, Recipe
 
 
 @pytest.fixture
@@ -28,14 +28,14 @@ class Watched(Photos):
         super().__init__(images.images)
         self.taken: list[tuple[str, int]] = []
 
-    def crops(self, count: int, side: int, shrink: float, generator: torch.Generator) -> torch.Tensor:
+    def crops(self, side: int, data: Data, generator: torch.Generator) -> torch.Tensor:
         self.taken.append((threading.current_thread().name, generator.initial_seed()))
-        return super().crops(count, side, shrink, generator)
+        return super().crops(side, data, generator)
 
 
 def by_hand(recipe: Recipe, images: Photos, place: tuple[int, int]) -> Any:
     generator = draws(recipe, place)
-    hr = images.crops(recipe.data.batch, recipe.data.patch * recipe.scale, recipe.data.shrink, generator)
+    hr = images.crops(recipe.data.patch * recipe.scale, recipe.data, generator)
     return make_batch(hr, recipe, generator)
 
 

@@ -20,7 +20,7 @@ from upscale.training.loop.train import train
 from upscale.training.objectives import last_step
 from upscale.training.objectives.critic import Critic, View
 from upscale.training.objectives.perceptual import VGGFeatures
-from upscale.training.recipe import LastStep, Recipe
+from upscale.training.recipe import Data, LastStep, Recipe
 
 
 @pytest.fixture
@@ -33,7 +33,7 @@ def recipe(recipe_file: Callable[..., Path]) -> Recipe:
 
 @pytest.fixture
 def hr(images: Photos) -> torch.Tensor:
-    return images.crops(4, 48, 0.0, torch.Generator().manual_seed(0))
+    return images.crops(48, Data(batch=4, shrink=0.0), torch.Generator().manual_seed(0))
 
 
 @pytest.fixture

@@ -22,7 +22,7 @@ from upscale.training.loop.train import train
 from upscale.training.objectives import last_step
 from upscale.training.objectives.last_step import loss_of, make_batch
 from upscale.training.objectives.perceptual import VGGFeatures
-from upscale.training.recipe import LastStep, Recipe
+from upscale.training.recipe import Data, LastStep, Recipe
 
 
 @pytest.fixture
@@ -38,7 +38,7 @@ def recipe(base: Recipe, request: pytest.FixtureRequest) -> Recipe:
 
 @pytest.fixture
 def hr(images: Photos) -> torch.Tensor:
-    return images.crops(3, 48, 0.0, torch.Generator().manual_seed(0))
+    return images.crops(48, Data(batch=3, shrink=0.0), torch.Generator().manual_seed(0))
 
 
 def draws(seed: int = 1) -> torch.Generator:

@@ -27,7 +27,7 @@ from upscale.training.loop.train import train
 from upscale.training.objectives import relay
 from upscale.training.objectives.perceptual import VGGFeatures
 from upscale.training.objectives.residual_v import Batch
-from upscale.training.recipe import Recipe
+from upscale.training.recipe import Data, Recipe
 
 IMAGE_NETWORK = {
     "inner_channel": 8,
@@ -45,7 +45,7 @@ def on_images(recipe: Recipe) -> Recipe:
 
 
 def batch_of(recipe: Recipe, images: Photos, count: int = 6) -> tuple[torch.Tensor, Batch]:
-    hr = images.crops(count, 48, 0.0, torch.Generator().manual_seed(0))
+    hr = images.crops(48, Data(batch=count, shrink=0.0), torch.Generator().manual_seed(0))
     return hr, objectives.of(recipe).make_batch(hr, recipe, torch.Generator().manual_seed(1))
 
 
@@ -166,7 +166,8 @@ def test_a_network_that_knows_the_noise_has_no_loss(
 
 def test_levels_are_drawn_as_the_paper_says(on_images: Recipe, images: Photos) -> None:
     """p(gamma) = sum_t U(gamma_{t-1}, gamma_t) / T over the 2000 levels of the chain."""
-    hr = images.crops(1, 48, 0.0, torch.Generator().manual_seed(0)).expand(2000, -1, -1, -1)[:, :, :8, :8]
+    hr = images.crops(48, Data(batch=1, shrink=0.0), torch.Generator().manual_seed(0))
+    hr = hr.expand(2000, -1, -1, -1)[:, :, :8, :8]
     batch = objectives.of(on_images).make_batch(hr, on_images, torch.Generator().manual_seed(1))
     gamma = (math.pi / 2 * batch.level).cos().double().square().numpy()
     gammas = np.concatenate([[1.0], betas_to_gammas(make_betas("linear", 2000))])

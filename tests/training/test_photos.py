@@ -11,6 +11,7 @@ from PIL import Image
 
 from upscale.errors import InputError
 from upscale.training.examples.photos import Photos
+from upscale.training.recipe import Data
 
 
 def generator(seed: int = 0) -> torch.Generator:
@@ -43,38 +44,56 @@ def test_damaged_ones_are_named(photos: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize("shrink", [0.0, 0.5, 1.0])
 def test_crops(shrink: float, photos: Path) -> None:
     loaded = Photos.load([photos], min_side=48)
-    one, again, other = (loaded.crops(6, 48, shrink, generator(seed)) for seed in (1, 1, 2))
+    one, again, other = (
+        loaded.crops(48, Data(batch=6, shrink=shrink), generator(seed)) for seed in (1, 1, 2)
+    )
     assert one.shape == (6, 3, 48, 48) and one.dtype == torch.float32
     assert -1 <= one.min() < one.max() <= 1
     assert torch.equal(one, again) and not torch.equal(one, other)
 
 
-def test_crops_are_windows_turned_and_mirrored() -> None:
-    """In a picture whose red is the column and whose green is the row every pixel tells where it is from."""
+def places_and_ways(turn: float) -> tuple[list[tuple[int, int]], list[tuple[int, int, int]]]:
+    """Return where 200 crops are from, and how they lie, as how red and green grow along rows and columns.
+
+    In a picture whose red is the column and whose green is the row every pixel tells where it is from.
+    """
     y, x = torch.meshgrid(torch.arange(60), torch.arange(90), indexing="ij")
-    photo = torch.stack([x, y, torch.zeros_like(x)]).byte()
-    crops = ((Photos([photo]).crops(200, 20, 0.0, generator()) + 1) * 127.5).round().int()
-    ways, places = set(), set()
-    for crop in crops:
+    photos = Photos([torch.stack([x, y, torch.zeros_like(x)]).byte()])
+    crops = photos.crops(20, Data(batch=200, shrink=0.0, turn=turn), generator())
+    ways, places = [], []
+    for crop in ((crops + 1) * 127.5).round().int():
         for channel in range(2):
             found = crop[channel].unique()
             assert torch.equal(found, torch.arange(found[0], found[0] + 20, dtype=torch.int32))
-        places.add((int(crop[0].min()), int(crop[1].min())))
+        places.append((int(crop[0].min()), int(crop[1].min())))
         along = crop[0, 0, 1] - crop[0, 0, 0]  # of red, along a row: 0 where the crop is turned
-        ways.add((int(along), int(crop[0, 1, 0] - crop[0, 0, 0]), int(crop[1, 1, 0] - crop[1, 0, 0])))
-    assert len(ways) >= 6 and len(places) > 150
+        ways.append((int(along), int(crop[0, 1, 0] - crop[0, 0, 0]), int(crop[1, 1, 0] - crop[1, 0, 0])))
+    return places, ways
+
+
+def test_crops_are_windows_turned_and_mirrored() -> None:
+    places, ways = places_and_ways(turn=0.5)
+    assert len(set(ways)) >= 6 and len(set(places)) > 150
     assert min(p[0] for p in places) <= 5 and max(p[0] for p in places) >= 65  # up to both borders
     assert min(p[1] for p in places) <= 5 and max(p[1] for p in places) >= 35
 
 
+def test_crops_may_stand_as_photos_do() -> None:
+    assert set(places_and_ways(turn=0.0)[1]) == {(1, 0, 1), (-1, 0, 1)}  # mirrored, never upside down
+    upright = [way for way in places_and_ways(turn=0.1)[1] if way[1:] == (0, 1)]
+    assert 0.7 < len(upright) / 200 < 0.9
+
+
 def test_large_photos_are_chosen_more_often() -> None:
     small, large = torch.zeros(3, 20, 20, dtype=torch.uint8), torch.full((3, 20, 60), 255, dtype=torch.uint8)
-    crops = Photos([small, large]).crops(400, 20, 0.0, generator())
+    crops = Photos([small, large]).crops(20, Data(batch=400, shrink=0.0), generator())
     assert 0.68 < (crops > 0).float().mean() < 0.82  # three quarters of the area
 
 
-def test_shrunk_crops_show_up_to_twice_as_much() -> None:
-    ramp = torch.arange(120, dtype=torch.uint8).expand(3, 120, 120).contiguous()
-    crops = (Photos([ramp]).crops(100, 30, 1.0, generator()) + 1) * 127.5
+@pytest.mark.parametrize("most", [2.0, 4.0])
+def test_shrunk_crops_show_more(most: float) -> None:
+    ramp = torch.arange(160, dtype=torch.uint8).expand(3, 160, 160).contiguous()
+    data = Data(batch=100, shrink=1.0, shrink_max=most)
+    crops = (Photos([ramp]).crops(30, data, generator()) + 1) * 127.5
     spans = (crops.amax((1, 2, 3)) - crops.amin((1, 2, 3))) / 29
-    assert spans.min() >= 0.95 and 1.7 < spans.max() < 2.1
+    assert spans.min() >= 0.95 and most * 0.9 < spans.max() < most * 1.05

@@ -22,7 +22,7 @@ from upscale.training.loop.ahead import draws
 from upscale.training.loop.begin import start
 from upscale.training.loop.state import State, read
 from upscale.training.loop.train import train
-from upscale.training.recipe import Recipe
+from upscale.training.recipe import Data, Recipe
 
 SHORT = "[recovery]\nkeep_every = 4\npatience = 3\nsmoothing = 4\nreturns = 2"
 
@@ -39,8 +39,8 @@ class Poisoned(Photos):
         super().__init__(images.images)
         self.seeds = seeds
 
-    def crops(self, count: int, side: int, shrink: float, generator: torch.Generator) -> Tensor:
-        crops = super().crops(count, side, shrink, generator)
+    def crops(self, side: int, data: Data, generator: torch.Generator) -> Tensor:
+        crops = super().crops(side, data, generator)
         return crops * math.nan if generator.initial_seed() in self.seeds else crops
 
 

@@ -18,12 +18,14 @@ from upscale.diffusion.denoiser import NetworkDenoiser, trigonometric_level
 from upscale.training.examples.photos import Photos
 from upscale.training.objectives import first_step
 from upscale.training.objectives.residual_v import Batch, charbonnier, loss_of, make_batch
-from upscale.training.recipe import Recipe
+from upscale.training.recipe import Data, Recipe
 
 
 @pytest.fixture
 def hr(photos: Path) -> torch.Tensor:
-    return Photos.load([photos], min_side=48).crops(6, 48, 0.0, torch.Generator().manual_seed(0))
+    return Photos.load([photos], min_side=48).crops(
+        48, Data(batch=6, shrink=0.0), torch.Generator().manual_seed(0)
+    )
 
 
 @pytest.fixture

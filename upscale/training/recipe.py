@@ -16,11 +16,21 @@ RECIPES = Path(__file__).parent / "recipes"
 
 @dataclass(frozen=True)
 class Data:
-    """Crops. `patch` is an LR side in pixels; `shrink` the share of crops from reduced photos."""
+    """Crops.
+
+    Attributes:
+        patch: An LR side in pixels.
+        batch: How many make a step.
+        shrink: Of all crops: those from reduced photos.
+        shrink_max: By how much those are reduced at most; by 1 at least.
+        turn: Of all crops: those that are turned on their heads, and those that are laid on their sides.
+    """
 
     patch: int = 32
     batch: int = 16
     shrink: float = 0.35
+    shrink_max: float = 2.0
+    turn: float = 0.5
 
 
 @dataclass(frozen=True)

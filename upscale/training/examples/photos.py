@@ -16,6 +16,7 @@ from torch import Tensor
 
 from upscale.errors import InputError
 from upscale.training.examples.resample import resample
+from upscale.training.recipe import Data
 
 
 class Photos:
@@ -57,30 +58,30 @@ class Photos:
                 raise InputError(f"No picture of at least {min_side} pixels a side in {folder}.")
         return cls(images)
 
-    def crops(self, count: int, side: int, shrink: float, generator: torch.Generator) -> Tensor:
-        """Return `count` random crops, flipped and turned at random.
+    def crops(self, side: int, data: Data, generator: torch.Generator) -> Tensor:
+        """Return as many random crops as a batch holds, mirrored, turned and reduced at random.
 
         Args:
-            count: How many, B.
             side: Their sides in pixels.
-            shrink: Share of crops that are taken up to twice as large and reduced (bicubic, antialiased).
+            data: How many, and how they are taken; reduced ones by an antialiased bicubic.
             generator: Decides everything.
 
         Returns:
             [B, 3, side, side] float32 in [-1, 1].
         """
-        chosen = torch.multinomial(self._weights, count, replacement=True, generator=generator)
-        draws = torch.rand(count, 6, generator=generator).tolist()
-        out = torch.empty(count, 3, side, side, device=self.images[0].device)
+        chosen = torch.multinomial(self._weights, data.batch, replacement=True, generator=generator)
+        draws = torch.rand(data.batch, 6, generator=generator).tolist()
+        out = torch.empty(data.batch, 3, side, side, device=self.images[0].device)
         for crop, index, u in zip(out, chosen.tolist(), draws, strict=True):
             image = self.images[index]
             height, width = image.shape[1:]
-            source = round(side * (1 + u[0] / shrink)) if u[0] < shrink else side
+            larger = (data.shrink_max - 1) * u[0] / data.shrink if u[0] < data.shrink else 0.0
+            source = round(side * (1 + larger))
             source = min(source, height, width)
             top, left = int(u[1] * (height - source + 1)), int(u[2] * (width - source + 1))
             window = image[:, top : top + source, left : left + source]
-            window = window.flip([axis for axis, p in ((2, u[3]), (1, u[4])) if p < 0.5])
-            if u[5] < 0.5:
+            window = window.flip([axis for axis, odd in ((2, u[3] < 0.5), (1, u[4] < data.turn)) if odd])
+            if u[5] < data.turn:
                 window = window.transpose(1, 2)
             if source == side:
                 crop.copy_(window)

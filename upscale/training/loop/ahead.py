@@ -56,5 +56,5 @@ class Batches:
 
     def _make(self, place: Place) -> Any:
         generator, data = draws(self.recipe, place), self.recipe.data
-        hr = self.photos.crops(data.batch, data.patch * self.recipe.scale, data.shrink, generator)
+        hr = self.photos.crops(data.patch * self.recipe.scale, data, generator)
         return objectives.of(self.recipe).make_batch(hr, self.recipe, generator)
