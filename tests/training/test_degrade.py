@@ -25,7 +25,7 @@ from upscale.training.recipe import Degradation
 
 LEVEL = 2 / 255  # one 8-bit level in [-1, 1]
 CLEAN, SPOILT = Degradation(share=0.0), Degradation(share=1.0)
-EVERYTHING = Degradation(share=1.0, jpeg_before=0.6, poisson=0.6, sharpen=0.6)
+EVERYTHING = Degradation(share=1.0, jpeg_before=0.6, poisson=0.6, sharpen=0.6, webp=0.6)
 
 
 def generator(seed: int = 0) -> torch.Generator:
@@ -123,7 +123,7 @@ def test_noise_grows_with_brightness(brightness: float) -> None:
     assert not torch.allclose(noise[0, 0], noise[0, 1], atol=1e-4)
 
 
-@pytest.mark.parametrize("part", ["jpeg_before", "poisson", "sharpen"])
+@pytest.mark.parametrize("part", ["jpeg_before", "poisson", "sharpen", "webp"])
 def test_each_part_of_its_own_changes_spoilt_examples_only(part: str, hr: Tensor) -> None:
     many = hr.repeat(6, 1, 1, 1)
     without = degrade(many, 4, Degradation(share=0.5), generator())

@@ -42,6 +42,7 @@ class Degradation:
         jpeg_before: Of the spoilt ones: JPEG already before the reduction.
         poisson: Of the noisy ones: photons that are counted, in place of Gaussian noise of that strength.
         sharpen: Of the spoilt ones: unsharp masking before the last JPEG.
+        webp: Of those that are compressed last: WebP in place of JPEG.
         noise_share: Of all examples: conditioning augmentation by noise, of which the network is told.
         noise_max: Largest std of that noise in [-1, 1] units.
         blur_share: Of all examples: conditioning augmentation by blur, of which it is not.
@@ -51,6 +52,7 @@ class Degradation:
     jpeg_before: float = 0.0
     poisson: float = 0.0
     sharpen: float = 0.0
+    webp: float = 0.0
     noise_share: float = 0.25
     noise_max: float = 0.2
     blur_share: float = 0.0

@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from upscale.training.examples.jpeg import jpeg
+from upscale.training.examples.pillow import webp
 from upscale.training.examples.resample import resample
 from upscale.training.recipe import Degradation
 
@@ -130,7 +131,8 @@ def degrade(hr: Tensor, scale: int, how: Degradation, generator: torch.Generator
 
     `how.share` of the examples is spoilt, in this order: JPEG (a share of them), blur (half; std 0.3-2.8 HR
     pixels, anisotropic), one of `REDUCTIONS`, noise (half; up to 8 levels, grey or coloured), unsharp masking
-    (a share), JPEG (two thirds). Shares of 0 draw nothing, so that other draws stay what they are.
+    (a share), JPEG or, for a share of them, WebP (two thirds). Shares of 0 draw nothing, so that other draws
+    stay what they are.
     """
     lr = quantize(reduce_bicubic(hr, scale))
     u = torch.rand(len(hr), 10, generator=generator)
@@ -163,5 +165,11 @@ def degrade(hr: Tensor, scale: int, how: Degradation, generator: torch.Generator
         v = torch.rand(len(x), 3, generator=generator)
         amount = torch.where(v[:, 0] < how.sharpen, 0.2 + v[:, 1], 0).to(x.device)
         y = unsharp(y, (0.5 + v[:, 2]).to(x.device), amount)
-    lr[spoilt] = quantize(jpeg(quantize(y), qualities(u[:, 8:], 0.667)))
+    last = torch.tensor(qualities(u[:, 8:], 0.667))
+    y = quantize(y)
+    if how.webp:
+        web = torch.rand(len(x), generator=generator) < how.webp
+        y = webp(y, last.where(web, 0).tolist())
+        last = last.where(~web, 0)
+    lr[spoilt] = quantize(jpeg(y, last.tolist()))
     return lr

@@ -10,14 +10,13 @@ coefficient falls on the other side of a rounding.
 from __future__ import annotations
 
 import functools
-import io
 import math
 
-import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
+
+from upscale.training.examples.pillow import through_files
 
 SUBSAMPLED_BELOW = 90  # as cameras and web pages do
 
@@ -44,13 +43,8 @@ def jpeg(x: Tensor, qualities: list[int]) -> Tensor:
 
 def through_pillow(x: Tensor, qualities: list[int], subsampled: bool) -> Tensor:
     """Return x [B, 3, H, W] after Pillow has written and read it."""
-    out = []
-    for picture, quality in zip(_levels(x).byte().permute(0, 2, 3, 1).cpu().numpy(), qualities, strict=True):
-        file = io.BytesIO()
-        Image.fromarray(picture).save(file, "JPEG", quality=quality, subsampling=2 if subsampled else 0)
-        with Image.open(file) as image:
-            out.append(torch.from_numpy(np.array(image)).permute(2, 0, 1))
-    return torch.stack(out).to(x.device).float() / 127.5 - 1
+    subsampling = 2 if subsampled else 0
+    return through_files(x, "JPEG", [{"quality": q, "subsampling": subsampling} for q in qualities])
 
 
 def on_tensors(x: Tensor, qualities: list[int], subsampled: bool) -> Tensor:
