@@ -127,7 +127,7 @@ def test_consistency_takes_the_input_at_its_word(listening: str, load: Load) -> 
 @pytest.mark.parametrize(("step", "hidden"), [(0, 0), (1, 0), (12, 0.09), (46, 0.2), (1000, 0.95)])
 def test_marks_of_jpeg_hide_as_noise_does(step: float, hidden: float) -> None:
     """By the quantisation table, since little of the noise itself is left to be seen; none is told."""
-    picture = replace(soft(64, 48), jpeg_step=step)
+    picture = replace(soft(64, 48), luma_step=step)
     assert noise_in(picture, picture.color) == 0
     assert hidden_in(picture, 0.0) == pytest.approx(hidden, abs=0.01)
     assert 0.3 <= hidden_in(picture, 0.3) <= 0.3 + hidden and hidden_in(picture, 1.0) == 1
@@ -142,15 +142,15 @@ def test_marks_are_seen_in_copies_that_are_no_jpeg() -> None:
     with Image.open(file) as image:
         copy = from_pil(image.convert("RGB"))
         original = from_pil(image)
-    assert copy.jpeg_step == 0 < original.jpeg_step
+    assert copy.luma_step == 0 < original.luma_step
     hidden = hidden_in(original, 0.0)
     assert hidden == pytest.approx(0.2, abs=0.01) and hidden_in(copy, 0.0) == pytest.approx(hidden, abs=0.01)
-    assert hidden_in(replace(copy, jpeg_step=5.8), 0.0) == pytest.approx(hidden, abs=0.01)
+    assert hidden_in(replace(copy, luma_step=5.8), 0.0) == pytest.approx(hidden, abs=0.01)
     assert hidden_in(from_pil(small), 0.0) == 0
 
 
 def test_marks_of_jpeg_lean_on_the_first_estimate(load: Load, make_model: Callable[..., Path]) -> None:
-    picture = replace(soft(32, 24), jpeg_step=46.0)
+    picture = replace(soft(32, 24), luma_step=46.0)
     own = load(str(make_model(fidelity=0.2, spoilt_fidelity=0.7)))
     made = own.upscale(picture, (128, 96))
     share = own.settings.fidelity_for(hidden_in(picture, 0.0), stages=1)

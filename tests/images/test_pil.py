@@ -86,5 +86,5 @@ def test_how_coarse_a_jpeg_is(quality: int, step: float) -> None:
     file = io.BytesIO()
     Image.new("RGB", (16, 16), "gray").save(file, "JPEG", quality=quality)
     with Image.open(file) as image:
-        assert from_pil(image).jpeg_step == pytest.approx(step, rel=0.03)
-    assert from_pil(Image.new("RGB", (16, 16))).jpeg_step == 0
+        assert from_pil(image).luma_step == pytest.approx(step, rel=0.03)
+    assert from_pil(Image.new("RGB", (16, 16))).luma_step == 0

@@ -27,15 +27,16 @@ def noise_in(picture: Picture, color: Pixels) -> float:
 
 
 def hidden_in(picture: Picture, denoise: float) -> float:
-    """Return how much noise hides as much of a picture as it and the marks of JPEG do together, 0 to 1.
+    """Return how much noise hides as much of a picture as it and what a lossy file lacks, 0 to 1.
 
-    The network is not told of those marks: it knows them by themselves, and does better by LPIPS.
+    The network is not told of the marks of JPEG and WebP: it knows them by themselves, and does better by
+    LPIPS.
 
     Args:
         picture: As it was read.
         denoise: How much noise is taken out of it.
     """
-    step = max(picture.jpeg_step, luma_step(picture.color))  # a copy may hide more than its file says
+    step = max(picture.luma_step, luma_step(picture.color))  # a copy may hide more than its file says
     marks = JPEG_STD * math.sqrt(max(0.0, step - FINE_STEP))
     return min(1.0, math.hypot(denoise, marks / DENOISE_STD))
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from statistics import fmean
 
 import numpy as np
 from PIL import Image
@@ -71,15 +70,9 @@ def decode(image: Image.Image, storage: Storage, samples: Callable[[], Deep] | N
         alpha=planes.alpha,
         metadata=replace(found.metadata, icc_profile=planes.icc_profile),
         format=_FORMAT_NAMES.get(image.format or "", image.format),
-        jpeg_step=_jpeg_step(image),
+        luma_step=storage.luma_step,
         notes=(*found.notes, *planes.notes),
     )
-
-
-def _jpeg_step(image: Image.Image) -> float:
-    """Return the mean step of a JPEG's first quantisation table, which is that of the luma; else 0."""
-    tables = getattr(image, "quantization", None) or {}
-    return fmean(tables[0]) if tables.get(0) else 0.0
 
 
 def _transposed(image: Image.Image, method: Image.Transpose) -> Image.Image:

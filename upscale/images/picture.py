@@ -39,8 +39,8 @@ class Picture:
         metadata: What the file says besides.
         format: Pillow's name of the format it was read from (`JPEG`, `PNG`, …); None for pictures made in
             memory.
-        jpeg_step: Mean step of the luma quantisation table it was read with, 1 for the best quality; 0 for
-            what is no JPEG.
+        luma_step: How coarsely the file it was read from keeps its luma: mean step of a JPEG's quantisation
+            table, 1 for the best quality, or of that of a JPEG as coarse; 0 where nothing says so.
         notes: Sentences on what could not be kept (`16-bit colour was reduced to 8 bits`), for the report.
         uncertainty: [H, W] uint8, where the samples of a result differ: their standard deviation, 255 is 32
             levels of 8 bits; None where nobody asked.
@@ -51,7 +51,7 @@ class Picture:
     alpha: Pixels | None = None
     metadata: Metadata = field(default_factory=Metadata)
     format: str | None = None
-    jpeg_step: float = 0.0
+    luma_step: float = 0.0
     notes: tuple[str, ...] = ()
     uncertainty: Pixels | None = None
     denoised: float = 0.0

@@ -164,7 +164,7 @@ def identify(file: IO[bytes], name: str, max_mpix: float) -> Opened:
         _find_late_exif(image, file)
     elif image.format == "GIF":
         _find_gif_xmp(image, file)
-    return Opened(image, storage.inspect(image, head), file)
+    return Opened(image, storage.inspect(image, file), file)
 
 
 def check_pixels(size: tuple[int, int], name: str, max_mpix: float) -> None:

@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Any
+from statistics import fmean
+from typing import IO, Any
 
 from PIL import Image
+
+from upscale.images import webp
 
 HEAD_BYTES = 4096
 _BITS_PER_SAMPLE = 258
@@ -27,20 +30,22 @@ class Storage:
         signed: Whether they are signed integers.
         white_is_zero: Whether the decoded pixels still have to be inverted.
         gray_alpha: Whether the file is grey with alpha although Pillow decodes it to RGBA.
+        luma_step: How coarsely they are rounded, as `Picture.luma_step`.
     """
 
     bits: int = 8
     signed: bool = False
     white_is_zero: bool = False
     gray_alpha: bool = False
+    luma_step: float = 0.0
 
 
-def inspect(image: Image.Image, head: bytes = b"") -> Storage:
+def inspect(image: Image.Image, file: IO[bytes] | None = None) -> Storage:
     """Return how an opened, not yet loaded image is stored; for one that is loaded, what its mode says.
 
     Args:
         image: As `PIL.Image.open` returns it.
-        head: The first `HEAD_BYTES` of the file, for containers whose depth Pillow does not tell.
+        file: What it was opened from, for what Pillow does not tell; it is left where it was found.
     """
     tiles: list[Any] = getattr(image, "tile", [])
     codec, _, _, args = tiles[0] if tiles else ("", None, 0, None)
@@ -48,7 +53,7 @@ def inspect(image: Image.Image, head: bytes = b"") -> Storage:
     raw = raw if isinstance(raw, str) else ""
 
     if image.format in ("JPEG2000", "AVIF"):
-        bits = _container_bits(image.format, head)
+        bits = _container_bits(image.format, _head(file))
     elif codec.startswith("ppm") and isinstance(args, tuple):
         bits = int(args[1]).bit_length()  # the largest value, 255 or 65535
     elif (found := _BITS.search(raw)) and not raw.startswith(
@@ -66,7 +71,25 @@ def inspect(image: Image.Image, head: bytes = b"") -> Storage:
         signed=raw.endswith("S"),
         white_is_zero=image.mode.startswith(("I", "F")) and tags.get(_PHOTOMETRIC) == 0,
         gray_alpha=raw.startswith("LA;16"),
+        luma_step=webp.luma_step(file) if file and image.format == "WEBP" else _jpeg_step(image),
     )
+
+
+def _head(file: IO[bytes] | None) -> bytes:
+    """Return the first `HEAD_BYTES` of a file."""
+    if file is None:
+        return b""
+    position = file.tell()
+    file.seek(0)
+    head = file.read(HEAD_BYTES)
+    file.seek(position)
+    return head
+
+
+def _jpeg_step(image: Image.Image) -> float:
+    """Return the mean step of a JPEG's first quantisation table, which is that of the luma; else 0."""
+    tables = getattr(image, "quantization", None) or {}
+    return fmean(tables[0]) if tables.get(0) else 0.0
 
 
 def _container_bits(format: str, head: bytes) -> int:

@@ -44,7 +44,7 @@ _COSINES[0] /= math.sqrt(2)
 def luma_step(pixels: Pixels) -> float:
     """Return the mean step of the luma table that JPEG has rounded a picture with, 0 where none is seen.
 
-    As `Picture.jpeg_step` counts: 46 for quality 60 of libjpeg, 12 for 90. Finer steps are not seen, nor are
+    As `Picture.luma_step` counts: 46 for quality 60 of libjpeg, 12 for 90. Finer steps are not seen, nor are
     those of a JPEG in which a coarser one has been saved again: then the step is the coarser one.
 
     Args:
