@@ -7,6 +7,7 @@ header tells how likely each choice is. All of it is behind an arithmetic decode
 from __future__ import annotations
 
 import io
+import math
 from typing import IO
 
 _FRAME_HEADER_BYTES = 16  # of an animation's frame, which holds chunks in turn
@@ -17,7 +18,7 @@ _START_CODE = b"\x9d\x01\x2a"
 _EVEN = 128  # of 256: the probability of a bit that is not modelled
 
 # Steps of the transform's coefficients for the index 0 to 127 (RFC 6386, 14.1).
-_STEPS = (
+_STEPS: tuple[int, ...] = (
     *range(4, 58), *range(58, 118, 2), *range(119, 174, 3), *range(177, 230, 4), 234, 239, 245,
     *range(249, 285, 5),
 )  # fmt: skip
@@ -40,7 +41,7 @@ def luma_step(file: IO[bytes]) -> float:
         file.seek(position)
     if frame is None or len(frame) <= _TAG_BYTES or frame[0] & 1 or frame[3:6] != _START_CODE:
         return 0.0
-    return _FACTOR * _mean_step(_BoolDecoder(frame[_TAG_BYTES:])) ** _POWER
+    return _FACTOR * math.pow(_mean_step(_BoolDecoder(frame[_TAG_BYTES:])), _POWER)
 
 
 def _vp8_frame(file: IO[bytes]) -> bytes | None:
@@ -76,10 +77,9 @@ def _mean_step(header: _BoolDecoder) -> float:
         for _ in range(8):
             header.optional(6)  # its changes by frame and mode
     header.number(2)  # parts
-    base = 0 if absolute else 1
     index = header.number(7)
-    chosen = (min(127, max(0, base * index + offset)) for offset in offsets)
-    return sum(share * _STEPS[i] for share, i in zip(likely, chosen, strict=True))
+    chosen = (offset if absolute else index + offset for offset in offsets)
+    return sum(share * _STEPS[min(127, max(0, i))] for share, i in zip(likely, chosen, strict=True))
 
 
 class _BoolDecoder:
