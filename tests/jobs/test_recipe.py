@@ -42,6 +42,7 @@ def test_record_of_a_result(photo: Photo, request_for: Ask, engine: Any, model: 
         "color_fix": "none",
         "input_bytes": str(path.stat().st_size),
         "denoised": "0",
+        "fidelity_used": "0",
     }
 
 

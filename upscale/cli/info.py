@@ -58,7 +58,7 @@ def _print(path: Path, found: ImageInfo) -> None:
     if found.record is None:
         lines.append("  no record of upscale")
     else:
-        lines += [f"  {name.replace('_', ' '):<12} {value}" for name, value in found.record.items()]
+        lines += [f"  {name.replace('_', ' '):<13} {value}" for name, value in found.record.items()]
     for line in lines:
         typer.echo(printable(line))
 

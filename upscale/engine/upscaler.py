@@ -196,13 +196,14 @@ class Upscaler:
         denoise = [
             noise_in(p, color) if asked is None else asked for p, color in zip(pictures, colors, strict=True)
         ]
+        hidden = [hidden_in(p, level) for p, level in zip(pictures, denoise, strict=True)]
         results, spreads = run(
             colors,
             plan,
             self._models,
             work,
             denoise=denoise,
-            hidden=[hidden_in(p, level) for p, level in zip(pictures, denoise, strict=True)],
+            hidden=hidden,
             with_spread=self._uncertainty,
         )
         fix = FIXES[self.settings.color_fix]
@@ -217,9 +218,10 @@ class Upscaler:
                 alpha=alpha,
                 uncertainty=None if spread is None else spread[:, :, 0],
                 denoised=level,
+                fidelity=self.settings.fidelity_for(less, len(plan.stages)),
                 notes=(*picture.notes, *work.notes),
             )
-            for picture, color, alpha, spread, level in zip(
-                pictures, results, alphas, spreads, denoise, strict=True
+            for picture, color, alpha, spread, level, less in zip(
+                pictures, results, alphas, spreads, denoise, hidden, strict=True
             )
         ]

@@ -45,6 +45,7 @@ class Picture:
         uncertainty: [H, W] uint8, where the samples of a result differ: their standard deviation, 255 is 32
             levels of 8 bits; None where nobody asked.
         denoised: Of a result, how much noise was taken out of the input, 0 to 1 as `--denoise` counts.
+        fidelity: Of a result, the share of the first estimate in it, 0 to 1; of a cascade in its first stage.
     """
 
     color: Pixels
@@ -55,6 +56,7 @@ class Picture:
     notes: tuple[str, ...] = ()
     uncertainty: Pixels | None = None
     denoised: float = 0.0
+    fidelity: float = 0.0
 
     def __post_init__(self) -> None:
         assert self.color.ndim == 3 and self.color.shape[2] in (1, 3), self.color.shape
