@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from upscale import Upscaler
+from upscale.engine.plan import plan_cascade
 from upscale.images.picture import Picture, Pixels
 from upscale.images.resize import resize
 from upscale.metrics.consistency import consistency
@@ -63,8 +64,8 @@ class Way:
                 arguments["model"] = ",".join(made)
             return Upscaler(**arguments)
 
-    def settled(self) -> Way:
-        """Return the same with the settings of the model, or of a cascade's first, filled in.
+    def settled(self, scale: int = 1) -> Way:
+        """Return the same with the settings of the model, or of a cascade's first, for a scale filled in.
 
         All samplers are one at a single step, and so are all fidelities.
 
@@ -76,12 +77,13 @@ class Way:
         for model in models:
             check_asked(model, options)
         steps = steps_of(models[0], options)
+        plan = plan_cascade((1, 1), (scale, scale), [model.scale for model in models])
         return replace(
             self,
             model=joined(model.name for model in models),
             sampler="any" if steps == 1 else options.sampler or models[0].sampler,
             steps=steps,
-            fidelity=1.0 if steps == 1 else fidelity_of(models[0], options),
+            fidelity=1.0 if steps == 1 else fidelity_of(models[0], options, len(plan.stages)),
         )
 
 
@@ -150,7 +152,7 @@ class Scorer:
         Raises:
             UsageError: The model has no such way.
         """
-        settled = way.settled()
+        settled = way.settled(self.scale)
         load = cache(way.upscaler)  # only if something is missing
         usual = asdict(Way(""))
         how = {k: v for k, v in asdict(settled).items() if v != usual[k]}  # so a new setting keeps old scores
