@@ -73,7 +73,22 @@ def test_noise_leans_on_the_first_estimate(
     assert (own.upscale(picture, (48, 32)).color == same.upscale(picture, (48, 32)).color).all()
     asked = load(str(make_model(fidelity=0.2, spoilt_fidelity=0.7)), denoise=denoise, fidelity=0.4)
     assert asked.settings.fidelity_for(denoise, stages=1) == pytest.approx(0.4)
-    assert own.settings.fidelity_for(denoise, stages=2) == 0.2
+
+
+@pytest.mark.parametrize(("denoise", "first"), [(0.0, 0.4), (0.1, 0.55), (1.0, 0.7)])
+def test_of_a_cascade_the_first_stage_leans_on_it(
+    denoise: float, first: float, load: Load, draw: Draw, make_model: Callable[..., Path]
+) -> None:
+    """What it makes is clean. A cascade's own share is not lowered."""
+    picture = draw(12, 8)
+    own = load(str(make_model(fidelity=0.2, cascade_fidelity=0.4, spoilt_fidelity=0.7)), denoise=denoise)
+    made = own.upscale(picture, (96, 64))
+    assert made.fidelity == pytest.approx(first)
+    parts = [make_model(cascade_fidelity=share) for share in (made.fidelity, 0.4)]
+    same = load(",".join(map(str, parts)), denoise=denoise).upscale(picture, (96, 64))
+    assert (made.color == same.color).all()
+    calm = load(str(make_model(fidelity=0.2, cascade_fidelity=0.8, spoilt_fidelity=0.7)), denoise=denoise)
+    assert calm.settings.fidelity_for(denoise, stages=2) == 0.8
 
 
 def test_each_photo_leans_as_far_as_its_own_noise_asks_for(

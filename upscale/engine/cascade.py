@@ -78,7 +78,8 @@ def run(
         room = model.room if restorer.local else replace(model.room)
         nothing = [0.0] * len(pictures)
         told = [sigma_of(level) for level in denoise] if stage.index == 0 and denoise else nothing
-        shares = [settings.fidelity_for(level, len(plan.stages)) for level in hidden or nothing]
+        unseen = hidden if stage.index == 0 and hidden else nothing
+        shares = [settings.fidelity_for(level, len(plan.stages)) for level in unseen]
         Stage(
             restorer, pictures, told, shares, hrs, unsure, stage.index, sampling, room, work.next_stage()
         ).run()

@@ -53,7 +53,7 @@ class Settings:
         steps: Network evaluations per stage and sample.
         fidelity: Share of the first step's estimate in the result.
         cascade_fidelity: The same where an enlargement takes several stages.
-        spoilt_fidelity: The same for a photo of which `SPOILT` or more is hidden.
+        spoilt_fidelity: The same for a photo of which `SPOILT` or more is hidden, in the first stage.
         start: Noise level that a run begins at, 1 for pure noise.
         denoise: How much noise is taken out of the input, 0 to 1; None finds out how much there is.
         samples: Samples that the result is the mean of.
@@ -80,14 +80,14 @@ class Settings:
     tile_px: int
 
     def fidelity_for(self, hidden: float, stages: int) -> float:
-        """Return the share of the first estimate for one photo.
+        """Return the share of the first estimate for one photo in one stage.
 
         The more is hidden, the more of what the last step draws is made up: so it counts the less.
 
         Args:
-            hidden: How much of it is hidden, 0 to 1, see `denoise.hidden_in`.
+            hidden: How much of the stage's input is hidden, 0 to 1, see `denoise.hidden_in`; what another
+                stage has made hides nothing.
             stages: In how many stages it is enlarged.
         """
-        if stages > 1:
-            return self.cascade_fidelity
-        return self.fidelity + min(1.0, hidden / SPOILT) * (self.spoilt_fidelity - self.fidelity)
+        usual = self.fidelity if stages == 1 else self.cascade_fidelity
+        return usual + min(1.0, hidden / SPOILT) * max(0.0, self.spoilt_fidelity - usual)
