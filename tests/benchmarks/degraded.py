@@ -1,12 +1,12 @@
 """Photographs as they come: blurred, noisy, out of a JPEG; with as much noise taken out as `--denoise` says.
 
 python tests/benchmarks/degraded.py PHOTOS --lpips lpips_alex.safetensors [--denoise 0,auto] [--fidelity 0.5]
-    [--model NAME] [--kinds poor,clean,noise3,noise5,noise10,jpeg90,jpeg60,both] [--reduce 2] [--crop 384]
-    [--limit N] [--save FOLDER]
+    [--model NAME] [--kinds poor,clean,noise3,noise5,noise10,jpeg90,jpeg60,webp75,webp50,both]
+    [--reduce 2] [--crop 384] [--limit N] [--save FOLDER]
 
 A kind says what is done before the photograph is enlarged 4x again and compared with itself: blur (std in
 pixels of the photograph), Pillow's bicubic reduction, Gaussian noise (std in levels of 255, each channel for
-itself), JPEG as Pillow writes it. Everything is seeded by the photograph's place in the folder.
+itself), JPEG or WebP as Pillow writes it. Everything is seeded by the photograph's place in the folder.
 """
 
 from __future__ import annotations
@@ -46,6 +46,7 @@ class Kind:
     blur: float = 0.0
     noise: float = 0.0
     jpeg: int = 0
+    webp: int = 0
 
 
 KINDS = {
@@ -56,6 +57,8 @@ KINDS = {
     "noise10": Kind(noise=10),
     "jpeg90": Kind(jpeg=90),
     "jpeg60": Kind(jpeg=60),
+    "webp75": Kind(webp=75),
+    "webp50": Kind(webp=50),
     "both": Kind(noise=5, jpeg=60),
 }
 
@@ -77,31 +80,32 @@ def main(
     upscalers = {
         name: Upscaler(model, denoise=parse_denoise(name), fidelity=fidelity) for name in denoise.split(",")
     }
-    scores: dict[tuple[str, str], list[tuple[float, float, float]]] = {}
+    scores: dict[tuple[str, str], list[tuple[float, ...]]] = {}
     for index, path in enumerate(paths_of(photos)[:limit]):
         hr = _photograph(path, reduce, crop)
         size = (hr.shape[1], hr.shape[0])
         for kind in kinds.split(","):
             lr = spoilt(hr, KINDS[kind], index)
-            results = {"bicubic": (resize(lr.color, size, resample="bicubic"), math.nan)}
+            results = {"bicubic": (resize(lr.color, size, resample="bicubic"), math.nan, math.nan)}
             for name, upscaler in upscalers.items():
                 made = upscaler.upscale(lr, size)
-                results[name] = (made.color, made.denoised)
-            for name, (color, told) in results.items():
-                score = (psnr_y(color, hr, border=SCALE), distance(metric, color, hr), told)
+                results[name] = (made.color, made.denoised, made.fidelity)
+            for name, (color, *used) in results.items():
+                score = (psnr_y(color, hr, border=SCALE), distance(metric, color, hr), *used)
                 scores.setdefault((kind, name), []).append(score)
                 if save is not None:
                     save.mkdir(parents=True, exist_ok=True)
                     Image.fromarray(color).save(save / f"{path.stem}-{kind}-{name}.png")
     rows: list[dict[str, Any]] = []
     for (kind, name), of_photos in scores.items():
-        psnr, apart, told = (fmean(values) for values in zip(*of_photos, strict=True))
+        psnr, apart, told, share = (fmean(values) for values in zip(*of_photos, strict=True))
         bicubic = [fmean(score[i] for score in scores[kind, "bicubic"]) for i in (0, 1)]
         rows.append(
             {
                 "kind": kind,
                 "denoise": name,
                 "told": told,
+                "fidelity": share,
                 "PSNR-Y": psnr,
                 "over bicubic, dB": psnr - bicubic[0],
                 "LPIPS": apart,
@@ -123,11 +127,12 @@ def spoilt(hr: Pixels, kind: Kind, seed: int) -> Picture:
     if kind.noise:
         noise = np.random.default_rng(seed).normal(0, kind.noise, lr.shape)
         lr = np.clip(np.round(lr + noise), 0, 255).astype(np.uint8)
-    if not kind.jpeg:
-        return Picture(lr)
-    file = io.BytesIO()
-    Image.fromarray(lr).save(file, "JPEG", quality=kind.jpeg)
-    return read(file.getvalue())
+    for name, quality in (("JPEG", kind.jpeg), ("WEBP", kind.webp)):
+        if quality:
+            file = io.BytesIO()
+            Image.fromarray(lr).save(file, name, quality=quality)
+            return read(file.getvalue())
+    return Picture(lr)
 
 
 def _photograph(path: Path, reduce: int, crop: int) -> Pixels:
