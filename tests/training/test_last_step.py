@@ -63,12 +63,13 @@ def test_every_picture_comes_twice_with_other_noise(hr: torch.Tensor, recipe: Re
     assert all(0 <= side < last_step.UNSEEN_PX for other in others for side in other.offset)
 
 
+@pytest.mark.parametrize("learn", [False, True], ids=["", "between learns"])
 @pytest.mark.parametrize("steps", [2, 4])
 def test_the_steps_before_are_as_at_use(
-    steps: int, hr: torch.Tensor, recipe: Recipe, seen: VGGFeatures
+    steps: int, learn: bool, hr: torch.Tensor, recipe: Recipe, seen: VGGFeatures
 ) -> None:
-    """Told less noise than there is, without gradients, and not by the last step's weights."""
-    recipe = replace(recipe, last_step=LastStep(steps=(steps,), told=0.7))
+    """Told less noise than there is, and not by the last step's weights."""
+    recipe = replace(recipe, last_step=LastStep(steps=(steps,), told=0.7, between=learn))
     network: Any = start(recipe, "cpu").network
     batch = make_batch(hr, recipe, draws())
     calls: list[tuple[str, bool, float]] = []
@@ -80,7 +81,7 @@ def test_the_steps_before_are_as_at_use(
     assert loss.shape == (6,) and loss.isfinite().all()
     factor = 0.7 ** (1 / steps)
     levels = [2 / math.pi * math.atan(s * (factor if k else 1)) for k, s in enumerate(batch.sigmas)]
-    between = [("between", False)] * (steps - 2)
+    between = [("between", learn)] * (steps - 2)
     assert [call[:2] for call in calls] == [("first", False), *between, ("last", True)]
     assert [call[2] for call in calls] == pytest.approx(levels, abs=1e-5)
 
@@ -134,6 +135,23 @@ def test_only_the_last_step_is_trained(
         groups = start(other, "cpu").optimizer.param_groups
         trained = sum(p.numel() for group in groups for p in group["params"])
         assert trained == sum(w.numel() for name, w in before.items() if name.startswith("last."))
+
+
+@pytest.mark.parametrize("steps", [2, 3])
+def test_the_steps_between_learn_with_it(
+    steps: int, recipe: Recipe, images: Photos, seen: VGGFeatures, tmp_path: Path
+) -> None:
+    """Where a recipe says so, and a run has any; the first estimate stays what it was."""
+    recipe = replace(recipe, last_step=LastStep(steps=(steps,), between=True))
+    before = {name: w.clone() for name, w in start(recipe, "cpu").network.state_dict().items()}
+    after = train(recipe, images, tmp_path / "run", steps=3, vgg=seen).network.state_dict()
+    changed = {name for name, w in after.items() if not torch.equal(w, before[name])}
+    first = {name for name in before if name.startswith(("encoder.", "first."))}
+    last = {name for name in before if name.startswith("last.")}
+    assert not changed & first
+    assert len(changed & last) > 0.9 * len(last)
+    between = set(before) - first - last
+    assert len(changed & between) > 0.9 * len(between) if steps > 2 else not changed & between
 
 
 def test_what_is_exported_runs_as_it_was_trained(

@@ -119,9 +119,16 @@ def test_what_is_trained_can_be_exported_and_sampled(
 
 @pytest.mark.parametrize("name", ["first_step", "last_step"])
 def test_networks_without_the_weights_that_are_to_be_trained(name: str, recipe: Recipe) -> None:
-    with pytest.raises(UsageError, match=f"'{name}' trains weights that the recipe's") as caught:
+    with pytest.raises(UsageError, match=f"'{name}' needs a step of its own") as caught:
         start(replace(recipe, objective=name), "cpu")
     assert f"`{name} = true`" in (caught.value.hint or "")
+
+
+def test_steps_between_ends_that_there_are_not(recipe: Recipe) -> None:
+    between = replace(recipe, objective="last_step", last_step=replace(recipe.last_step, between=True))
+    with pytest.raises(UsageError, match="'last_step' needs a step of its own") as caught:
+        start(replace(between, network={**recipe.network, "last_step": True}), "cpu")
+    assert "`first_step = true`" in (caught.value.hint or "")
 
 
 @pytest.mark.parametrize("name", objectives.OBJECTIVES)

@@ -112,12 +112,14 @@ class LastStep:
     `steps` are the numbers of steps to draw from, with a grid of the given `power`, the network `told` less
     noise than there is; the score of patches counts `pixels` times beside those of VGG's four layers.
     What a critic says counts `critic` times, 0 for none; its rate is `critic_rate` times the optimizer's.
+    `between` says whether the steps between the first and the last learn with it.
     """
 
     steps: tuple[int, ...] = (2, 3, 4, 4, 6)
     power: float = 2.0
     told: float = 1.0
     pixels: float = 1.0
+    between: bool = False
     critic: float = 0.0
     critic_rate: float = 6.0
 

@@ -24,8 +24,15 @@ def start(recipe: Recipe, device: str, vgg: VGGFeatures | None = None) -> State:
     """Return the state before the first step; a critic, if the recipe has one, is of the features `vgg`.
 
     Raises:
-        UsageError: The network lacks what the objective trains.
+        UsageError: The network lacks what the objective needs.
     """
+    objective = objectives.of(recipe)
+    lacking = [entry for entry in objective.needs(recipe) if not recipe.network.get(entry)]
+    if lacking:
+        raise UsageError(
+            f"The objective {recipe.objective!r} needs a step of its own that the recipe's network lacks.",
+            hint=f"Write `{lacking[0]} = true` into [network].",
+        )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.seed)
         network: Any = networks.get(recipe.arch).build(recipe.network)
@@ -33,14 +40,8 @@ def start(recipe: Recipe, device: str, vgg: VGGFeatures | None = None) -> State:
     if critic:
         critic = critic.to(device)
     network = network.to(device, memory_format=torch.channels_last)
-    trains = objectives.of(recipe).trains
     for name, parameter in network.named_parameters():
-        parameter.requires_grad_(name.startswith(trains))
-    if not any(parameter.requires_grad for parameter in network.parameters()):
-        raise UsageError(
-            f"The objective {recipe.objective!r} trains weights that the recipe's network does not have.",
-            hint=f"Write `{trains.rstrip('.')}_step = true` into [network].",
-        )
+        parameter.requires_grad_(objective.trains(recipe, name))
     averaged = copy.deepcopy(network).requires_grad_(False)
     return State(network, averaged, optimizers.of(recipe, network, critic), critic)
 

@@ -27,14 +27,16 @@ class Objective:
         loss_of: How wrong the network is.
         config: recipe -> entries of a model's config.
         sees: Whether it needs the features of VGG.
-        trains: How the names of the parameters begin that it trains.
+        needs: recipe -> entries of its `[network]` that must be true.
+        trains: (recipe, name of a parameter) -> whether it is trained.
     """
 
     make_batch: Callable[[Tensor, Recipe, torch.Generator], Any]
     loss_of: Loss
     config: Callable[[Recipe], dict[str, Any]]
     sees: bool = False
-    trains: str = ""
+    needs: Callable[[Recipe], tuple[str, ...]] = lambda recipe: ()
+    trains: Callable[[Recipe, str], bool] = lambda recipe, name: True
 
 
 def _blind(loss_of: Callable[[Any, Any, Recipe, torch.dtype], Tensor]) -> Loss:
@@ -54,14 +56,16 @@ OBJECTIVES: dict[str, Objective] = {
         first_step.make_batch,
         _blind(first_step.loss_of),
         last_step.config,
-        trains=first_step.PREFIX,
+        needs=lambda recipe: ("first_step",),
+        trains=first_step.trains,
     ),
     "last_step": Objective(
         last_step.make_batch,
         last_step.loss_of,
         last_step.config,
         sees=True,
-        trains=last_step.PREFIX,
+        needs=last_step.needs,
+        trains=last_step.trains,
     ),
 }
 

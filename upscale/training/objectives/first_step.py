@@ -15,7 +15,10 @@ from upscale.diffusion.schedule import sigma_to_time
 from upscale.training.objectives.residual_v import Batch, encode, examples, first_error
 from upscale.training.recipe import Recipe
 
-PREFIX = "first."  # of the weights that are trained
+
+def trains(recipe: Recipe, name: str) -> bool:
+    """Return whether the weight of that name is trained."""
+    return name.startswith("first.")
 
 
 def make_batch(hr: Tensor, recipe: Recipe, generator: torch.Generator) -> Batch:

@@ -1,10 +1,11 @@
 """The last step of a run learns to draw: weights of its own, trained on runs as they will be used.
 
 The steps before estimate means, and a run of a few of them ends too smooth. Here they are taken as they are,
-without gradients and told less noise as at use, and the last step is trained to make of what they leave, and
-of the noise in it, a photograph: by the energy score of two runs with different noise, over patches of pixels
-and over the features of VGG-16; and, where a recipe has one, by a critic. Everything else keeps its weights,
-so the first estimate and with it the faithful end of the dial stay what they were.
+told less noise as at use, and the last step is trained to make of what they leave, and of the noise in it, a
+photograph: by the energy score of two runs with different noise, over patches of pixels and over the features
+of VGG-16; and, where a recipe has one, by a critic. Where a recipe says so, the steps between the first and
+the last learn to leave it what it needs. Everything else keeps its weights, so the first estimate and with it
+the faithful end of the dial stay what they were.
 """
 
 from __future__ import annotations
@@ -28,7 +29,6 @@ from upscale.training.objectives.residual_v import Batch, encode, evaluate, exam
 from upscale.training.recipe import Recipe
 
 UNSEEN_PX = 32  # of a crop's sides, which the loss does not see: VGG is the dearest part of a step
-PREFIX = "last."  # of the weights that are trained
 
 
 @dataclass(frozen=True)
@@ -44,6 +44,20 @@ class Practice(Batch):
 
     sigmas: tuple[float, ...]
     offset: tuple[int, int]
+
+
+def needs(recipe: Recipe) -> tuple[str, ...]:
+    """Return the entries of a recipe's `[network]` that must be true.
+
+    Without a first step of its own a run would begin with the weights of the steps between.
+    """
+    return ("first_step", "last_step") if recipe.last_step.between else ("last_step",)
+
+
+def trains(recipe: Recipe, name: str) -> bool:
+    """Return whether the weight of that name is trained."""
+    between = recipe.last_step.between and not name.startswith(("encoder.", "first."))
+    return between or name.startswith("last.")
 
 
 def make_batch(hr: Tensor, recipe: Recipe, generator: torch.Generator) -> Practice:
@@ -99,9 +113,10 @@ def loss_of(
     def step(x: Tensor, sigma: float) -> Tensor:
         if sigma == sigmas[-1]:
             return last(x, sigma)
-        with torch.no_grad():
-            if sigma == sigmas[0] and network.first:
+        if sigma == sigmas[0] and network.first:
+            with torch.no_grad():
                 return first(torch.zeros_like(x), sigma)
+        with torch.set_grad_enabled(recipe.last_step.between):
             return between(x, sigma)
 
     x0 = samplers.sample("ddim", step, batch.noise * sigmas[0], sigmas, lambda _: batch.noise)
