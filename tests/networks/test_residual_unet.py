@@ -244,6 +244,22 @@ def test_what_is_made_part_of_convolutions_changes_nothing(
     assert (fused - plain.detach()).abs().max() <= apart * plain.detach().abs().max()
 
 
+@pytest.mark.parametrize(("dtype", "apart"), [(torch.float32, 1e-5), (torch.bfloat16, 0.03)], ids=str)
+@pytest.mark.parametrize("batch", [1, 2])
+def test_a_step_without_gradients_is_that_with_them(
+    network: ResidualUNet, dtype: torch.dtype, apart: float, batch: int
+) -> None:
+    """Neither what is joined nor what is shuffled needs to be laid out in memory for it."""
+    network = copy.deepcopy(network).to(dtype, memory_format=torch.channels_last)
+    x, lr = (draw(batch, c, 8, 12).to(dtype, memory_format=torch.channels_last) for c in (48, 3))
+    level = torch.tensor([0.5])
+    plain = network(x, level, network.encode(lr, torch.zeros(1)))
+    assert plain.requires_grad
+    with torch.inference_mode():
+        fast = network(x, level, network.encode(lr, torch.zeros(1)))
+    assert (fast - plain.detach()).abs().max() <= apart * plain.detach().abs().max()
+
+
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
 def test_what_it_is_given_stays_as_it_is(network: ResidualUNet, dtype: torch.dtype) -> None:
     """Blocks may add in place; features serve every step of a run, and samplers need x again."""

@@ -90,6 +90,23 @@ def test_large_photos_are_chosen_more_often() -> None:
     assert 0.68 < (crops > 0).float().mean() < 0.82  # three quarters of the area
 
 
+@pytest.mark.parametrize("shrink", [0.0, 1.0], ids=["", "shrunk"])
+def test_among_several_the_ones_with_detail_are_chosen_more_often(shrink: float) -> None:
+    """In proportion to it: here a half has three times as much as the other."""
+    y, x = torch.meshgrid(torch.arange(80), torch.arange(80), indexing="ij")
+    smooth, rough = (((x + y) // 4 % 2) * contrast for contrast in (20, 60))  # stripes
+    photos = Photos([smooth.expand(3, 80, 80).byte(), rough.expand(3, 80, 80).byte()])
+
+    def share(among: int) -> float:
+        data = Data(batch=1500, shrink=shrink, among=among)
+        contrasts = (photos.crops(20, data, generator()) + 1).amax((1, 2, 3)) * 127.5
+        return float((contrasts > 40).float().mean())
+
+    assert 0.46 < share(1) < 0.54
+    assert 0.58 < share(2) < 0.67  # 5/8: a quarter of the pairs are alike, half of them mixed
+    assert share(8) > 0.65
+
+
 @pytest.mark.parametrize("most", [2.0, 4.0])
 def test_shrunk_crops_show_more(most: float) -> None:
     ramp = torch.arange(160, dtype=torch.uint8).expand(3, 160, 160).contiguous()

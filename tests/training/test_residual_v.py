@@ -112,27 +112,32 @@ def test_the_first_step_learns_the_mean_out_of_nothing(batch: Batch, recipe: Rec
         return v
 
     both = perfect(batch)
-    both.first = first
+    both.first, first.encoder = first, None  # type: ignore[attr-defined]
     losses = loss_of(both, batch, recipe, torch.float32)
     assert losses.tolist() == pytest.approx([0.25] * 6, rel=5e-3)  # half of the 0.5 it is off
     assert told[0][0].shape == batch.target.shape and not told[0][0].any()
     assert told[0][1] == pytest.approx(trigonometric_level(recipe.noise.sigma_max), abs=1e-6)
 
 
-def test_the_first_step_alone_learns_by_squared_error(batch: Batch, recipe: Recipe) -> None:
-    both = network(replace(recipe, network={**recipe.network, "first_step": True}))
+@pytest.mark.parametrize("own", [False, True], ids=["shared encoder", "own encoder"])
+def test_the_first_step_alone_learns_by_squared_error(own: bool, batch: Batch, recipe: Recipe) -> None:
+    with_first = {**recipe.network, "first_step": True, "first_encoder": own}
+    both = network(replace(recipe, network=with_first))
     nn.init.normal_(both.first.head.weight)
     losses = first_step.loss_of(both, batch, recipe, torch.float32)
-    features = both.encode(batch.lr, batch.aug_level)
+    features = (both.first if own else both).encode(batch.lr, batch.aug_level)
     v = both.first(torch.zeros_like(batch.target), torch.tensor([1 - 2 / math.pi * 0.01]), features)
     assert torch.allclose(losses, (v + batch.target).square().mean((1, 2, 3)), rtol=1e-2)
     losses.mean().backward()
     trained = {name for name, w in both.named_parameters() if w.grad is not None and w.grad.any()}
     assert trained and all(first_step.trains(recipe, name) for name in trained)
+    assert own == ("first.encoder.stem.weight" in trained)
 
 
-def test_both_steps_and_the_encoder_are_trained(batch: Batch, recipe: Recipe) -> None:
-    both = network(replace(recipe, network={**recipe.network, "first_step": True}))
+@pytest.mark.parametrize("own", [False, True], ids=["shared encoder", "own encoder"])
+def test_both_steps_and_what_they_see_with_are_trained(own: bool, batch: Batch, recipe: Recipe) -> None:
+    with_first = {**recipe.network, "first_step": True, "first_encoder": own}
+    both = network(replace(recipe, network=with_first))
     for weight in both.parameters():
         if not weight.any():  # what begins at zero hides what is behind it
             nn.init.normal_(weight, std=0.1)

@@ -266,26 +266,40 @@ class _Residual:
         self._restorer, self._lr, self._sigma_aug = restorer, lr, sigma_aug
         self._config = restorer.config
         self._base = upsample_bicubic(lr, restorer.config.scale)
-        self._features = _encoded(restorer, restorer.network, lr, sigma_aug)
-        self._denoiser = restorer.denoiser(self._features)
 
     def __call__(self, x: Tensor, sigma: float) -> Tensor:
-        return self._denoiser(x, sigma)
+        return self._between(x, sigma)
 
     def first(self, x: Tensor, sigma: float) -> Tensor:
         network = self._restorer.network.first
         if network is None:
             return self(x, sigma)
         # Noise says nothing of the photo; its mean leaves nothing of it in the estimate either.
-        return self._restorer.denoiser(self._features, network=network)(torch.zeros_like(x), sigma)
+        return self._first(torch.zeros_like(x), sigma)
+
+    # A run of one evaluation asks for the first alone, and need not wait for other encoders.
+
+    @cached_property
+    def _first(self) -> Denoiser:
+        return self._denoiser(self._restorer.network.first)
+
+    @cached_property
+    def _between(self) -> Denoiser:
+        return self._denoiser(self._restorer.network)
 
     @cached_property
     def last(self) -> Denoiser:
-        # A run of one evaluation never asks for it, and need not wait for its encoder.
-        network = self._restorer.network.last
-        looks = network is not None and network.encoder is not None
-        features = _encoded(self._restorer, network, self._lr, self._sigma_aug) if looks else self._features
-        return self._restorer.denoiser(features, network=network)
+        return self._denoiser(self._restorer.network.last or self._restorer.network)
+
+    @cached_property
+    def _features(self) -> Any:
+        return _encoded(self._restorer, self._restorer.network, self._lr, self._sigma_aug)
+
+    def _denoiser(self, step: Any) -> Denoiser:
+        """Return the denoiser of a step: it sees by its own encoder, or by that of all steps."""
+        own = step is not self._restorer.network and step.encoder is not None
+        features = _encoded(self._restorer, step, self._lr, self._sigma_aug) if own else self._features
+        return self._restorer.denoiser(features, network=step)
 
     def pack(self, noise: Tensor) -> Tensor:
         # As the network's predictions lie in memory: a sum of two layouts takes many times as long.

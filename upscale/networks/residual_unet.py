@@ -43,6 +43,7 @@ class ResidualUNetConfig:
         inner_blocks: Residual blocks per step at half the LR size.
         embedding: Channels of the noise level's embedding.
         first_step: Whether the first step of a run, out of pure noise, has weights of its own.
+        first_encoder: Whether these include an encoder: estimating asks for other features than drawing.
         last_step: Whether the last step of a run has weights of its own.
         last_encoder: Whether these include an encoder, so that it sees the LR image with eyes of its own.
     """
@@ -56,6 +57,7 @@ class ResidualUNetConfig:
     inner_blocks: int = 4
     embedding: int = 128
     first_step: bool = False
+    first_encoder: bool = False
     last_step: bool = False
     last_encoder: bool = False
 
@@ -63,8 +65,9 @@ class ResidualUNetConfig:
         """Raise `ValueError` on what makes no network."""
         if min(self.scale, self.width, self.inner_width, self.embedding) < 1:
             raise ValueError("scale, widths and embedding must be at least 1")
-        if self.last_encoder and not self.last_step:
-            raise ValueError("last_encoder needs last_step")
+        for own in ("first", "last"):
+            if getattr(self, f"{own}_encoder") and not getattr(self, f"{own}_step"):
+                raise ValueError(f"{own}_encoder needs {own}_step")
 
 
 class Features(NamedTuple):
@@ -133,6 +136,16 @@ class Conv2d(nn.Conv2d):
             return other + self(x)
         return self.fused_sum_(other, x)
 
+    def of_both(self, a: Tensor, b: Tensor) -> Tensor:
+        """Return self(a and b, one behind the other in channels)."""
+        if not fuses(a):
+            return self(torch.cat([a, b], dim=1))
+        # Each with its part of the weights: laying the two side by side takes longer than convolving them.
+        of_a, of_b = self.weight.to(a.dtype).split([a.shape[1], b.shape[1]], dim=1)
+        assert self.bias is not None
+        y = self._conv_forward(a, of_a, self.bias.to(a.dtype))
+        return self._fused_sum_(y, b, of_b, None)
+
     def fused(self, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
         """Return the leaky ReLU of x convolved with that weight and bias; see `fuses`."""
         y: Tensor = torch.ops.mkldnn._convolution_pointwise(
@@ -143,7 +156,9 @@ class Conv2d(nn.Conv2d):
     def fused_sum_(self, other: Tensor, x: Tensor) -> Tensor:
         """Add self(x) to `other`; see `fuses`."""
         assert self.bias is not None
-        weight, bias = self.weight.to(x.dtype), self.bias.to(x.dtype)
+        return self._fused_sum_(other, x, self.weight.to(x.dtype), self.bias.to(x.dtype))
+
+    def _fused_sum_(self, other: Tensor, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         y: Tensor = torch.ops.mkldnn._convolution_pointwise_.binary(
             other, x, weight, bias, *self._geometry, "add", None, None, [], None
         )
@@ -158,6 +173,30 @@ class Conv2d(nn.Conv2d):
     @property
     def _geometry(self) -> tuple[Any, ...]:
         return self.padding, self.stride, self.dilation, self.groups
+
+
+class Doubling(Conv2d):
+    """A convolution of 1x1 and a pixel shuffle by 2: features of half the size to `outputs` channels."""
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__(inputs, 4 * outputs, kernel=1)
+
+    def added_to(self, other: Tensor, x: Tensor) -> Tensor:
+        """Return `other` [B, outputs, H, W] and what x [B, inputs, H/2, W/2] becomes.
+
+        Without gradients it lies in the memory of `other`.
+        """
+        if torch.is_grad_enabled():
+            return other + F.pixel_shuffle(self(x), 2)
+        # Channels last within each of the four places, as they lie in `other`: no shuffle in memory.
+        assert self.bias is not None
+        weight, bias = (
+            w.unflatten(0, (-1, 4)).transpose(0, 1).flatten(0, 1) for w in (self.weight, self.bias)
+        )
+        y = self._conv_forward(x, weight.to(x.dtype), bias.to(x.dtype)).unflatten(1, (2, 2, -1))
+        places = other.unflatten(2, (-1, 2)).unflatten(4, (-1, 2))  # [B, outputs, H/2, 2, W/2, 2]
+        places.add_(y.permute(0, 3, 4, 1, 5, 2))
+        return other
 
 
 class LevelEmbedding(nn.Module):
@@ -250,7 +289,7 @@ class Step(nn.Module):
         self.before = Blocks(config.outer_blocks, width, emb)
         self.down = Conv2d(width, inner, stride=2)
         self.inner = Blocks(config.inner_blocks, inner, emb)
-        self.up = Conv2d(inner, 4 * width, kernel=1)
+        self.up = Doubling(inner, width)
         self.after = Blocks(config.outer_blocks, width, emb)
         self.head = Conv2d(width + patch, patch)
         nn.init.zeros_(self.head.weight)
@@ -280,10 +319,10 @@ class Step(nn.Module):
         embedding = self.embed(level)
         h = self.before(self.stem(x) + features.outer, embedding)  # [B, width, H, W]
         g = self.inner(self.down(h) + features.inner, embedding)  # [B, inner_width, H/2, W/2]
-        h = h + F.pixel_shuffle(self.up(g), 2)
+        h = self.up.added_to(h, g)
         h = self.after(h, embedding)
         # x again: at low noise most of it is the answer
-        return self.head(torch.cat([h, x], dim=1))
+        return self.head.of_both(h, x)
 
 
 class ResidualUNet(Step):
@@ -300,7 +339,7 @@ class ResidualUNet(Step):
     def __init__(self, config: ResidualUNetConfig) -> None:
         super().__init__(config, encodes=True)
         self.config = config
-        self.first = Step(config) if config.first_step else None
+        self.first = Step(config, encodes=config.first_encoder) if config.first_step else None
         self.last = Step(config, encodes=config.last_encoder) if config.last_step else None
 
 

@@ -24,6 +24,7 @@ class Data:
         shrink: Of all crops: those from reduced photos.
         shrink_max: By how much those are reduced at most; by 1 at least.
         turn: Of all crops: those that are turned on their heads, and those that are laid on their sides.
+        among: Each is chosen among so many, in proportion to their detail: smooth ones teach little.
     """
 
     patch: int = 32
@@ -31,6 +32,7 @@ class Data:
     shrink: float = 0.35
     shrink_max: float = 2.0
     turn: float = 0.5
+    among: int = 1
 
 
 @dataclass(frozen=True)

@@ -69,22 +69,40 @@ class Photos:
         Returns:
             [B, 3, side, side] float32 in [-1, 1].
         """
-        chosen = torch.multinomial(self._weights, data.batch, replacement=True, generator=generator)
-        draws = torch.rand(data.batch, 6, generator=generator).tolist()
+        drawn = data.batch * data.among
+        chosen = torch.multinomial(self._weights, drawn, replacement=True, generator=generator).tolist()
+        draws = torch.rand(drawn, 6, generator=generator).tolist()
+        windows = [self._window(index, side, data, u) for index, u in zip(chosen, draws, strict=True)]
+        if data.among > 1:
+            details = torch.stack([detail(window, side) for window in windows]).cpu()
+            picked = torch.multinomial(details.view(data.batch, data.among), 1, generator=generator)[:, 0]
+            windows = [windows[i * data.among + k] for i, k in enumerate(picked.tolist())]
         out = torch.empty(data.batch, 3, side, side, device=self.images[0].device)
-        for crop, index, u in zip(out, chosen.tolist(), draws, strict=True):
-            image = self.images[index]
-            height, width = image.shape[1:]
-            larger = (data.shrink_max - 1) * u[0] / data.shrink if u[0] < data.shrink else 0.0
-            source = round(side * (1 + larger))
-            source = min(source, height, width)
-            top, left = int(u[1] * (height - source + 1)), int(u[2] * (width - source + 1))
-            window = image[:, top : top + source, left : left + source]
-            window = window.flip([axis for axis, odd in ((2, u[3] < 0.5), (1, u[4] < data.turn)) if odd])
-            if u[5] < data.turn:
-                window = window.transpose(1, 2)
-            if source == side:
+        for crop, window in zip(out, windows, strict=True):
+            if window.shape[1] == side:
                 crop.copy_(window)
             else:
                 torch.clamp(resample(window.float(), side, side), 0, 255, out=crop)
         return out.div_(127.5).sub_(1)
+
+    def _window(self, index: int, side: int, data: Data, u: list[float]) -> Tensor:
+        """Return a square part of a photo, [3, S, S] with S at least `side`, as six uniform draws say."""
+        image = self.images[index]
+        height, width = image.shape[1:]
+        larger = (data.shrink_max - 1) * u[0] / data.shrink if u[0] < data.shrink else 0.0
+        source = min(round(side * (1 + larger)), height, width)
+        top, left = int(u[1] * (height - source + 1)), int(u[2] * (width - source + 1))
+        window = image[:, top : top + source, left : left + source]
+        window = window.flip([axis for axis, odd in ((2, u[3] < 0.5), (1, u[4] < data.turn)) if odd])
+        return window.transpose(1, 2) if u[5] < data.turn else window
+
+
+def detail(window: Tensor, side: int) -> Tensor:
+    """Return how much goes on in a window [3, S, S] uint8, seen at `side` pixels: a number above 0.
+
+    It is the mean difference in green between neighbours.
+    """
+    apart = max(1, round(window.shape[1] / side))
+    green = window[1].float()
+    here = green[:-apart, :-apart]
+    return ((here - green[apart:, :-apart]).abs() + (here - green[:-apart, apart:]).abs()).mean() + 0.1

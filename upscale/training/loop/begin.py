@@ -71,6 +71,7 @@ def with_own_steps(weights: Mapping[str, torch.Tensor], recipe: Recipe) -> dict[
     for option, own, shared in (
         ("first_step", "first.", steps),
         ("last_step", "last.", steps),
+        ("first_encoder", "first.", encoder),
         ("last_encoder", "last.", encoder),
     ):
         if recipe.network.get(option) and not any(own + name in weights for name in shared):

@@ -77,7 +77,8 @@ def train(
     path = run / "state.pt"
     state = begin(recipe, path, device, None if begin_with is None else str(begin_with), vgg)
     if compiled:
-        for part in (state.network, *state.network.children()):  # some are called on their own: an encoder
+        parts = [state.network, *state.network.children()]  # some are called on their own: an encoder
+        for part in parts if vgg is None else [*parts, vgg]:
             part.compile(dynamic=False)
     (run / "recipe.json").write_text(json.dumps(as_table(recipe), indent=2) + "\n", encoding="utf-8")
 

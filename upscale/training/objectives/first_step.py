@@ -33,6 +33,7 @@ def make_batch(hr: Tensor, recipe: Recipe, generator: torch.Generator) -> Batch:
 
 def loss_of(network: Any, batch: Batch, recipe: Recipe, dtype: torch.dtype) -> Tensor:
     """Return the mean squared error of each example [B], of residuals of about unit variance."""
-    with torch.no_grad():
-        features = encode(network, batch.lr, batch.aug_level, dtype)
+    own = network.first.encoder is not None
+    with torch.set_grad_enabled(own):
+        features = encode(network.first if own else network, batch.lr, batch.aug_level, dtype)
     return first_error(network, batch, recipe, features, dtype).square().mean((1, 2, 3))

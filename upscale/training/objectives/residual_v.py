@@ -104,11 +104,13 @@ def loss_of(network: ResidualUNet, batch: Batch, recipe: Recipe, dtype: torch.dt
     loss = charbonnier(evaluate(network, x, batch.level, features, dtype) - v).mean((1, 2, 3))
     if network.first is None:
         return loss
+    if network.first.encoder is not None:
+        features = encode(network.first, batch.lr, batch.aug_level, dtype)
     return (loss + charbonnier(first_error(network, batch, recipe, features, dtype)).mean((1, 2, 3))) / 2
 
 
 def first_error(network: Any, batch: Batch, recipe: Recipe, features: Any, dtype: torch.dtype) -> Tensor:
-    """Return by how much the first step is wrong: its v for a batch out of no noise at all."""
+    """Return by how much the first step is wrong, given what it sees: its v out of no noise at all."""
     pure = torch.full_like(batch.level[:1], sigma_to_time(recipe.noise.sigma_max))
     v = -(math.pi / 2 * pure).sin() * batch.target
     return evaluate(network.first, torch.zeros_like(v), pure, features, dtype) - v
