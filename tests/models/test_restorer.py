@@ -178,30 +178,34 @@ def test_the_ends_of_a_run_are_evaluated_by_steps_of_their_own(
     assert not torch.equal(of(2)[0], of(2, seed=9)[0])
 
 
-def test_the_last_step_may_look_for_itself(make_model: MakeModel, lr: torch.Tensor) -> None:
-    """Once for all runs of an image, told its level; not in a run of one evaluation."""
-    own = {**load(make_model()).config.network, "last_step": True, "last_encoder": True}
+def test_the_first_step_may_look_for_itself(make_model: MakeModel, lr: torch.Tensor) -> None:
+    """Each encoder is asked once for all runs of an image, told its level; none that no step needs."""
+    own = {**load(make_model()).config.network, "first_step": True, "first_encoder": True}
     restorer = load(make_model(network=own))
-    levels: list[float] = []
-    encoder = restorer.network.last.encoder
-    encoder.register_forward_pre_hook(lambda _, given: levels.append(float(given[1])))
+    asked: list[tuple[str, float]] = []
+    for name, encoder in (("own", restorer.network.first.encoder), ("shared", restorer.network.encoder)):
+        encoder.register_forward_pre_hook(lambda _, given, name=name: asked.append((name, float(given[1]))))
 
-    def of(steps: int, sigma_aug: float | list[float], times: int = 1) -> torch.Tensor:
-        levels.clear()
+    def of(steps: int, sigma_aug: float | list[float], times: int = 1, start: float = 1.0) -> torch.Tensor:
+        asked.clear()
         images = lr.expand(len(sigma_aug), -1, -1, -1) if isinstance(sigma_aug, list) else lr
         noises = [lambda step: noise(4)(step).expand(len(images), -1, -1, -1)] * times
-        how: How = {"sampler": "ddim", "steps": steps, "sigma_aug": sigma_aug}
+        how: How = {"sampler": "ddim", "steps": steps, "sigma_aug": sigma_aug, "start": start}
         return torch.stack(list(restorer.samples(images, noises, **how)))
 
-    of(1, 0.1)
-    assert levels == []
+    one, level = of(1, 0.1), pytest.approx(augmentation_level(0.1))
+    assert asked == [("own", level)]
+    of(2, 0.1, start=0.6)
+    assert asked == [("shared", level)]
     some, more = of(2, 0.0), of(2, 0.1, times=3)
-    assert levels == [pytest.approx(augmentation_level(0.1))]
+    assert sorted(asked) == [("own", level), ("shared", level)]
     assert torch.allclose(of(2, [0.1, 0.0, 0.1]), torch.cat([more[:1], some, more[:1]], dim=1), atol=1e-5)
-    assert sorted(levels) == pytest.approx([0.0, augmentation_level(0.1)])
+    assert sorted(level for name, level in asked if name == "own") == pytest.approx(
+        [0.0, augmentation_level(0.1)]
+    )
     with torch.no_grad():
-        encoder.stem.bias.add_(1.0)
-    assert torch.equal(of(1, 0.0), of(1, 0.0)) and not torch.equal(of(2, 0.0), some)
+        restorer.network.encoder.stem.bias.add_(1.0)
+    assert torch.equal(of(1, 0.1), one) and not torch.equal(of(2, 0.0), some)
 
 
 STARTED = [("residual_unet", {}), ("sr3_unet", {}), ("unet2d", {})]

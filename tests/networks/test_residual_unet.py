@@ -180,8 +180,8 @@ def test_sizes_that_make_no_network(table: dict[str, int]) -> None:
 
 
 def test_an_encoder_belongs_to_a_step() -> None:
-    with pytest.raises(ValueError, match="last_encoder needs last_step"):
-        build({"last_encoder": True})
+    with pytest.raises(ValueError, match="first_encoder needs first_step"):
+        build({"first_encoder": True})
 
 
 def test_the_names_of_parameters_stay() -> None:
@@ -194,8 +194,8 @@ def test_the_names_of_parameters_stay() -> None:
         whole = ResidualUNet(replace(TINY, **{f"{own}_step": True})).state_dict()
         names = {name.removeprefix(f"{own}.").split(".")[0] for name in whole if name.startswith(f"{own}.")}
         assert names == tops - {"encoder"}
-    whole = ResidualUNet(replace(TINY, last_step=True, last_encoder=True)).state_dict()
-    assert {name.split(".")[1] for name in whole if name.startswith("last.")} == tops
+    whole = ResidualUNet(replace(TINY, first_step=True, first_encoder=True)).state_dict()
+    assert {name.split(".")[1] for name in whole if name.startswith("first.")} == tops
 
 
 @pytest.mark.parametrize("own", ["first", "last"])
@@ -213,14 +213,14 @@ def test_the_ends_of_a_run_have_weights_of_their_own(own: str) -> None:
 
 
 @torch.no_grad()
-def test_the_last_step_may_look_for_itself() -> None:
+def test_the_first_step_may_look_for_itself() -> None:
     lr, level = draw(1, 3, 8, 8), torch.zeros(1)
-    assert (shares := shaken(replace(TINY, last_step=True)).last) is not None and shares.encoder is None
-    network = shaken(replace(TINY, last_step=True, last_encoder=True))
-    assert network.encoder is not None and network.last is not None and network.last.encoder is not None
-    assert not torch.equal(network.encode(lr, level).inner, network.last.encode(lr, level).inner)
-    network.last.encoder.load_state_dict(network.encoder.state_dict())
-    assert all(map(torch.equal, network.encode(lr, level), network.last.encode(lr, level)))
+    assert (shares := shaken(replace(TINY, first_step=True)).first) is not None and shares.encoder is None
+    network = shaken(replace(TINY, first_step=True, first_encoder=True))
+    assert network.encoder is not None and network.first is not None and network.first.encoder is not None
+    assert not torch.equal(network.encode(lr, level).inner, network.first.encode(lr, level).inner)
+    network.first.encoder.load_state_dict(network.encoder.state_dict())
+    assert all(map(torch.equal, network.encode(lr, level), network.first.encode(lr, level)))
 
 
 @pytest.mark.parametrize(("dtype", "apart"), [(torch.float32, 1e-5), (torch.bfloat16, 0.03)], ids=str)

@@ -30,9 +30,9 @@ def base(recipe_file: Callable[..., Path]) -> Recipe:
     return recipes.load(str(recipe_file()))
 
 
-@pytest.fixture(params=[False, True], ids=["shared encoder", "own encoder"])
+@pytest.fixture(params=[False, True], ids=["one encoder", "the first step has its own"])
 def recipe(base: Recipe, request: pytest.FixtureRequest) -> Recipe:
-    network = {**base.network, "first_step": True, "last_step": True, "last_encoder": request.param}
+    network = {**base.network, "first_step": True, "last_step": True, "first_encoder": request.param}
     return replace(base, objective="last_step", network=network, last_step=LastStep(steps=(2, 3), told=0.7))
 
 
@@ -120,9 +120,9 @@ def test_only_the_last_step_is_trained(
         assert all(
             torch.equal(before[f"{own}.{name}"], before[name]) for name in ("stem.weight", "head.bias")
         )
-    eyes = {name: w for name, w in before.items() if name.startswith("last.encoder.")}
-    assert bool(eyes) == recipe.network["last_encoder"]
-    assert all(torch.equal(w, before[name.removeprefix("last.")]) for name, w in eyes.items())
+    eyes = {name: w for name, w in before.items() if name.startswith("first.encoder.")}
+    assert bool(eyes) == recipe.network["first_encoder"]
+    assert all(torch.equal(w, before[name.removeprefix("first.")]) for name, w in eyes.items())
     how: Any = {"begin_with": tmp_path / "base" / "state.pt", "vgg": seen}
     whole = train(recipe, images, tmp_path / "whole", steps=4, **how)
     train(recipe, images, tmp_path / "parts", steps=2, **how)
@@ -141,16 +141,21 @@ def test_only_the_last_step_is_trained(
 def test_the_steps_between_learn_with_it(
     steps: int, recipe: Recipe, images: Photos, seen: VGGFeatures, tmp_path: Path
 ) -> None:
-    """Where a recipe says so, and a run has any; the first estimate stays what it was."""
+    """Where a recipe says so, and a run has any; the first estimate stays what it was.
+
+    Their encoder learns, too, unless the first step sees by it.
+    """
     recipe = replace(recipe, last_step=LastStep(steps=(steps,), between=True))
     before = {name: w.clone() for name, w in start(recipe, "cpu").network.state_dict().items()}
     after = train(recipe, images, tmp_path / "run", steps=3, vgg=seen).network.state_dict()
     changed = {name for name, w in after.items() if not torch.equal(w, before[name])}
-    first = {name for name in before if name.startswith(("encoder.", "first."))}
+    eyes = {name for name in before if name.startswith("encoder.")}
+    first = {name for name in before if name.startswith("first.")}
     last = {name for name in before if name.startswith("last.")}
     assert not changed & first
     assert len(changed & last) > 0.9 * len(last)
-    between = set(before) - first - last
+    assert len(changed & eyes) > 0.9 * len(eyes) if recipe.network["first_encoder"] else not changed & eyes
+    between = set(before) - eyes - first - last
     assert len(changed & between) > 0.9 * len(between) if steps > 2 else not changed & between
 
 

@@ -112,7 +112,7 @@ def test_weights_without_a_gradient_are_left_alone() -> None:
     [
         (
             "sr3-photo-4x",
-            {f"{part}.weight" for part in ("encoder.stem", "stem", "head", "first.stem", "first.head")},
+            {f"{step}{part}.weight" for step in ("", "first.") for part in ("encoder.stem", "stem", "head")},
         ),
         ("sr3-paper-4x", {"downs.0.weight", "final_conv.block.3.weight"}),
     ],

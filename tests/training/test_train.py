@@ -72,6 +72,17 @@ def test_a_compiled_run_is_the_same(
     assert assert_equal(*(read(tmp_path / run / "state.pt") for run in ("plain", "compiled"))) > 100
 
 
+def test_frozen_weights_stay(recipe: Recipe, images: Photos, tmp_path: Path) -> None:
+    """Of a run whose encoder and ends are taken over only the steps between learn."""
+    ends = {"first_step": True, "first_encoder": True, "last_step": True}
+    recipe = replace(recipe, network={**recipe.network, **ends}, frozen=("encoder.", "first.", "last."))
+    before = {name: w.clone() for name, w in start(recipe, "cpu").network.state_dict().items()}
+    after = train(recipe, images, tmp_path, steps=3).network.state_dict()
+    changed = {name for name, w in after.items() if not torch.equal(w, before[name])}
+    between = {name for name in before if not name.startswith(recipe.frozen)}
+    assert changed <= between and len(changed) > 0.9 * len(between)
+
+
 def test_training_learns(recipe: Recipe, images: Photos, tmp_path: Path) -> None:
     reports: list[Report] = []
     fast = replace(

@@ -281,25 +281,25 @@ class _Residual:
 
     @cached_property
     def _first(self) -> Denoiser:
-        return self._denoiser(self._restorer.network.first)
+        step = self._restorer.network.first
+        return self._restorer.denoiser(
+            self._features if step.encoder is None else self._seen_by(step), network=step
+        )
 
     @cached_property
     def _between(self) -> Denoiser:
-        return self._denoiser(self._restorer.network)
+        return self._restorer.denoiser(self._features)
 
     @cached_property
     def last(self) -> Denoiser:
-        return self._denoiser(self._restorer.network.last or self._restorer.network)
+        return self._restorer.denoiser(self._features, network=self._restorer.network.last)
 
     @cached_property
     def _features(self) -> Any:
-        return _encoded(self._restorer, self._restorer.network, self._lr, self._sigma_aug)
+        return self._seen_by(self._restorer.network)
 
-    def _denoiser(self, step: Any) -> Denoiser:
-        """Return the denoiser of a step: it sees by its own encoder, or by that of all steps."""
-        own = step is not self._restorer.network and step.encoder is not None
-        features = _encoded(self._restorer, step, self._lr, self._sigma_aug) if own else self._features
-        return self._restorer.denoiser(features, network=step)
+    def _seen_by(self, step: Any) -> Any:
+        return _encoded(self._restorer, step, self._lr, self._sigma_aug)
 
     def pack(self, noise: Tensor) -> Tensor:
         # As the network's predictions lie in memory: a sum of two layouts takes many times as long.

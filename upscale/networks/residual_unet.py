@@ -45,7 +45,6 @@ class ResidualUNetConfig:
         first_step: Whether the first step of a run, out of pure noise, has weights of its own.
         first_encoder: Whether these include an encoder: estimating asks for other features than drawing.
         last_step: Whether the last step of a run has weights of its own.
-        last_encoder: Whether these include an encoder, so that it sees the LR image with eyes of its own.
     """
 
     scale: int = 4
@@ -59,15 +58,13 @@ class ResidualUNetConfig:
     first_step: bool = False
     first_encoder: bool = False
     last_step: bool = False
-    last_encoder: bool = False
 
     def __post_init__(self) -> None:
         """Raise `ValueError` on what makes no network."""
         if min(self.scale, self.width, self.inner_width, self.embedding) < 1:
             raise ValueError("scale, widths and embedding must be at least 1")
-        for own in ("first", "last"):
-            if getattr(self, f"{own}_encoder") and not getattr(self, f"{own}_step"):
-                raise ValueError(f"{own}_encoder needs {own}_step")
+        if self.first_encoder and not self.first_step:
+            raise ValueError("first_encoder needs first_step")
 
 
 class Features(NamedTuple):
@@ -340,7 +337,7 @@ class ResidualUNet(Step):
         super().__init__(config, encodes=True)
         self.config = config
         self.first = Step(config, encodes=config.first_encoder) if config.first_step else None
-        self.last = Step(config, encodes=config.last_encoder) if config.last_step else None
+        self.last = Step(config) if config.last_step else None
 
 
 def build(table: Mapping[str, Any]) -> ResidualUNet:

@@ -152,7 +152,10 @@ class Relay:
 
 @dataclass(frozen=True)
 class Recipe:
-    """A whole run. See the comments in `recipes/*.toml`; `objective` is a key of `objectives.OBJECTIVES`."""
+    """A whole run. See the comments in `recipes/*.toml`; `objective` is a key of `objectives.OBJECTIVES`.
+
+    Weights whose names begin with one of `frozen` stay as they are, whatever the objective trains.
+    """
 
     arch: str
     scale: int
@@ -161,6 +164,7 @@ class Recipe:
     seed: int = 1
     dtype: str = "bf16"
     objective: str = "residual_v"
+    frozen: tuple[str, ...] = ()
     data: Data = field(default_factory=Data)
     degradation: Degradation = field(default_factory=Degradation)
     noise: Noise = field(default_factory=Noise)

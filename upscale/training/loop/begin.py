@@ -41,7 +41,8 @@ def start(recipe: Recipe, device: str, vgg: VGGFeatures | None = None) -> State:
         critic = critic.to(device)
     network = network.to(device, memory_format=torch.channels_last)
     for name, parameter in network.named_parameters():
-        parameter.requires_grad_(objective.trains(recipe, name))
+        stays = name.startswith(tuple(recipe.frozen))
+        parameter.requires_grad_(objective.trains(recipe, name) and not stays)
     averaged = copy.deepcopy(network).requires_grad_(False)
     return State(network, averaged, optimizers.of(recipe, network, critic), critic)
 
@@ -72,7 +73,6 @@ def with_own_steps(weights: Mapping[str, torch.Tensor], recipe: Recipe) -> dict[
         ("first_step", "first.", steps),
         ("last_step", "last.", steps),
         ("first_encoder", "first.", encoder),
-        ("last_encoder", "last.", encoder),
     ):
         if recipe.network.get(option) and not any(own + name in weights for name in shared):
             whole |= {own + name: w.clone() for name, w in shared.items()}

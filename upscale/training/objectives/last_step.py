@@ -56,10 +56,8 @@ def needs(recipe: Recipe) -> tuple[str, ...]:
 
 def trains(recipe: Recipe, name: str) -> bool:
     """Return whether the weight of that name is trained."""
-    if name.startswith("last."):
-        return True
-    shared = not recipe.network.get("first_encoder") and name.startswith("encoder.")
-    return recipe.last_step.between and not shared and not name.startswith("first.")
+    firsts = ("first.",) if recipe.network.get("first_encoder") else ("first.", "encoder.")
+    return name.startswith("last.") or recipe.last_step.between and not name.startswith(firsts)
 
 
 def make_batch(hr: Tensor, recipe: Recipe, generator: torch.Generator) -> Practice:
@@ -99,12 +97,11 @@ def loss_of(
     def encoded(by: Any) -> Features:
         return Features(*map(_twice, encode(by, batch.lr[:count], batch.aug_level[:count], dtype)))
 
-    first_looks = network.first is not None and network.first.encoder is not None
-    with torch.set_grad_enabled(recipe.last_step.between and first_looks):
+    apart = network.first is not None and network.first.encoder is not None
+    with torch.set_grad_enabled(recipe.last_step.between and apart):
         shared = encoded(network)
-    its_own = shared if network.last.encoder is None else encoded(network.last)
     with torch.no_grad():
-        estimated = encoded(network.first) if first_looks else shared
+        estimated = encoded(network.first) if apart else shared
 
     def denoiser(step: nn.Module, features: Features = shared) -> Denoiser:
         def predict(x: Tensor, level: Tensor) -> Tensor:
@@ -113,7 +110,7 @@ def loss_of(
         return retold(NetworkDenoiser(predict, "v", trigonometric_level), told, sigmas)
 
     first, between = denoiser(network.first or network, estimated), denoiser(network)
-    last = denoiser(network.last, its_own)
+    last = denoiser(network.last)
 
     def step(x: Tensor, sigma: float) -> Tensor:
         if sigma == sigmas[-1]:

@@ -94,7 +94,7 @@ def make_batch(hr: Tensor, recipe: Recipe, generator: torch.Generator) -> Batch:
 def loss_of(network: ResidualUNet, batch: Batch, recipe: Recipe, dtype: torch.dtype) -> Tensor:
     """Return the loss of each example [B]: Charbonnier on v = sqrt(gamma) eps - sqrt(1 - gamma) x0.
 
-    Where the first step has weights of its own, it is the mean of theirs and of those for all steps.
+    Where the first step has weights of its own, it is the mean of theirs and of all others, unless frozen.
     """
     features = encode(network, batch.lr, batch.aug_level, dtype)
     angle = (math.pi / 2 * batch.level)[:, None, None, None]
@@ -102,7 +102,7 @@ def loss_of(network: ResidualUNet, batch: Batch, recipe: Recipe, dtype: torch.dt
     v = signal * batch.noise - sigma * batch.target
     x = signal * batch.target + sigma * batch.noise
     loss = charbonnier(evaluate(network, x, batch.level, features, dtype) - v).mean((1, 2, 3))
-    if network.first is None:
+    if network.first is None or "first." in recipe.frozen:
         return loss
     if network.first.encoder is not None:
         features = encode(network.first, batch.lr, batch.aug_level, dtype)
