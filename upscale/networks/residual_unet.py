@@ -76,10 +76,6 @@ class ResidualUNetConfig:
             if unknown := sorted(set(sizes) - BLOCKS):
                 raise ValueError(f"{unknown[0]} is no number of blocks")
 
-    def sized(self, sizes: Mapping[str, Any]) -> ResidualUNetConfig:
-        """Return these sizes with some others."""
-        return replace(self, **sizes)
-
 
 class Features(NamedTuple):
     """What the encoder says about an LR image: [B, width, H, W] and [B, inner_width, H/2, W/2]."""
@@ -350,7 +346,7 @@ class ResidualUNet(Step):
     def __init__(self, config: ResidualUNetConfig) -> None:
         super().__init__(config, encodes=True)
         self.config = config
-        first, last = config.sized(config.first_sizes), config.sized(config.last_sizes)
+        first, last = replace(config, **config.first_sizes), replace(config, **config.last_sizes)
         self.first = Step(first, encodes=config.first_encoder) if config.first_step else None
         self.last = Step(last) if config.last_step else None
 
