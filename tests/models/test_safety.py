@@ -64,9 +64,6 @@ def test_no_command_runs_what_is_in_a_pickle(
     [
         ("residual_unet", {"outer_blocks": 100_000}),
         ("residual_unet", {"encoder_blocks": 1e5}),
-        ("residual_unet", {"last_step": True, "last_sizes": {"inner_blocks": 100_000}}),
-        ("residual_unet", {"last_step": True, "last_sizes": {"inner_blocks": [[1] * 1000] * 1000}}),
-        ("residual_unet", {"last_step": True, "last_sizes": 3}),
         ("residual_unet", {"width": 10**9}),
         ("residual_unet", {"width": 1e308}),
         ("sr3_unet", {"res_blocks": 100_000}),

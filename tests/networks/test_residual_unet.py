@@ -184,27 +184,6 @@ def test_an_encoder_belongs_to_a_step() -> None:
         build({"first_encoder": True})
 
 
-def test_steps_may_have_sizes_of_their_own() -> None:
-    config = replace(TINY, encoder_blocks=2, first_step=True, first_encoder=True, last_step=True)
-    network = shaken(replace(config, first_sizes={"encoder_blocks": 3}, last_sizes={"inner_blocks": 4}))
-    assert [len(e.outer) for e in (network.encoder, network.first.encoder)] == [2, 3]
-    assert [len(step.inner) for step in (network, network.first, network.last)] == [1, 1, 4]
-    x, level = draw(1, 48, 8, 8), torch.tensor([0.2])
-    assert network.last(x, level, network.encode(draw(1, 3, 8, 8), level)).shape == x.shape
-
-
-@pytest.mark.parametrize(
-    ("table", "message"),
-    [
-        ({"last_sizes": {"inner_blocks": 4}}, "of its own"),
-        ({"last_step": True, "last_sizes": {"width": 8}}, "width is no number of blocks"),
-    ],
-)
-def test_sizes_that_make_no_step(table: dict[str, Any], message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        build(table)
-
-
 def test_the_names_of_parameters_stay() -> None:
     """Weights out in the world use them."""
     tops = {name.split(".")[0] for name in ResidualUNet(TINY).state_dict()}

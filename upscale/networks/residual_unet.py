@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from functools import cache
 from typing import Any, NamedTuple
 
@@ -27,7 +27,6 @@ from upscale.networks import Arch
 
 NEGATIVE_SLOPE = 0.1
 FREQUENCIES = 32
-BLOCKS = {"encoder_blocks", "encoder_inner_blocks", "outer_blocks", "inner_blocks"}
 
 
 @dataclass(frozen=True)
@@ -46,8 +45,6 @@ class ResidualUNetConfig:
         first_step: Whether the first step of a run, out of pure noise, has weights of its own.
         first_encoder: Whether these include an encoder: estimating asks for other features than drawing.
         last_step: Whether the last step of a run has weights of its own.
-        first_sizes: The numbers of blocks that differ in the first step and its encoder.
-        last_sizes: The same of the last step.
     """
 
     scale: int = 4
@@ -61,8 +58,6 @@ class ResidualUNetConfig:
     first_step: bool = False
     first_encoder: bool = False
     last_step: bool = False
-    first_sizes: Mapping[str, int] = field(default_factory=dict)
-    last_sizes: Mapping[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Raise `ValueError` on what makes no network."""
@@ -70,11 +65,6 @@ class ResidualUNetConfig:
             raise ValueError("scale, widths and embedding must be at least 1")
         if self.first_encoder and not self.first_step:
             raise ValueError("first_encoder needs first_step")
-        for sizes, exists in ((self.first_sizes, self.first_step), (self.last_sizes, self.last_step)):
-            if sizes and not exists:
-                raise ValueError("a step needs weights of its own for sizes of its own")
-            if unknown := sorted(set(sizes) - BLOCKS):
-                raise ValueError(f"{unknown[0]} is no number of blocks")
 
 
 class Features(NamedTuple):
@@ -346,9 +336,8 @@ class ResidualUNet(Step):
     def __init__(self, config: ResidualUNetConfig) -> None:
         super().__init__(config, encodes=True)
         self.config = config
-        first, last = replace(config, **config.first_sizes), replace(config, **config.last_sizes)
-        self.first = Step(first, encodes=config.first_encoder) if config.first_step else None
-        self.last = Step(last) if config.last_step else None
+        self.first = Step(config, encodes=config.first_encoder) if config.first_step else None
+        self.last = Step(config) if config.last_step else None
 
 
 def build(table: Mapping[str, Any]) -> ResidualUNet:

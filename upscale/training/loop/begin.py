@@ -14,7 +14,6 @@ from upscale.errors import UsageError
 from upscale.models import catalog, checkpoint
 from upscale.training import objectives
 from upscale.training.loop import optimizers
-from upscale.training.loop.growth import grown
 from upscale.training.loop.state import State, read
 from upscale.training.objectives.critic import Critic
 from upscale.training.objectives.perceptual import VGGFeatures
@@ -94,7 +93,6 @@ def begin(
     if begin_with is not None:
         try:
             weights = with_own_steps(weights_of(begin_with), recipe)
-            weights = grown(weights, state.network.state_dict())
             state.network.load_state_dict(weights)
             state.ema.load_state_dict(weights)
         except (KeyError, RuntimeError) as error:
