@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -66,3 +67,10 @@ def test_recipes_that_do_not_fit(text: str, says: str, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=says) as caught:
         recipes.load(str(path))
     assert "bad.toml" in caught.value.message
+
+
+def test_what_a_recipe_freezes(recipe_file: Callable[..., Path]) -> None:
+    recipe = replace(recipes.load(str(recipe_file())), frozen=("encoder.", "first"))
+    assert recipe.freezes("encoder.stem.weight") and recipe.freezes("first.")
+    assert not recipe.freezes("stem.weight") and not recipe.freezes("last.stem.weight")
+    assert not replace(recipe, frozen=()).freezes("first.")

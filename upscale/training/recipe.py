@@ -174,6 +174,10 @@ class Recipe:
     chain: Chain = field(default_factory=Chain)
     relay: Relay = field(default_factory=Relay)
 
+    def freezes(self, name: str) -> bool:
+        """Return whether the weight of that name, or all whose names begin so, stay as they are."""
+        return name.startswith(tuple(self.frozen))
+
 
 def load(name: str) -> Recipe:
     """Return the recipe in the file `name`, or the committed one of that name.

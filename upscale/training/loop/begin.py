@@ -41,8 +41,7 @@ def start(recipe: Recipe, device: str, vgg: VGGFeatures | None = None) -> State:
         critic = critic.to(device)
     network = network.to(device, memory_format=torch.channels_last)
     for name, parameter in network.named_parameters():
-        stays = name.startswith(tuple(recipe.frozen))
-        parameter.requires_grad_(objective.trains(recipe, name) and not stays)
+        parameter.requires_grad_(objective.trains(recipe, name) and not recipe.freezes(name))
     averaged = copy.deepcopy(network).requires_grad_(False)
     return State(network, averaged, optimizers.of(recipe, network, critic), critic)
 

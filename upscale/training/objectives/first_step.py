@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from upscale.diffusion.schedule import sigma_to_time
-from upscale.training.objectives.residual_v import Batch, encode, examples, first_error
+from upscale.training.objectives.residual_v import Batch, encode, examples, eyes_of_first, first_error
 from upscale.training.recipe import Recipe
 
 
@@ -33,7 +33,7 @@ def make_batch(hr: Tensor, recipe: Recipe, generator: torch.Generator) -> Batch:
 
 def loss_of(network: Any, batch: Batch, recipe: Recipe, dtype: torch.dtype) -> Tensor:
     """Return the mean squared error of each example [B], of residuals of about unit variance."""
-    own = network.first.encoder is not None
-    with torch.set_grad_enabled(own):
-        features = encode(network.first if own else network, batch.lr, batch.aug_level, dtype)
+    eyes = eyes_of_first(network)
+    with torch.set_grad_enabled(eyes is not network):
+        features = encode(eyes, batch.lr, batch.aug_level, dtype)
     return first_error(network, batch, recipe, features, dtype).square().mean((1, 2, 3))

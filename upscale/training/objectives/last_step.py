@@ -25,7 +25,7 @@ from upscale.networks.residual_unet import Features
 from upscale.training.objectives.critic import Critic, View
 from upscale.training.objectives.energy import energy_scores
 from upscale.training.objectives.perceptual import VGGFeatures
-from upscale.training.objectives.residual_v import Batch, encode, evaluate, examples
+from upscale.training.objectives.residual_v import Batch, encode, evaluate, examples, eyes_of_first
 from upscale.training.recipe import Recipe
 
 UNSEEN_PX = 32  # of a crop's sides, which the loss does not see: VGG is the dearest part of a step
@@ -97,11 +97,12 @@ def loss_of(
     def encoded(by: Any) -> Features:
         return Features(*map(_twice, encode(by, batch.lr[:count], batch.aug_level[:count], dtype)))
 
-    apart = network.first is not None and network.first.encoder is not None
+    eyes = eyes_of_first(network)
+    apart = eyes is not network
     with torch.set_grad_enabled(recipe.last_step.between and apart):
         shared = encoded(network)
     with torch.no_grad():
-        estimated = encoded(network.first) if apart else shared
+        estimated = encoded(eyes) if apart else shared
 
     def denoiser(step: nn.Module, features: Features = shared) -> Denoiser:
         def predict(x: Tensor, level: Tensor) -> Tensor:

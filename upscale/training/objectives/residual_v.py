@@ -102,10 +102,10 @@ def loss_of(network: ResidualUNet, batch: Batch, recipe: Recipe, dtype: torch.dt
     v = signal * batch.noise - sigma * batch.target
     x = signal * batch.target + sigma * batch.noise
     loss = charbonnier(evaluate(network, x, batch.level, features, dtype) - v).mean((1, 2, 3))
-    if network.first is None or "first." in recipe.frozen:
+    if network.first is None or recipe.freezes("first."):
         return loss
-    if network.first.encoder is not None:
-        features = encode(network.first, batch.lr, batch.aug_level, dtype)
+    if (eyes := eyes_of_first(network)) is not network:
+        features = encode(eyes, batch.lr, batch.aug_level, dtype)
     return (loss + charbonnier(first_error(network, batch, recipe, features, dtype)).mean((1, 2, 3))) / 2
 
 
@@ -114,6 +114,11 @@ def first_error(network: Any, batch: Batch, recipe: Recipe, features: Any, dtype
     pure = torch.full_like(batch.level[:1], sigma_to_time(recipe.noise.sigma_max))
     v = -(math.pi / 2 * pure).sin() * batch.target
     return evaluate(network.first, torch.zeros_like(v), pure, features, dtype) - v
+
+
+def eyes_of_first(network: Any) -> Any:
+    """Return what encodes LR images for the first step: itself, if it has an encoder, or the network."""
+    return network if network.first is None or network.first.encoder is None else network.first
 
 
 def encode(network: Any, lr: Tensor, aug_level: Tensor, dtype: torch.dtype) -> Any:
