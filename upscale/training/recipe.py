@@ -113,6 +113,7 @@ class LastStep:
 
     `steps` are the numbers of steps to draw from, with a grid of the given `power`, the network `told` less
     noise than there is; the score of patches counts `pixels` times beside those of VGG's four layers.
+    `spread` is how much of the variety that is possible the score asks for; at 1 all of it.
     What a critic says counts `critic` times, 0 for none; its rate is `critic_rate` times the optimizer's.
     `between` says whether the steps between the first and the last learn with it.
     """
@@ -121,6 +122,7 @@ class LastStep:
     power: float = 2.0
     told: float = 1.0
     pixels: float = 1.0
+    spread: float = 1.0
     between: bool = False
     critic: float = 0.0
     critic_rate: float = 6.0

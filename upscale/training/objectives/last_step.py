@@ -131,14 +131,15 @@ def loss_of(
         return image[:, :, top : top + seen, left : left + seen]
 
     made, true = (part(F.pixel_shuffle(x, recipe.scale)) for x in (x0, batch.target[:count]))
-    loss = energy_scores(F.pixel_unshuffle(made, recipe.scale), F.pixel_unshuffle(true, recipe.scale))
+    spread = recipe.last_step.spread
+    loss = energy_scores(F.pixel_unshuffle(made, recipe.scale), F.pixel_unshuffle(true, recipe.scale), spread)
     loss = loss * (recipe.last_step.pixels / batch.target.shape[1] ** 0.5)
     base, std = part(base), recipe.residual_std
     with torch.no_grad():
         expected = vgg(base[:count] + std * true)
     found = vgg(base + std * made)
     for ours, theirs in zip(found, expected, strict=True):
-        loss = loss + energy_scores(ours, theirs)
+        loss = loss + energy_scores(ours, theirs, spread)
     if critic is None:
         return loss
     view = View(made, base, found)
