@@ -76,7 +76,8 @@ class Restorer:
 
     Attributes:
         config: What the weights say about themselves.
-        network: The network, in `dtype`.
+        network: The network, in `dtype`. Its weights stay as they are.
+        runner: What computes as the network does, callable as its architecture says.
         dtype: What it computes in; everything around it is float32.
         device: Where.
         fineness: Pixels that the network computes on each side of an LR pixel: 1 for a residual, or `scale`.
@@ -90,10 +91,12 @@ class Restorer:
     ) -> None:
         self.config = config
         network.to(device=device, dtype=dtype, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.network: Any = network  # callable as its architecture says
+        arch = networks.get(config.arch)
+        self.network = network
+        self.runner = arch.runner(network)
         self.dtype = dtype
         self.device = device
-        self.local = networks.get(config.arch).local
+        self.local = arch.local
         self.fineness = 1 if config.target == "residual" else config.scale
         self.noise_fineness = 1 if config.target == "latent" else config.scale
         # Networks on the HR image say their multiple in HR pixels.
@@ -214,11 +217,9 @@ class Restorer:
                 f"The config of the model {name} does not fit its network.", hint="Get the model again."
             )
 
-    def denoiser(
-        self, condition: Any, clamp: float | None = None, network: nn.Module | None = None
-    ) -> NetworkDenoiser:
-        """Return the denoiser of the network, or of a part of it, with what it is told besides."""
-        network = self.network if network is None else network
+    def denoiser(self, condition: Any, clamp: float | None = None, network: Any = None) -> NetworkDenoiser:
+        """Return the denoiser of the network, or of a part of its runner, with what it is told besides."""
+        network = self.runner if network is None else network
         return NetworkDenoiser(
             lambda x, level: network(self.narrow(x), level, condition),
             prediction=self.config.prediction,
@@ -271,7 +272,7 @@ class _Residual:
         return self._between(x, sigma)
 
     def first(self, x: Tensor, sigma: float) -> Tensor:
-        network = self._restorer.network.first
+        network = self._restorer.runner.first
         if network is None:
             return self(x, sigma)
         # Noise says nothing of the photo; its mean leaves nothing of it in the estimate either.
@@ -281,7 +282,7 @@ class _Residual:
 
     @cached_property
     def _first(self) -> Denoiser:
-        step = self._restorer.network.first
+        step = self._restorer.runner.first
         return self._restorer.denoiser(
             self._features if step.encoder is None else self._seen_by(step), network=step
         )
@@ -292,11 +293,11 @@ class _Residual:
 
     @cached_property
     def last(self) -> Denoiser:
-        return self._restorer.denoiser(self._features, network=self._restorer.network.last)
+        return self._restorer.denoiser(self._features, network=self._restorer.runner.last)
 
     @cached_property
     def _features(self) -> Any:
-        return self._seen_by(self._restorer.network)
+        return self._seen_by(self._restorer.runner)
 
     def _seen_by(self, step: Any) -> Any:
         return _encoded(self._restorer, step, self._lr, self._sigma_aug)
@@ -362,7 +363,7 @@ class _Latent:
         return noise
 
     def image(self, x0: Tensor) -> Tensor:
-        image: Tensor = self._restorer.network.decode(x0)
+        image: Tensor = self._restorer.runner.decode(x0)
         return image.float().clamp(-1.0, 1.0)
 
     @property

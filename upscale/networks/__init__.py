@@ -1,7 +1,7 @@
-"""One `nn.Module` architecture per file.
+"""One `nn.Module` architecture per file, or per folder where it takes several.
 
-A file `networks/<name>.py` exports `ARCH`, and is thereby known: weights name their architecture and this
-registry finds it. Nothing else has to be edited to add one.
+`networks/<name>.py` or `networks/<name>/` exports `ARCH`, and is thereby known: weights name their
+architecture and this registry finds it. Nothing else has to be edited to add one.
 """
 
 from __future__ import annotations
@@ -27,10 +27,14 @@ class Arch:
             the noisy image that it is given must be multiples of, in pixels.
         local: Whether every output pixel depends on a bounded neighbourhood only (no statistics over pixels,
             no attention), so that tiles with a halo give the untiled picture.
+        runner: Makes of a network, whose weights stay as they are from then on, what is called instead of it
+            where nothing is learnt: the same interface, faster. The network itself, if there is nothing
+            faster.
     """
 
     build: Callable[[Mapping[str, Any]], nn.Module]
     local: bool
+    runner: Callable[[Any], Any] = lambda network: network
 
 
 def names() -> list[str]:

@@ -16,7 +16,6 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache
 from typing import Any, NamedTuple
 
 import torch
@@ -74,32 +73,6 @@ class Features(NamedTuple):
     inner: Tensor
 
 
-def fuses(x: Tensor) -> bool:
-    """Return whether what follows a convolution of x can be made part of it.
-
-    oneDNN applies it to sums that it still has at hand, which saves a way through memory for each; the
-    results differ in rounding. It cannot be differentiated.
-    """
-    return not torch.is_grad_enabled() and x.device.type == "cpu" and fuses_here(x.dtype)
-
-
-@cache
-def fuses_here(dtype: torch.dtype) -> bool:
-    """Whether this torch, on this processor, has the operators: they are not part of its public interface."""
-    if dtype not in (torch.float32, torch.bfloat16) or not torch.backends.mkldnn.is_available():
-        return False
-    conv, x = Conv2d(1, 1).to(dtype), torch.zeros(1, 1, 4, 4, dtype=dtype)
-    try:
-        if dtype == torch.bfloat16 and not torch.ops.mkldnn._is_mkldnn_bf16_supported():
-            return False
-        assert conv.bias is not None
-        conv.fused(x, conv.weight, conv.bias)
-        conv.fused_sum_(torch.zeros_like(x), x)
-    except (AttributeError, NotImplementedError, RuntimeError, TypeError):
-        return False
-    return True
-
-
 class Conv2d(nn.Conv2d):
     """A convolution with "same" padding that computes in its input's dtype, not its weights'."""
 
@@ -117,59 +90,14 @@ class Conv2d(nn.Conv2d):
         if scale.shape[0] > 1:
             scale, shift = scale[:, :, None, None].to(x.dtype), shift[:, :, None, None].to(x.dtype)
             return torch.addcmul(shift, self(x), 1 + scale)
-        weight, bias = self._folded(scale, shift)
+        weight, bias = self.folded(scale, shift)
         return self._conv_forward(x, weight.to(x.dtype), bias.to(x.dtype))
 
-    def activated(self, x: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
-        """Return the leaky ReLU of `modulated`."""
-        if scale.shape[0] > 1 or not fuses(x):
-            return F.leaky_relu_(self.modulated(x, scale, shift), NEGATIVE_SLOPE)
-        weight, bias = self._folded(scale, shift)
-        return self.fused(x, weight, bias)
-
-    def added_to(self, other: Tensor, x: Tensor) -> Tensor:
-        """Return `other + self(x)`; without gradients it may lie in the memory of `other`."""
-        if not fuses(x):
-            return other + self(x)
-        return self.fused_sum_(other, x)
-
-    def of_both(self, a: Tensor, b: Tensor) -> Tensor:
-        """Return self(a and b, one behind the other in channels)."""
-        if not fuses(a):
-            return self(torch.cat([a, b], dim=1))
-        # Each with its part of the weights: laying the two side by side takes longer than convolving them.
-        of_a, of_b = self.weight.to(a.dtype).split([a.shape[1], b.shape[1]], dim=1)
-        assert self.bias is not None
-        y = self._conv_forward(a, of_a, self.bias.to(a.dtype))
-        return self._fused_sum_(y, b, of_b, None)
-
-    def fused(self, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-        """Return the leaky ReLU of x convolved with that weight and bias; see `fuses`."""
-        y: Tensor = torch.ops.mkldnn._convolution_pointwise(
-            x, weight.to(x.dtype), bias.to(x.dtype), *self._geometry, "leaky_relu", [NEGATIVE_SLOPE], ""
-        )
-        return y
-
-    def fused_sum_(self, other: Tensor, x: Tensor) -> Tensor:
-        """Add self(x) to `other`; see `fuses`."""
-        assert self.bias is not None
-        return self._fused_sum_(other, x, self.weight.to(x.dtype), self.bias.to(x.dtype))
-
-    def _fused_sum_(self, other: Tensor, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-        y: Tensor = torch.ops.mkldnn._convolution_pointwise_.binary(
-            other, x, weight, bias, *self._geometry, "add", None, None, [], None
-        )
-        return y
-
-    def _folded(self, scale: Tensor, shift: Tensor) -> tuple[Tensor, Tensor]:
-        """Return weight and bias with one level's scale and shift [1, C] in them."""
+    def folded(self, scale: Tensor, shift: Tensor) -> tuple[Tensor, Tensor]:
+        """Return weight and bias, float32, with the scale and shift [1, C] of `modulated` in them."""
         assert self.bias is not None
         gain = 1 + scale[0].float()
         return self.weight * gain[:, None, None, None], self.bias * gain + shift[0].float()
-
-    @property
-    def _geometry(self) -> tuple[Any, ...]:
-        return self.padding, self.stride, self.dilation, self.groups
 
 
 class Doubling(Conv2d):
@@ -178,22 +106,9 @@ class Doubling(Conv2d):
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__(inputs, 4 * outputs, kernel=1)
 
-    def added_to(self, other: Tensor, x: Tensor) -> Tensor:
-        """Return `other` [B, outputs, H, W] and what x [B, inputs, H/2, W/2] becomes.
-
-        Without gradients it lies in the memory of `other`.
-        """
-        if torch.is_grad_enabled():
-            return other + F.pixel_shuffle(self(x), 2)
-        # Channels last within each of the four places, as they lie in `other`: no shuffle in memory.
-        assert self.bias is not None
-        weight, bias = (
-            w.unflatten(0, (-1, 4)).transpose(0, 1).flatten(0, 1) for w in (self.weight, self.bias)
-        )
-        y = self._conv_forward(x, weight.to(x.dtype), bias.to(x.dtype)).unflatten(1, (2, 2, -1))
-        places = other.unflatten(2, (-1, 2)).unflatten(4, (-1, 2))  # [B, outputs, H/2, 2, W/2, 2]
-        places.add_(y.permute(0, 3, 4, 1, 5, 2))
-        return other
+    def forward(self, x: Tensor) -> Tensor:
+        """Return [B, outputs, 2 H, 2 W]."""
+        return F.pixel_shuffle(super().forward(x), 2)
 
 
 class LevelEmbedding(nn.Module):
@@ -228,9 +143,14 @@ class Block(nn.Module):
             self.conv2.weight.mul_(0.2)  # blocks start near the identity
 
     def forward(self, x: Tensor, embedding: Tensor) -> Tensor:
-        """Return [B, channels, H, W] for x alike, as `added_to` does; embedding [1 or B, its channels]."""
+        """Return [B, channels, H, W] for x alike; embedding [1 or B, its channels]."""
+        h = F.leaky_relu_(self.conv1.modulated(x, *self.modulation(embedding)), NEGATIVE_SLOPE)
+        return x + self.conv2(h)
+
+    def modulation(self, embedding: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the scale and shift [1 or B, channels] of a level's embedding."""
         scale, shift = self.film(embedding).chunk(2, dim=1)
-        return self.conv2.added_to(x, self.conv1.activated(x, scale, shift))
+        return scale, shift
 
 
 class Blocks(nn.ModuleList):
@@ -240,7 +160,7 @@ class Blocks(nn.ModuleList):
         super().__init__(Block(channels, embedding) for _ in range(count))
 
     def forward(self, x: Tensor, embedding: Tensor) -> Tensor:
-        """Return x after all blocks; without gradients it may lie in the memory of x."""
+        """Return x after all blocks."""
         for block in self:
             x = block(x, embedding)
         return x
@@ -316,10 +236,9 @@ class Step(nn.Module):
         embedding = self.embed(level)
         h = self.before(self.stem(x) + features.outer, embedding)  # [B, width, H, W]
         g = self.inner(self.down(h) + features.inner, embedding)  # [B, inner_width, H/2, W/2]
-        h = self.up.added_to(h, g)
-        h = self.after(h, embedding)
+        h = self.after(h + self.up(g), embedding)
         # x again: at low noise most of it is the answer
-        return self.head.of_both(h, x)
+        return self.head(torch.cat([h, x], dim=1))
 
 
 class ResidualUNet(Step):
@@ -345,4 +264,14 @@ def build(table: Mapping[str, Any]) -> ResidualUNet:
     return ResidualUNet(ResidualUNetConfig(**table))
 
 
-ARCH = Arch(build=build, local=True)
+def laid_out(network: ResidualUNet) -> Any:
+    """Return what computes as the network does, faster where this processor has the means."""
+    from upscale.networks.residual_unet import onednn
+
+    weight = network.stem.weight
+    if weight.device.type != "cpu" or not onednn.serves(weight.dtype):
+        return network
+    return onednn.NetworkLaidOut(network)
+
+
+ARCH = Arch(build=build, local=True, runner=laid_out)
