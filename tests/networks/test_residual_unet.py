@@ -10,16 +10,14 @@ import pytest
 import torch
 from torch import Tensor
 
-from upscale.networks.residual_unet import (
+from upscale.networks.residual_unet import build, laid_out, onednn
+from upscale.networks.residual_unet.network import (
     Block,
     Conv2d,
     Features,
     LevelEmbedding,
     ResidualUNet,
     ResidualUNetConfig,
-    build,
-    laid_out,
-    onednn,
 )
 
 TINY = ResidualUNetConfig(

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from upscale.networks.residual_unet import (
+from upscale.networks.residual_unet.network import (
     NEGATIVE_SLOPE,
     Blocks,
     Conv2d,

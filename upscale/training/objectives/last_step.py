@@ -21,7 +21,7 @@ from upscale.diffusion import samplers
 from upscale.diffusion.conditioning import upsample_bicubic
 from upscale.diffusion.denoiser import Denoiser, NetworkDenoiser, retold, trigonometric_level
 from upscale.diffusion.schedule import sigma_to_time, trigonometric_grid
-from upscale.networks.residual_unet import Features
+from upscale.networks.residual_unet.network import Features
 from upscale.training.objectives.critic import Critic, View
 from upscale.training.objectives.energy import energy_scores
 from upscale.training.objectives.perceptual import VGGFeatures

@@ -17,7 +17,7 @@ from torch.nn import functional as F
 
 from upscale.diffusion.conditioning import augmentation_level
 from upscale.diffusion.schedule import sigma_to_time
-from upscale.networks.residual_unet import ResidualUNet
+from upscale.networks.residual_unet.network import ResidualUNet
 from upscale.training.examples.degrade import degrade, soften
 from upscale.training.examples.resample import resample
 from upscale.training.recipe import Recipe
