@@ -21,6 +21,7 @@ from upscale.networks.residual_unet.network import (
     Doubling,
     Encoder,
     Features,
+    LevelEmbedding,
     ResidualUNet,
     Step,
 )
@@ -53,7 +54,8 @@ class LaidOut:
         dtype = conv.weight.dtype
         self._weight = (conv.weight if weight is None else weight).detach().to(dtype)
         own = conv.bias if bias is None else bias
-        self._bias = None if own is None else own.detach().to(dtype)
+        assert own is not None
+        self._bias = own.detach().to(dtype)
         self._geometry: tuple[Any, ...] = (conv.padding, conv.stride, conv.dilation, conv.groups)
         self._ready = False
 
@@ -111,19 +113,23 @@ class Fixed(NamedTuple):
     second: LaidOut
 
 
-class BlocksLaidOut:
-    """A run of blocks."""
+class AtLevels:
+    """Runs of blocks that are told one level, which becomes part of their weights; the latest are kept."""
 
-    def __init__(self, blocks: Blocks) -> None:
-        self._blocks: list[Any] = list(blocks)
-        self._seconds = [LaidOut(block.conv2) for block in self._blocks]
+    def __init__(self, embed: LevelEmbedding, *runs: Blocks) -> None:
+        self._embed = embed
+        blocks: list[list[Any]] = [list(run) for run in runs]
+        self._runs = [[(block, LaidOut(block.conv2)) for block in run] for run in blocks]
+        self.at = lru_cache(LEVELS_KEPT)(self._at)
 
-    def at(self, embedding: Tensor) -> list[Fixed]:
-        """Return them at the level of that embedding [1, its channels]."""
-        firsts = (
-            LaidOut(block.conv1, *block.conv1.folded(*block.modulation(embedding))) for block in self._blocks
-        )
-        return [Fixed(*pair) for pair in zip(firsts, self._seconds, strict=True)]
+    def _at(self, level: float) -> list[list[Fixed]]:
+        """Return each run at that level."""
+        embedding = self._embed(torch.tensor([level]))
+
+        def fixed(block: Any, second: LaidOut) -> Fixed:
+            return Fixed(LaidOut(block.conv1, *block.conv1.folded(*block.modulation(embedding))), second)
+
+        return [[fixed(*pair) for pair in run] for run in self._runs]
 
 
 def run_(x: Tensor, blocks: list[Fixed]) -> Tensor:
@@ -137,19 +143,13 @@ class EncoderLaidOut:
     """An `Encoder`."""
 
     def __init__(self, encoder: Encoder) -> None:
-        self._embed = encoder.embed
         self._stem, self._down = LaidOut(encoder.stem), LaidOut(encoder.down)
-        self._outer, self._inner = BlocksLaidOut(encoder.outer), BlocksLaidOut(encoder.inner)
         self._outer_out, self._inner_out = LaidOut(encoder.outer_out), LaidOut(encoder.inner_out)
-        self._at = lru_cache(LEVELS_KEPT)(self._blocks_at)
-
-    def _blocks_at(self, level: float) -> tuple[list[Fixed], list[Fixed]]:
-        embedding = self._embed(torch.tensor([level]))
-        return self._outer.at(embedding), self._inner.at(embedding)
+        self._blocks = AtLevels(encoder.embed, encoder.outer, encoder.inner)
 
     def __call__(self, lr: Tensor, level: Tensor) -> Features:
         """As `Step.encode`, at one level [1]."""
-        outer, inner = self._at(level.item())
+        outer, inner = self._blocks.at(level.item())
         h = run_(self._stem(lr), outer)
         g = run_(self._down(h), inner)
         return Features(self._outer_out(h), self._inner_out(g))
@@ -164,20 +164,13 @@ class StepLaidOut:
 
     def __init__(self, step: Step) -> None:
         self.encoder = EncoderLaidOut(step.encoder) if step.encoder else None
-        self._embed = step.embed
         self._stem, self._down, self._up = LaidOut(step.stem), LaidOut(step.down), DoublingLaidOut(step.up)
-        self._before, self._inner = BlocksLaidOut(step.before), BlocksLaidOut(step.inner)
-        self._after = BlocksLaidOut(step.after)
+        self._blocks = AtLevels(step.embed, step.before, step.inner, step.after)
         # Its two inputs each with their part of the weights: laying them side by side takes longer than
         # convolving them.
         width = step.stem.out_channels
         self._of_h = LaidOut(step.head, step.head.weight[:, :width])
         self._of_x = LaidOut(step.head, step.head.weight[:, width:], torch.zeros(step.head.out_channels))
-        self._at = lru_cache(LEVELS_KEPT)(self._blocks_at)
-
-    def _blocks_at(self, level: float) -> tuple[list[Fixed], ...]:
-        embedding = self._embed(torch.tensor([level]))
-        return tuple(blocks.at(embedding) for blocks in (self._before, self._inner, self._after))
 
     def encode(self, lr: Tensor, level: Tensor) -> Features:
         """As `Step.encode`, at one level [1]."""
@@ -186,7 +179,7 @@ class StepLaidOut:
 
     def __call__(self, x: Tensor, level: Tensor, features: Features) -> Tensor:
         """As `Step.forward`, at one level [1]; x and features stay as they are."""
-        before, inner, after = self._at(level.item())
+        before, inner, after = self._blocks.at(level.item())
         h = run_(self._stem(x).add_(features.outer), before)
         g = run_(self._down(h).add_(features.inner), inner)
         h = run_(self._up.add_to_(h, g), after)
