@@ -1,8 +1,10 @@
-"""Batches are made ahead by another thread, and are the same as if they were not."""
+"""Batches are made ahead by another thread, or by processes, and are the same as if they were not."""
 
 from __future__ import annotations
 
+import multiprocessing
 import threading
+import time
 from typing import Any
 
 import pytest
@@ -14,6 +16,11 @@ from upscale.training.loop.begin import start
 from upscale.training.loop.state import State
 from upscale.training.objectives.residual_v import make_batch
 from upscale.training.recipe import Data, Recipe
+
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:This DataLoader will create:UserWarning"),  # where there is one core
+    pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning"),
+]
 
 
 @pytest.fixture
@@ -43,10 +50,11 @@ def assert_same(one: Any, other: Any) -> None:
     assert all(torch.equal(value, getattr(other, name)) for name, value in vars(one).items())
 
 
-def test_every_step_gets_its_own_batch(recipe: Recipe, images: Photos, state: State) -> None:
+@pytest.mark.parametrize("workers", [0, 2])
+def test_every_step_gets_its_own_batch(recipe: Recipe, images: Photos, state: State, workers: int) -> None:
     """In order, behind a jump, and behind a return to an earlier step."""
     places = [(0, 0), (1, 0), (2, 0), (7, 0), (3, 1), (4, 1)]
-    with Batches(recipe, images) as batches:
+    with Batches(recipe, images, workers) as batches:
         for state.step, state.detours in places:
             assert_same(batches.of(state), by_hand(recipe, images, (state.step, state.detours)))
     assert len({draws(recipe, place).initial_seed() for place in places}) == len(places)
@@ -58,20 +66,38 @@ def test_the_next_one_is_made_meanwhile_by_another_thread(
     watched = Watched(images)
     with Batches(recipe, watched) as batches:
         batches.of(state)
-        behind = batches._coming[1, 0]
-        assert behind.result(timeout=30) is not None  # though nobody has asked for it yet
+        end = time.monotonic() + 30
+        while len(watched.taken) < 2 and time.monotonic() < end:
+            time.sleep(0.01)
+        assert len(watched.taken) == 2  # though nobody has asked for it yet
         state.step = 1
-        assert batches.of(state) is behind.result()
+        batches.of(state)
     assert not any(name.startswith("MainThread") for name, _ in watched.taken)
     seeds = [seed for _, seed in watched.taken]
     assert seeds[:2] == [draws(recipe, (step, 0)).initial_seed() for step in (0, 1)]  # each once
     assert not any(thread.name.startswith("batches") for thread in threading.enumerate())
 
 
-def test_what_goes_wrong_there_is_said_here(recipe: Recipe, images: Photos, state: State) -> None:
+def test_processes_end_with_the_run(recipe: Recipe, images: Photos, state: State) -> None:
+    with Batches(recipe, images, workers=2) as batches:
+        batches.of(state)
+        assert len(multiprocessing.active_children()) == 2
+    end = time.monotonic() + 30
+    while multiprocessing.active_children() and time.monotonic() < end:
+        time.sleep(0.01)
+    assert not multiprocessing.active_children()
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_what_goes_wrong_there_is_said_here(
+    recipe: Recipe, images: Photos, state: State, workers: int
+) -> None:
     class Failing(Photos):
         def crops(self, *_: Any) -> torch.Tensor:
             raise MemoryError("no room for crops")
 
-    with Batches(recipe, Failing(images.images)) as batches, pytest.raises(MemoryError, match="no room"):
+    with (
+        Batches(recipe, Failing(images.images), workers) as batches,
+        pytest.raises(MemoryError, match="no room"),
+    ):
         batches.of(state)

@@ -28,7 +28,7 @@ from upscale.training.loop.begin import start
 from upscale.training.loop.log import COLUMNS, Log, Report
 from upscale.training.loop.state import State, read
 from upscale.training.loop.step import one_step
-from upscale.training.loop.train import rate_at, train
+from upscale.training.loop.train import faded, rate_at, train
 from upscale.training.recipe import Recipe
 
 
@@ -56,18 +56,20 @@ def test_a_compiled_run_is_the_same(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Whole graphs are taken, all parts that a step calls; turned into code for the CPU they only round."""
-    graphs: list[int] = []
+    called: list[int] = []
 
     def as_it_is(graph: torch.fx.GraphModule, _: Any) -> Callable[..., Any]:
-        graphs.append(sum(node.op == "call_function" for node in graph.graph.nodes))
-        forward: Callable[..., Any] = graph.forward
+        def forward(*given: Any) -> Any:
+            called.append(sum(node.op == "call_function" for node in graph.graph.nodes))
+            return graph.forward(*given)
+
         return forward
 
     monkeypatch.setattr(torch, "compile", functools.partial(torch.compile, backend=as_it_is, fullgraph=True))
-    recipe = replace(recipe, network={**recipe.network, "first_step": True})
+    recipe = replace(recipe, network={**recipe.network, "first_step": True, "first_encoder": True})
     train(recipe, images, tmp_path / "plain", steps=3)
     train(recipe, images, tmp_path / "compiled", steps=1, compiled=True)
-    assert len(graphs) == 3 and min(graphs) > 20  # encoder, step, first step
+    assert len(called) == 4 and min(called) > 20  # a step and the first step, each with its encoder
     train(recipe, images, tmp_path / "compiled", steps=3)  # its state is like any other
     assert assert_equal(*(read(tmp_path / run / "state.pt") for run in ("plain", "compiled"))) > 100
 
@@ -144,6 +146,35 @@ def test_rates() -> None:
     assert rate_at(recipe, 150, 100, 200) == pytest.approx(1.0)
     assert rate_at(recipe, 200, 100, 200) == pytest.approx(0.0)
     assert rate_at(replace(recipe, optimizer=recipes.Optimizer(lr=2.0, warmup=0)), 0, None, None) == 2.0
+
+
+def test_the_rate_fades_with_the_time() -> None:
+    assert faded(1e6, None, 5.0) == faded(1e6, 10.0, None) == 1.0
+    assert [faded(minute, 10.0, 4.0) for minute in (0, 6, 8, 10, 11)] == pytest.approx([1, 1, 0.5, 0, 0])
+
+
+def test_a_run_fades_to_its_end(recipe: Recipe, images: Photos, tmp_path: Path) -> None:
+    rates: list[float] = []
+    train(
+        recipe,
+        images,
+        tmp_path,
+        minutes=0.02,
+        decay_minutes=0.02,
+        on_step=lambda state: rates.append(state.optimizer.param_groups[0]["lr"]),
+    )
+    after = rates[recipe.optimizer.warmup :]
+    assert len(after) > 3 and after == sorted(after, reverse=True) and after[-1] < after[0] / 2
+
+
+@pytest.mark.filterwarnings("ignore:This DataLoader will create:UserWarning")  # where there is one core
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+def test_a_run_whose_batches_come_from_processes_is_the_same(
+    recipe: Recipe, images: Photos, tmp_path: Path, assert_equal: Callable[[Any, Any], int]
+) -> None:
+    train(recipe, images, tmp_path / "thread", steps=3)
+    train(recipe, images, tmp_path / "processes", steps=3, workers=2)
+    assert assert_equal(*(read(tmp_path / run / "state.pt") for run in ("thread", "processes"))) > 100
 
 
 def test_the_average_follows_the_weights(recipe: Recipe) -> None:

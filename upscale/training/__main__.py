@@ -87,6 +87,12 @@ def train_command(
     decay_from: Annotated[
         int | None, typer.Option(help="Step from which the rate decays to 0 at --steps.")
     ] = None,
+    decay_minutes: Annotated[
+        float | None, typer.Option(help="Minutes, the last of --minutes, in which the rate decays to 0.")
+    ] = None,
+    workers: Annotated[
+        int, typer.Option(help="Processes that make batches; with none, a thread does.", min=0)
+    ] = 0,
     begin_with: Annotated[
         str | None, typer.Option(help="Weights to begin with: a run's state.pt, or a model by name or path.")
     ] = None,
@@ -112,7 +118,8 @@ def train_command(
     if threads:
         torch.set_num_threads(threads)
     chosen = recipes.load(recipe)
-    images = Photos.load(photos, min_side=chosen.data.patch * chosen.scale, device=device)
+    kept = "cpu" if workers else device
+    images = Photos.load(photos, min_side=chosen.data.patch * chosen.scale, device=kept)
     console.print(f"{len(images.images)} photos")
     scores: Callable[[State], None] | None = None
     shown = display(console, steps, minutes)
@@ -140,9 +147,11 @@ def train_command(
             steps=steps,
             minutes=minutes,
             decay_from=decay_from,
+            decay_minutes=decay_minutes,
             begin_with=begin_with,
             vgg=VGGFeatures(vgg, DTYPES[chosen.dtype]).to(device) if vgg else None,
             compiled=compiled,
+            workers=workers,
             on_report=shown.reported,
             on_step=after,
         )

@@ -144,5 +144,5 @@ class State:
     def update_ema(self, decay: float) -> None:
         """Move the average towards the weights; early on faster, so that it does not remember the start."""
         decay = min(decay, (1 + self.step) / (10 + self.step))
-        for average, weight in zip(self.ema.parameters(), self.network.parameters(), strict=True):
-            average.lerp_(weight, 1 - decay)
+        averages, weights = ([p.data for p in net.parameters()] for net in (self.ema, self.network))
+        torch._foreach_lerp_(averages, weights, 1 - decay)

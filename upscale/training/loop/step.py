@@ -28,7 +28,8 @@ def one_step(recipe: Recipe, batches: Batches, state: State, log: Log, vgg: VGGF
         state.network, batch, recipe, DTYPES[recipe.dtype], vgg, state.critic
     )
     losses.mean().backward()
-    norm = float(torch.nn.utils.clip_grad_norm_(state.network.parameters(), recipe.optimizer.clip))
+    gradient = torch.nn.utils.clip_grad_norm_(state.network.parameters(), recipe.optimizer.clip)
+    norm, loss = torch.stack([gradient, losses.detach().mean()]).tolist()  # a GPU is waited for only here
     if recovery.outlying(recipe, state, norm):
         state.skipped += 1
         state.outliers += 1
@@ -36,7 +37,7 @@ def one_step(recipe: Recipe, batches: Batches, state: State, log: Log, vgg: VGGF
         state.optimizer.step()
         state.norms = [*state.norms[1 - NORMS_KEPT :], norm]
         state.outliers = 0
-        state.losses = [*state.losses, float(losses.detach().mean())][-recipe.recovery.smoothing :]
+        state.losses = [*state.losses, loss][-recipe.recovery.smoothing :]
     state.optimizer.zero_grad(set_to_none=True)
     state.step += 1
     state.update_ema(recipe.optimizer.ema)

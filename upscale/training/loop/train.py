@@ -9,6 +9,9 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import torch
+from torch import nn
+
 from upscale.errors import UsageError
 from upscale.training import objectives
 from upscale.training.examples.photos import Photos
@@ -33,6 +36,21 @@ def rate_at(recipe: Recipe, step: int, decay_from: int | None, steps: int | None
     return lr
 
 
+def faded(passed: float, minutes: float | None, decay_minutes: float | None) -> float:
+    """Return the factor on the rate after `passed` minutes: cosine to 0 over the last `decay_minutes`."""
+    if minutes is None or not decay_minutes:
+        return 1.0
+    left = min(1.0, max(0.0, (minutes - passed) / decay_minutes))
+    return 0.5 * (1 - math.cos(math.pi * left))
+
+
+def _called(network: nn.Module) -> list[nn.Module]:
+    """Return the parts of a network that are called on their own: steps, their encoders, and the whole."""
+    parts = [network, *network.children()]
+    encoders = [getattr(part, "encoder", None) for part in parts[1:]]
+    return parts + [encoder for encoder in encoders if isinstance(encoder, nn.Module)]
+
+
 def train(
     recipe: Recipe,
     photos: Photos,
@@ -42,9 +60,11 @@ def train(
     steps: int | None = None,
     minutes: float | None = None,
     decay_from: int | None = None,
+    decay_minutes: float | None = None,
     begin_with: str | Path | None = None,
     vgg: VGGFeatures | None = None,
     compiled: bool = False,
+    workers: int = 0,
     on_report: Callable[[Report], None] | None = None,
     on_step: Callable[[State], None] | None = None,
 ) -> State:
@@ -58,10 +78,12 @@ def train(
         steps: Total number of steps, those done before included; None for no limit.
         minutes: Wall-clock limit of this call; None for no limit.
         decay_from: Step from which the rate decays to 0 at `steps`; None keeps it constant.
+        decay_minutes: Over how many of the last of `minutes` the rate decays to 0; None keeps it constant.
         begin_with: What a new run begins with: `state.pt` of another run, whose averaged weights it takes, or
             a model, by name or path.
         vgg: Features for recipes whose loss sees with them.
         compiled: Whether torch.compile fuses the operations of the network: minutes first, then faster steps.
+        workers: Processes that make batches, of photos in the computer's memory; with none, a thread does.
         on_report: Called with each line of the log.
         on_step: Called after each step.
 
@@ -76,9 +98,10 @@ def train(
     run.mkdir(parents=True, exist_ok=True)
     path = run / "state.pt"
     state = begin(recipe, path, device, None if begin_with is None else str(begin_with), vgg)
+    if device.startswith("cuda"):
+        torch.backends.cudnn.benchmark = True  # every step has the same shapes
     if compiled:
-        parts = [state.network, *state.network.children()]  # some are called on their own: an encoder
-        for part in parts if vgg is None else [*parts, vgg]:
+        for part in _called(state.network) if vgg is None else [*_called(state.network), vgg]:
             part.compile(dynamic=False)
     (run / "recipe.json").write_text(json.dumps(as_table(recipe), indent=2) + "\n", encoding="utf-8")
 
@@ -92,11 +115,13 @@ def train(
     begun = saved = time.monotonic()
     try:
         log = Log(run / "log.csv", on_report)
-        with Batches(recipe, photos) as batches:
+        with Batches(recipe, photos, workers, device) as batches:
             while not stop and (steps is None or state.step < steps):
-                if minutes is not None and time.monotonic() - begun > 60 * minutes:
+                passed = (time.monotonic() - begun) / 60
+                if minutes is not None and passed > minutes:
                     break
                 rate = rate_at(recipe, state.step, decay_from, steps) * recovery.slower(recipe, state)
+                rate *= faded(passed, minutes, decay_minutes)
                 for group in state.optimizer.param_groups:
                     group["lr"] = rate * group.get("times", 1.0)
                 one_step(recipe, batches, state, log, vgg)

@@ -26,6 +26,7 @@ from upscale.training.objectives.critic import Critic, View
 from upscale.training.objectives.energy import energy_scores
 from upscale.training.objectives.perceptual import VGGFeatures
 from upscale.training.objectives.residual_v import Batch, encode, evaluate, examples, eyes_of_first
+from upscale.training.objectives.seams import seams
 from upscale.training.recipe import Recipe
 
 UNSEEN_PX = 32  # of a crop's sides, which the loss does not see: VGG is the dearest part of a step
@@ -140,6 +141,10 @@ def loss_of(
     found = vgg(base + std * made)
     for ours, theirs in zip(found, expected, strict=True):
         loss = loss + energy_scores(ours, theirs, spread)
+    if recipe.last_step.seams:
+        pictures = (base + std * made, base[:count] + std * true)
+        ours, theirs = (seams(x, recipe.scale, batch.offset).mean() for x in pictures)
+        loss = loss + recipe.last_step.seams * (ours - theirs).square()
     if critic is None:
         return loss
     view = View(made, base, found)

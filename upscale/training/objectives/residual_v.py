@@ -8,8 +8,9 @@ its own learns beside it, from the same features of every example: the mean, out
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any, Self
 
 import torch
 from torch import Tensor
@@ -40,6 +41,18 @@ class Batch:
     target: Tensor
     level: Tensor
     noise: Tensor
+
+    def to(self, device: str) -> Self:
+        """Return the batch on a device, without waiting until it is there."""
+        return self._with(lambda tensor: tensor.to(device, non_blocking=True))
+
+    def pin_memory(self) -> Self:
+        """Return the batch where a GPU can fetch it from while others compute."""
+        return self._with(Tensor.pin_memory)
+
+    def _with(self, change: Callable[[Tensor], Tensor]) -> Self:
+        tensors = {name: value for name, value in vars(self).items() if isinstance(value, Tensor)}
+        return replace(self, **{name: change(tensor) for name, tensor in tensors.items()})
 
 
 def charbonnier(error: Tensor) -> Tensor:
