@@ -69,7 +69,7 @@ def test_killed_in_the_middle(process: Any, photo: Photo, tmp_path: Path, tempor
     slow = LARGE + (
         "import time\n"
         "from upscale.engine.stage import Stage\n"
-        "Stage._settle = lambda self: (open("
+        "Stage._place = lambda *_: (open("
         f"{str(tmp_path / 'tiles')!r}, 'w').close(), time.sleep(60))\n"
     )
     path = photo(size=(90, 40))

@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 import torch
 
+from upscale.engine import stage
+from upscale.engine.beside import Beside
 from upscale.engine.progress import Progress
 from upscale.engine.upscaler import Upscaler
 from upscale.errors import DeviceError, ExitCode
@@ -18,6 +20,12 @@ from upscale.images.resize import resize
 
 Load = Callable[..., Upscaler]
 Draw = Callable[..., Picture]
+
+
+@pytest.fixture(autouse=True, params=[False, True], ids=["in turn", "beside"])
+def threads(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Do what the host has to do as on a CPU, and as it is done beside a GPU."""
+    monkeypatch.setattr(stage, "Beside", lambda *, threaded: Beside(threaded=request.param))
 
 
 def levels_apart(a: np.ndarray, b: np.ndarray) -> float:

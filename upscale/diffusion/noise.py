@@ -53,25 +53,32 @@ class NoiseField:
             height: Rows.
             width: Columns.
         """
+        columns = range(x // BLOCK_PX, -(-(x + width) // BLOCK_PX))
+        left = x - columns.start * BLOCK_PX  # of the window, in the blocks
         out = np.empty((self.channels, height, width), dtype=np.float32)
         for row in range(y // BLOCK_PX, -(-(y + height) // BLOCK_PX)):
-            for column in range(x // BLOCK_PX, -(-(x + width) // BLOCK_PX)):
-                top, left = row * BLOCK_PX - y, column * BLOCK_PX - x  # of the block, in the window
-                inside = np.s_[max(top, 0) : top + BLOCK_PX, max(left, 0) : left + BLOCK_PX]
-                taken = np.s_[max(-top, 0) : height - top, max(-left, 0) : width - left]
-                out[:, *inside] = self._block(step, row, column)[:, *taken]
+            top = row * BLOCK_PX - y  # of the blocks, in the window
+            strip = self._strip(step, row, columns)[:, max(-top, 0) : height - top, left : left + width]
+            out[:, max(top, 0) : top + BLOCK_PX] = strip
         return out
 
-    def _block(self, step: int, row: int, column: int) -> npt.NDArray[np.float32]:
+    def _strip(self, step: int, row: int, columns: range) -> npt.NDArray[np.float32]:
+        """Return the blocks of some columns side by side, [channels, BLOCK_PX, n BLOCK_PX]."""
         assert step >= INITIAL and self.stage >= 0
-        stream = np.random.Philox(
-            key=np.array([self.seed, (self.stage << 32) + step + 1], dtype=np.uint64),
-            counter=np.array([0, 0, row % _WORD, column % _WORD], dtype=np.uint64),  # word 0 counts the draws
-        )
-        count = self.channels * BLOCK_PX * BLOCK_PX
-        bits = stream.random_raw(count // 2).view(np.uint32).reshape(2, -1)
+        pairs = self.channels * BLOCK_PX * BLOCK_PX // 2
+        bits = np.empty((len(columns), pairs), np.uint64)
+        for stream, column in zip(bits, columns, strict=True):
+            stream[:] = np.random.Philox(
+                key=np.array([self.seed, (self.stage << 32) + step + 1], dtype=np.uint64),
+                counter=np.array([0, 0, row % _WORD, column % _WORD], dtype=np.uint64),  # word 0 counts draws
+            ).random_raw(pairs)
+        uniform = bits.view(np.uint32).reshape(len(columns), 2, pairs)
         # Box and Muller (1958), in float32. A half is added because the log of 0 is not wanted.
-        radius = np.sqrt(-2 * np.log((bits[0].astype(np.float32) + np.float32(0.5)) * np.float32(2**-32)))
-        angle = bits[1].astype(np.float32) * np.float32(2 * math.pi * 2**-32)
-        normals: npt.NDArray[np.float32] = np.stack([radius * np.cos(angle), radius * np.sin(angle)])
-        return normals.reshape(self.channels, BLOCK_PX, BLOCK_PX)
+        radius = np.log((uniform[:, 0].astype(np.float32) + np.float32(0.5)) * np.float32(2**-32))
+        radius = np.sqrt(np.multiply(radius, -2, out=radius), out=radius)
+        angle = uniform[:, 1].astype(np.float32) * np.float32(2 * math.pi * 2**-32)
+        normals = np.empty((len(columns), 2, pairs), np.float32)
+        np.multiply(radius, np.cos(angle), out=normals[:, 0])
+        np.multiply(radius, np.sin(angle), out=normals[:, 1])
+        blocks = normals.reshape(len(columns), self.channels, BLOCK_PX, BLOCK_PX)
+        return blocks.transpose(1, 2, 0, 3).reshape(self.channels, BLOCK_PX, -1)

@@ -5,9 +5,10 @@ The canvases stay on the host, tiles go to the device.
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import NamedTuple, cast
@@ -17,6 +18,7 @@ import torch
 from torch import Tensor
 
 from upscale.diffusion.noise import INITIAL, Field, NoiseField
+from upscale.engine.beside import Beside
 from upscale.engine.canvas import Blended, Canvas, Float32, SideBySide
 from upscale.engine.device import free_memory, is_lost, is_out_of_memory
 from upscale.engine.tiles import Box, Tiling
@@ -130,43 +132,58 @@ class Stage:
         Raises:
             DeviceError: Memory runs out even with the smallest tiles, or float32 overflows too.
         """
-        scale = self.restorer.config.scale
-        while self.queue:
-            tiles = self._next()
-            if not tiles:
-                continue
-            problem: str | None = None
-            evaluated = 0
-            # Padding is not counted as work.
-            inside = sum(tile.core.within(*self.tiling.size).area for tile in tiles)
-
-            def on_step(_: int, pixels: int = inside) -> None:
-                nonlocal evaluated
-                evaluated += pixels
-                self._tell(pixels)
-
-            try:
-                images, spreads = self._restored(tiles, on_step)
-            except (RuntimeError, MemoryError) as error:
-                problem = self._less_at_once(tiles, error)
-            else:
-                if not np.isfinite(images).all():
-                    problem = self._more_precision()
-            if problem is not None:
-                free_memory(self.restorer.device)  # only here: the exception held the tiles' tensors
-                self.queue.extendleft(reversed(tiles))
-                self._tell(-evaluated, problem)
-                continue
-            for (picture, core), image, spread in zip(tiles, images, spreads, strict=True):
-                window = self.tiling.window(core).times(scale)
-                self.canvases[picture].place(image, window, core.times(scale))
-                if self.spread_canvases:
-                    self.spread_canvases[picture].place(spread, window, core.times(scale))
-            self.done += len(tiles)
-            self._settle()
-            self._tell(0)
+        with Beside(threaded=self.restorer.device.type != "cpu") as beside:
+            beside.make_ahead(self._noise_of(self._together()))
+            while self.queue:
+                tiles = self._next()
+                if tiles:
+                    self._do(tiles, beside)
+            beside.wait()
         for canvas in self.canvases + self.spread_canvases:
             canvas.finish()
+
+    def _do(self, tiles: list[_Tile], beside: Beside) -> None:
+        """Restore some tiles and place them, or put them back into the queue."""
+        problem: str | None = None
+        evaluated = 0
+        # Padding is not counted as work.
+        inside = sum(tile.core.within(*self.tiling.size).area for tile in tiles)
+
+        def on_step(_: int, pixels: int = inside) -> None:
+            nonlocal evaluated
+            evaluated += pixels
+            self._tell(pixels)
+
+        beside.make_ahead(self._noise_of(self._together()))
+        try:
+            images, spreads = self._restored(tiles, on_step, beside)
+        except (RuntimeError, MemoryError) as error:
+            problem = self._less_at_once(tiles, error)
+        else:
+            if not np.isfinite(images).all():
+                problem = self._more_precision()
+        if problem is not None:
+            free_memory(self.restorer.device)  # only here: the exception held the tiles' tensors
+            beside.forget()
+            self.queue.extendleft(reversed(tiles))
+            self._tell(-evaluated, problem)
+            return
+        beside.do(partial(self._place, tiles, images, spreads, self._settled()))
+        self.done += len(tiles)
+        self._tell(0)
+
+    def _place(
+        self, tiles: Sequence[_Tile], images: Float32, spreads: Float32 | list[None], settled: int
+    ) -> None:
+        """Put tiles into the canvases, whose rows above `settled` are done then."""
+        scale = self.restorer.config.scale
+        for (picture, core), image, spread in zip(tiles, images, spreads, strict=True):
+            window = self.tiling.window(core).times(scale)
+            self.canvases[picture].place(image, window, core.times(scale))
+            if self.spread_canvases:
+                self.spread_canvases[picture].place(spread, window, core.times(scale))
+        if settled > self.settled:
+            self._settle(settled)
 
     def _next(self) -> list[_Tile]:
         """Take the next tiles of one size from the queue; none if the first one had to be cut up."""
@@ -175,14 +192,22 @@ class Stage:
             parts = self.tiling.split(first.core, self.room.tile_px)
             self.queue.extendleft(_Tile(first.picture, core) for core in reversed(parts))
             return []
-        tiles, size = [first], self.tiling.window(first.core).size
-        most = self.room.together_px // (size[0] * size[1])
-        while len(tiles) < most and self.queue and self.tiling.window(self.queue[0].core).size == size:
-            tiles.append(self.queue.popleft())
-        return tiles
+        self.queue.appendleft(first)
+        return [self.queue.popleft() for _ in self._together()]
+
+    def _together(self) -> list[_Tile]:
+        """Return the first tiles of the queue as far as they are of one size and go through together."""
+        if not self.queue:
+            return []
+        width, height = self.tiling.window(self.queue[0].core).size
+        most = max(1, self.room.together_px // (width * height))
+        first = itertools.islice(self.queue, most)
+        return list(
+            itertools.takewhile(lambda tile: self.tiling.window(tile.core).size == (width, height), first)
+        )
 
     def _restored(
-        self, tiles: Sequence[_Tile], on_step: Callable[[int], None]
+        self, tiles: Sequence[_Tile], on_step: Callable[[int], None], beside: Beside
     ) -> tuple[Float32, Float32 | list[None]]:
         """Return what the windows of some tiles become, and how much its samples differ.
 
@@ -195,16 +220,18 @@ class Stage:
         )
         if sampling.sigma_aug:
             grain = NoiseField(sampling.seed, AUGMENTATION_STAGE + self.index)
-            x_lr = x_lr + sampling.sigma_aug * _to_device(_noise(grain, INITIAL, windows), restorer)
+            x_lr = x_lr + sampling.sigma_aug * _to_device(
+                [_making(grain, INITIAL, window)() for window in windows], restorer
+            )
         fine = [window.times(restorer.noise_fineness) for window in windows]
-        fields = [restorer.noise_field(sampling.seed + i, self.index) for i in range(sampling.samples)]
 
         def noise(field: Field, step: int) -> Tensor:
-            return _to_device(_noise(field, step, fine), restorer)
+            made = {w: beside.take((field, step, w), _making(field, step, w)) for w in set(fine)}
+            return _to_device([made[window] for window in fine], restorer)
 
         images = restorer.samples(
             x_lr,
-            [partial(noise, field) for field in fields],
+            [partial(noise, field) for field in self._fields()],
             sampler=sampling.sampler,
             steps=sampling.steps,
             start=sampling.start,
@@ -215,17 +242,31 @@ class Stage:
         mean, spread = _mean_and_spread(images, with_spread=self.spreads is not None)
         return _to_host(mean), [None] * len(tiles) if spread is None else _to_host(spread)
 
-    def _settle(self) -> None:
-        """Tell the canvases which rows are done: those above all windows still to come."""
+    def _fields(self) -> list[Field]:
+        """Return the noise of each sample."""
+        sampling = self.sampling
+        return [self.restorer.noise_field(sampling.seed + i, self.index) for i in range(sampling.samples)]
+
+    def _noise_of(self, tiles: Sequence[_Tile]) -> dict[Hashable, Callable[[], Float32]]:
+        """Return how to make what runs for some tiles begin with; pictures share that of one place."""
+        fineness = self.restorer.noise_fineness
+        windows = {self.tiling.window(tile.core).times(fineness) for tile in tiles}
+        keys = itertools.product(self._fields(), [INITIAL], windows)
+        return {key: _making(*key) for key in keys}
+
+    def _settled(self) -> int:
+        """Return how many rows of the canvases no tile of the queue shows."""
         if not self.queue:
-            return
+            return 0
         core = min((tile.core for tile in self.queue), key=lambda core: core.top)
-        top = self.tiling.window(core).top * self.restorer.config.scale
-        if top > self.settled:
-            self.settled = top
-            for canvas in self.canvases + self.spread_canvases:
-                canvas.settle(top)
-            scratch.release(*self.lrs)
+        return self.tiling.window(core).top * self.restorer.config.scale
+
+    def _settle(self, rows: int) -> None:
+        """Tell the canvases that the rows above are done."""
+        self.settled = rows
+        for canvas in self.canvases + self.spread_canvases:
+            canvas.settle(rows)
+        scratch.release(*self.lrs)
 
     def _tell(self, pixels: int, message: str | None = None) -> None:
         self.on_tile(self.done, max(1, self.done + len(self.queue)), pixels, message)
@@ -297,10 +338,8 @@ def _rgb(pixels: Pixels) -> Float32:
     return np.broadcast_to(planes, (3, *planes.shape[1:]))
 
 
-def _noise(field: Field, step: int, windows: Sequence[Box]) -> list[Float32]:
-    """Return the noise of some windows, [3, h, w] each; that of one place is made once for all pictures."""
-    made = {w: field.window(step, w.top, w.left, w.height, w.width) for w in set(windows)}
-    return [made[window] for window in windows]
+def _making(field: Field, step: int, window: Box) -> Callable[[], Float32]:
+    return lambda: field.window(step, window.top, window.left, window.height, window.width)
 
 
 def _cut(pixels: Pixels, box: Box) -> Pixels:
