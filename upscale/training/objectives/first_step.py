@@ -24,11 +24,11 @@ def trains(recipe: Recipe, name: str) -> bool:
 def make_batch(hr: Tensor, recipe: Recipe, generator: torch.Generator) -> Batch:
     """Degrade hr [B, 3, H, W] in [-1, 1]; all random draws come from `generator`.
 
-    A first step is given the mean of the noise, zeros, so none is drawn: that took a third of the time.
+    A first step is given the mean of the noise, zeros, so there is none: drawing it took a third of the time.
     """
     drawn = examples(hr, recipe, generator)
     level = torch.full((len(hr),), sigma_to_time(recipe.noise.sigma_max), device=hr.device)
-    return Batch(drawn.lr, drawn.aug_level, drawn.residual, level, torch.zeros_like(drawn.residual))
+    return Batch(drawn.lr, drawn.aug_level, drawn.residual, level, noise=hr.new_zeros(()))
 
 
 def loss_of(network: Any, batch: Batch, recipe: Recipe, dtype: torch.dtype) -> Tensor:
