@@ -115,7 +115,7 @@ class LastStep:
     noise than there is; the score of patches counts `pixels` times beside those of VGG's four layers.
     `spread` is how much of the variety that is possible the score asks for; at 1 all of it.
     What a critic says counts `critic` times, 0 for none; its rate is `critic_rate` times the optimizer's.
-    Steps at the borders of folded pixels, larger than others, count `seams` times, squared: see `seams`.
+    A grid of the period of folded pixels, as photos have none, counts `grid` times: see `grid_apart`.
     `between` says whether the steps between the first and the last learn with it.
     """
 
@@ -124,7 +124,7 @@ class LastStep:
     told: float = 1.0
     pixels: float = 1.0
     spread: float = 1.0
-    seams: float = 0.0
+    grid: float = 0.0
     between: bool = False
     critic: float = 0.0
     critic_rate: float = 6.0

@@ -24,9 +24,9 @@ from upscale.diffusion.schedule import sigma_to_time, trigonometric_grid
 from upscale.networks.residual_unet.network import Features
 from upscale.training.objectives.critic import Critic, View
 from upscale.training.objectives.energy import energy_scores
+from upscale.training.objectives.grid import grid_apart
 from upscale.training.objectives.perceptual import VGGFeatures
 from upscale.training.objectives.residual_v import Batch, encode, evaluate, examples, eyes_of_first
-from upscale.training.objectives.seams import seams
 from upscale.training.recipe import Recipe
 
 UNSEEN_PX = 32  # of a crop's sides, which the loss does not see: VGG is the dearest part of a step
@@ -141,10 +141,9 @@ def loss_of(
     found = vgg(base + std * made)
     for ours, theirs in zip(found, expected, strict=True):
         loss = loss + energy_scores(ours, theirs, spread)
-    if recipe.last_step.seams:
-        pictures = (base + std * made, base[:count] + std * true)
-        ours, theirs = (seams(x, recipe.scale, batch.offset).mean() for x in pictures)
-        loss = loss + recipe.last_step.seams * (ours - theirs).square()
+    if recipe.last_step.grid:
+        ours, theirs = base + std * made, base + std * _twice(true)
+        loss = loss + recipe.last_step.grid * grid_apart(ours, theirs, recipe.scale, batch.offset)
     if critic is None:
         return loss
     view = View(made, base, found)
