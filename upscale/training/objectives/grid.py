@@ -1,8 +1,8 @@
 """The grid that folding pixels into channels may leave in a picture, as a loss.
 
-The network computes at LR size, and every place gives `scale` x `scale` pixels at once, a cell. In photographs
-it makes no difference where in a cell a pixel lies. A network may put its grain at one place of each, or not
-quite agree with its neighbour at the borders; smooth and dark parts then show dots or lines of that period.
+The network computes at LR size, and every place gives `scale` x `scale` pixels at once, a cell. Photographs
+know no cells. A network may put its grain at one of each, or not quite agree with its
+neighbour at the borders; smooth and dark parts then show dots or lines of that period.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-FAINT = 1 / 255  # of values in [-1, 1]: half a level. What is fainter on the whole is nobody's concern
+FAINT = 4 / 255  # of values in [-1, 1]: two levels. What is fainter on the whole is hardly seen
 
 
 def grid_apart(image: Tensor, truth: Tensor, scale: int, offset: tuple[int, int] = (0, 0)) -> Tensor:
