@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import threading
 import time
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -101,3 +102,34 @@ def test_what_goes_wrong_there_is_said_here(
         pytest.raises(MemoryError, match="no room"),
     ):
         batches.of(state)
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_some_crops_are_of_pages_and_not_spoilt(
+    recipe: Recipe, images: Photos, state: State, workers: int
+) -> None:
+    """Of 7 in 8 crops a quarter; photographs come first, and there is at least one."""
+    page = torch.zeros(3, 64, 64, dtype=torch.uint8)
+    page[0] = 255  # as red as no photograph
+    pages = Photos([page])
+    chosen = replace(
+        recipe,
+        data=replace(recipe.data, batch=8, pages=0.25),
+        degradation=replace(recipe.degradation, share=1.0, noise_share=0.0),
+    )
+    found = []
+    with Batches(chosen, images, workers, pages=pages) as batches:
+        for state.step in range(40):
+            lr = batches.of(state).lr
+            red = ((lr - torch.tensor([1.0, -1.0, -1.0])[:, None, None]).abs() < 1e-6).all(3).all(2).all(1)
+            assert not red[0] and red.tolist() == sorted(red.tolist())
+            found.append(int(red.sum()))
+    assert 0.15 < sum(found) / (40 * 7) < 0.35 and len(set(found)) > 2
+
+
+def test_without_pages_nothing_changes(recipe: Recipe, images: Photos, state: State) -> None:
+    chosen = replace(recipe, data=replace(recipe.data, pages=0.25))
+    with Batches(chosen, images) as batches:
+        assert_same(batches.of(state), by_hand(recipe, images, (0, 0)))
+    with Batches(recipe, images, pages=images) as batches:
+        assert_same(batches.of(state), by_hand(recipe, images, (0, 0)))

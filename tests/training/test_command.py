@@ -22,12 +22,16 @@ def call(*args: str | Path) -> Any:
     return CliRunner().invoke(app, [str(a) for a in args])
 
 
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
 def test_from_photos_to_scores(recipe_file: Callable[..., Path], photos: Path, tmp_path: Path) -> None:
     recipe, run, model = recipe_file(), tmp_path / "run", tmp_path / "tiny-4x"
     trained = call("train", recipe, photos, "--run", run, "--steps", "2", "--threads", "1")
     assert trained.exit_code == 0, trained.output
     assert "3 photos" in trained.stderr and trained.stdout == ""
     assert call("train", recipe, photos, "--run", run, "--steps", "50").exit_code == 0
+    lent = ("--steps", "52", "--minutes", "5", "--decay-minutes", "5", "--workers", "1", "--pages", photos)
+    again = call("train", recipe, photos, "--run", run, *lent)
+    assert again.exit_code == 0, again.output
 
     exported = call("export", recipe, run, model, "--steps", "2")
     assert exported.exit_code == 0, exported.output

@@ -76,6 +76,13 @@ def test_the_share_of_spoilt_examples(hr: Tensor) -> None:
     assert 0.2 < spoilt.float().mean() < 0.4
 
 
+@pytest.mark.parametrize("spared", [0, 1, 4])
+def test_the_last_are_spared(spared: int, hr: Tensor) -> None:
+    clean, lr = degrade(hr, 4, CLEAN, generator()), degrade(hr, 4, EVERYTHING, generator(1), spared)
+    same = [torch.equal(one, other) for one, other in zip(clean, lr, strict=True)]
+    assert same == [False] * (4 - spared) + [True] * spared
+
+
 @pytest.mark.parametrize("reduce", REDUCTIONS, ids=lambda f: f.__name__)
 def test_reductions_keep_the_mean(reduce: type, hr: Tensor) -> None:
     small = reduce(hr, 4)

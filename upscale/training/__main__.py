@@ -93,6 +93,12 @@ def train_command(
     workers: Annotated[
         int, typer.Option(help="Processes that make batches; with none, a thread does.", min=0)
     ] = 0,
+    pages: Annotated[
+        Path | None,
+        typer.Option(
+            help="Pages of text, for recipes that take a share of them.", exists=True, file_okay=False
+        ),
+    ] = None,
     begin_with: Annotated[
         str | None, typer.Option(help="Weights to begin with: a run's state.pt, or a model by name or path.")
     ] = None,
@@ -119,7 +125,9 @@ def train_command(
         torch.set_num_threads(threads)
     chosen = recipes.load(recipe)
     kept = "cpu" if workers else device
-    images = Photos.load(photos, min_side=chosen.data.patch * chosen.scale, device=kept)
+    side = chosen.data.patch * chosen.scale
+    images = Photos.load(photos, min_side=side, device=kept)
+    written = Photos.load([pages], min_side=side, device=kept) if pages else None
     console.print(f"{len(images.images)} photos")
     scores: Callable[[State], None] | None = None
     shown = display(console, steps, minutes)
@@ -152,6 +160,7 @@ def train_command(
             vgg=VGGFeatures(vgg, DTYPES[chosen.dtype]).to(device) if vgg else None,
             compiled=compiled,
             workers=workers,
+            pages=written,
             on_report=shown.reported,
             on_step=after,
         )

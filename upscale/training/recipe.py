@@ -25,6 +25,7 @@ class Data:
         shrink_max: By how much those are reduced at most; by 1 at least.
         turn: Of all crops: those that are turned on their heads, and those that are laid on their sides.
         among: Each is chosen among so many, in proportion to their detail: smooth ones teach little.
+        pages: Of all crops: those of pages of text, where there are some; they are not spoilt.
     """
 
     patch: int = 32
@@ -33,6 +34,7 @@ class Data:
     shrink_max: float = 2.0
     turn: float = 0.5
     among: int = 1
+    pages: float = 0.0
 
 
 @dataclass(frozen=True)

@@ -126,17 +126,17 @@ def soften(lr: Tensor, share: float, generator: torch.Generator) -> Tensor:
     return out
 
 
-def degrade(hr: Tensor, scale: int, how: Degradation, generator: torch.Generator) -> Tensor:
+def degrade(hr: Tensor, scale: int, how: Degradation, generator: torch.Generator, spared: int = 0) -> Tensor:
     """Return LR images [B, 3, H/scale, W/scale], 8-bit levels in [-1, 1], for hr [B, 3, H, W] in [-1, 1].
 
     `how.share` of the examples is spoilt, in this order: JPEG (a share of them), blur (half; std 0.3-2.8 HR
     pixels, anisotropic), one of `REDUCTIONS`, noise (half; up to 8 levels, grey or coloured), unsharp masking
     (a share), JPEG or, for a share of them, WebP (two thirds). Shares of 0 draw nothing, so that other draws
-    stay what they are.
+    stay what they are. The last `spared` are never spoilt.
     """
     lr = quantize(reduce_bicubic(hr, scale))
     u = torch.rand(len(hr), 10, generator=generator)
-    spoilt = (u[:, 0] < how.share).nonzero()[:, 0]
+    spoilt = (u[: len(hr) - spared, 0] < how.share).nonzero()[:, 0]
     if not len(spoilt):
         return lr
     u = u[spoilt]

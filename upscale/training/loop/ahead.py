@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from types import TracebackType
 from typing import Any
 
@@ -29,14 +30,19 @@ def draws(recipe: Recipe, place: Place) -> torch.Generator:
 class Made(Dataset[Any]):
     """The batch of every place, made when it is asked for, on the device where the photos are."""
 
-    def __init__(self, recipe: Recipe, photos: Photos) -> None:
-        self.recipe, self.photos = recipe, photos
+    def __init__(self, recipe: Recipe, photos: Photos, pages: Photos | None = None) -> None:
+        self.recipe, self.photos, self.pages = recipe, photos, pages
 
     def __getitem__(self, place: Place) -> Any:
         """Return what the step at that place trains on."""
         generator, data = draws(self.recipe, place), self.recipe.data
-        hr = self.photos.crops(data.patch * self.recipe.scale, data, generator)
-        return objectives.of(self.recipe).make_batch(hr, self.recipe, generator)
+        side, written = data.patch * self.recipe.scale, 0
+        if self.pages and data.pages:
+            written = int((torch.rand(data.batch - 1, generator=generator) < data.pages).sum())
+        hr = self.photos.crops(side, replace(data, batch=data.batch - written), generator)
+        if self.pages and written:
+            hr = torch.cat([hr, self.pages.crops(side, replace(data, batch=written), generator)])
+        return objectives.of(self.recipe).make_batch(hr, self.recipe, generator, written)
 
 
 class Batches:
@@ -50,10 +56,18 @@ class Batches:
         photos: What crops are taken from; in the computer's memory where processes take them.
         workers: Processes that make batches; with none, a thread does.
         device: Where batches are wanted.
+        pages: What the crops that are not spoilt are taken from, see `Data.pages`.
     """
 
-    def __init__(self, recipe: Recipe, photos: Photos, workers: int = 0, device: str = "cpu") -> None:
-        self.made, self.workers, self.device = Made(recipe, photos), workers, device
+    def __init__(
+        self,
+        recipe: Recipe,
+        photos: Photos,
+        workers: int = 0,
+        device: str = "cpu",
+        pages: Photos | None = None,
+    ) -> None:
+        self.made, self.workers, self.device = Made(recipe, photos, pages), workers, device
         self._maker = ThreadPoolExecutor(1, thread_name_prefix="batches")
         self._coming: Iterator[Any] = iter(())
         self._foreseen: Place | None = None

@@ -65,6 +65,7 @@ def train(
     vgg: VGGFeatures | None = None,
     compiled: bool = False,
     workers: int = 0,
+    pages: Photos | None = None,
     on_report: Callable[[Report], None] | None = None,
     on_step: Callable[[State], None] | None = None,
 ) -> State:
@@ -84,6 +85,7 @@ def train(
         vgg: Features for recipes whose loss sees with them.
         compiled: Whether torch.compile fuses the operations of the network: minutes first, then faster steps.
         workers: Processes that make batches, of photos in the computer's memory; with none, a thread does.
+        pages: Pages of text, of which a recipe may take a share of all crops, unspoilt.
         on_report: Called with each line of the log.
         on_step: Called after each step.
 
@@ -115,7 +117,7 @@ def train(
     begun = saved = time.monotonic()
     try:
         log = Log(run / "log.csv", on_report)
-        with Batches(recipe, photos, workers, device) as batches:
+        with Batches(recipe, photos, workers, device, pages) as batches:
             while not stop and (steps is None or state.step < steps):
                 passed = (time.monotonic() - begun) / 60
                 if minutes is not None and passed > minutes:

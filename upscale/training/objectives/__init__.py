@@ -23,7 +23,8 @@ class Objective:
     """A row of `OBJECTIVES`.
 
     Attributes:
-        make_batch: (hr [B, 3, H, W] in [-1, 1], recipe, generator) -> what a step trains on.
+        make_batch: (hr [B, 3, H, W] in [-1, 1], recipe, generator, how many of the last are not spoilt)
+            -> what a step trains on.
         loss_of: How wrong the network is.
         config: recipe -> entries of a model's config.
         sees: Whether it needs the features of VGG.
@@ -31,7 +32,7 @@ class Objective:
         trains: (recipe, name of a parameter) -> whether it is trained.
     """
 
-    make_batch: Callable[[Tensor, Recipe, torch.Generator], Any]
+    make_batch: Callable[[Tensor, Recipe, torch.Generator, int], Any]
     loss_of: Loss
     config: Callable[[Recipe], dict[str, Any]]
     sees: bool = False

@@ -21,12 +21,12 @@ def trains(recipe: Recipe, name: str) -> bool:
     return name.startswith("first.")
 
 
-def make_batch(hr: Tensor, recipe: Recipe, generator: torch.Generator) -> Batch:
+def make_batch(hr: Tensor, recipe: Recipe, generator: torch.Generator, spared: int = 0) -> Batch:
     """Degrade hr [B, 3, H, W] in [-1, 1]; all random draws come from `generator`.
 
     A first step is given the mean of the noise, zeros, so there is none: drawing it took a third of the time.
     """
-    drawn = examples(hr, recipe, generator)
+    drawn = examples(hr, recipe, generator, spared)
     level = torch.full((len(hr),), sigma_to_time(recipe.noise.sigma_max), device=hr.device)
     return Batch(drawn.lr, drawn.aug_level, drawn.residual, level, noise=hr.new_zeros(()))
 

@@ -1,8 +1,8 @@
 """The grid that folding pixels into channels may leave in a picture, as a loss.
 
 The network computes at LR size, and every place gives `scale` x `scale` pixels at once, a cell. Photographs
-know no cells. A network may put its grain at one of each, or not quite agree with its
-neighbour at the borders; smooth and dark parts then show dots or lines of that period.
+know no cells. A network may put its grain at one place of each, or not quite agree with its neighbour at the
+borders; smooth and dark parts then show dots or lines of that period.
 """
 
 from __future__ import annotations

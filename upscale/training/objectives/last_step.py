@@ -61,9 +61,9 @@ def trains(recipe: Recipe, name: str) -> bool:
     return name.startswith("last.") or recipe.last_step.between and not name.startswith(firsts)
 
 
-def make_batch(hr: Tensor, recipe: Recipe, generator: torch.Generator) -> Practice:
+def make_batch(hr: Tensor, recipe: Recipe, generator: torch.Generator, spared: int = 0) -> Practice:
     """Degrade hr [B, 3, H, W] in [-1, 1] and draw a run for it; everything random comes from `generator`."""
-    drawn = examples(hr, recipe, generator)
+    drawn = examples(hr, recipe, generator, spared)
     shape = (2 * len(hr), *drawn.residual.shape[1:])
     noise = torch.randn(shape, generator=generator).to(hr.device)
     kind, top, left = torch.rand(3, generator=generator).tolist()

@@ -20,9 +20,9 @@ from upscale.training.objectives.residual_v import Batch, examples, predict
 from upscale.training.recipe import Recipe
 
 
-def make_batch(hr: Tensor, recipe: Recipe, generator: torch.Generator) -> Batch:
+def make_batch(hr: Tensor, recipe: Recipe, generator: torch.Generator, spared: int = 0) -> Batch:
     """Degrade and noise hr [B, 3, H, W] in [-1, 1]; everything random comes from `generator`."""
-    drawn = examples(hr, recipe, generator)
+    drawn = examples(hr, recipe, generator, spared)
     chain = recipe.chain
     gammas = betas_to_gammas(make_betas(chain.betas, chain.length, chain.start, chain.end))
     seed = int(torch.randint(1 << 62, (1,), generator=generator))

@@ -27,9 +27,9 @@ def process(recipe: Recipe) -> Relay:
     return Relay(side=recipe.scale, block=relay.block, blur_max=relay.blur_max, length=relay.length)
 
 
-def make_batch(hr: Tensor, recipe: Recipe, generator: torch.Generator) -> Batch:
+def make_batch(hr: Tensor, recipe: Recipe, generator: torch.Generator, spared: int = 0) -> Batch:
     """Degrade and noise hr [B, 3, H, W] in [-1, 1]; everything random comes from `generator`."""
-    drawn = examples(hr, recipe, generator)
+    drawn = examples(hr, recipe, generator, spared)
     relay = process(recipe)
     sigmas = [relay.sigma_at(p) for p in drawn.u.tolist()]
     level = torch.tensor([sigma_to_time(sigma) for sigma in sigmas], device=hr.device)

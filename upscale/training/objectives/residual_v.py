@@ -77,10 +77,13 @@ class Examples:
     u: Tensor
 
 
-def examples(hr: Tensor, recipe: Recipe, generator: torch.Generator) -> Examples:
-    """Degrade hr [B, 3, H, W] in [-1, 1]; everything random comes from `generator`."""
+def examples(hr: Tensor, recipe: Recipe, generator: torch.Generator, spared: int = 0) -> Examples:
+    """Degrade hr [B, 3, H, W] in [-1, 1], the last `spared` of it only by being reduced and noised.
+
+    Everything random comes from `generator`.
+    """
     count, scale, device = len(hr), recipe.scale, hr.device
-    lr = degrade(hr, scale, recipe.degradation, generator)
+    lr = degrade(hr, scale, recipe.degradation, generator, spared)
     if recipe.degradation.blur_share:
         lr = soften(lr, recipe.degradation.blur_share, generator)
     u = torch.rand(count, 3, generator=generator)
@@ -95,9 +98,9 @@ def examples(hr: Tensor, recipe: Recipe, generator: torch.Generator) -> Examples
     return Examples(lr, aug_level, F.pixel_unshuffle(residual, scale), u[:, 2])
 
 
-def make_batch(hr: Tensor, recipe: Recipe, generator: torch.Generator) -> Batch:
+def make_batch(hr: Tensor, recipe: Recipe, generator: torch.Generator, spared: int = 0) -> Batch:
     """Degrade and noise hr [B, 3, H, W] in [-1, 1]; everything random comes from `generator`."""
-    drawn = examples(hr, recipe, generator)
+    drawn = examples(hr, recipe, generator, spared)
     t_max = sigma_to_time(recipe.noise.sigma_max)
     level = (1 - drawn.u**recipe.noise.power).clamp(max=t_max).to(hr.device)
     noise = torch.randn(drawn.residual.shape, generator=generator).to(hr.device)
