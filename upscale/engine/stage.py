@@ -8,10 +8,10 @@ from __future__ import annotations
 import itertools
 import math
 from collections import deque
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import NamedTuple, cast
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -21,15 +21,15 @@ from upscale.diffusion.noise import INITIAL, Field, NoiseField
 from upscale.engine.beside import Beside
 from upscale.engine.canvas import Blended, Canvas, Float32, SideBySide
 from upscale.engine.device import free_memory, is_lost, is_out_of_memory
+from upscale.engine.spread import mean_and_spread
 from upscale.engine.tiles import Box, Tiling
+from upscale.engine.transfer import cut, rgb, to_device, to_host
 from upscale.errors import DeviceError
 from upscale.images import scratch
 from upscale.images.picture import Pixels
-from upscale.images.pixels import to_float
 from upscale.models.restorer import Restorer
 from upscale.options import MIN_TILE_PX
 
-FULL_SPREAD = 32 / 127.5  # 32 levels of 8 bits: more is as uncertain as can be
 AUGMENTATION_STAGE = 1 << 16  # noise planes for conditioning augmentation: never those of a sampling stage
 
 
@@ -95,7 +95,7 @@ class Stage:
         hrs: The canvases to fill, [H', W', 1 or 3] each, at most `scale` times as large; what sticks out is
             cut off.
         spreads: Canvases of the same sizes for where the samples disagree, [H', W', 1]: their standard
-            deviation, full scale is `FULL_SPREAD`. None where nobody asks.
+            deviation, full scale is `spread.FULL_SPREAD`. None where nobody asks.
         index: Of the stage, from 0; decides its noise.
         sampling: How to sample.
         room: How much at once.
@@ -215,19 +215,19 @@ class Stage:
         """
         restorer, sampling = self.restorer, self.sampling
         windows = [self.tiling.window(tile.core) for tile in tiles]
-        x_lr = _to_device(
-            [_rgb(_cut(self.lrs[t.picture], w)) for t, w in zip(tiles, windows, strict=True)], restorer
+        x_lr = to_device(
+            [rgb(cut(self.lrs[t.picture], w)) for t, w in zip(tiles, windows, strict=True)], restorer.device
         )
         if sampling.sigma_aug:
             grain = NoiseField(sampling.seed, AUGMENTATION_STAGE + self.index)
-            x_lr = x_lr + sampling.sigma_aug * _to_device(
-                [_making(grain, INITIAL, window)() for window in windows], restorer
+            x_lr = x_lr + sampling.sigma_aug * to_device(
+                [_making(grain, INITIAL, window)() for window in windows], restorer.device
             )
         fine = [window.times(restorer.noise_fineness) for window in windows]
 
         def noise(field: Field, step: int) -> Tensor:
             made = {w: beside.take((field, step, w), _making(field, step, w)) for w in set(fine)}
-            return _to_device([made[window] for window in fine], restorer)
+            return to_device([made[window] for window in fine], restorer.device)
 
         images = restorer.samples(
             x_lr,
@@ -239,8 +239,8 @@ class Stage:
             sigma_aug=[math.hypot(self.noise[tile.picture], sampling.sigma_aug) for tile in tiles],
             on_step=on_step,
         )  # [N, 3, s h, s w] each
-        mean, spread = _mean_and_spread(images, with_spread=self.spreads is not None)
-        return _to_host(mean), [None] * len(tiles) if spread is None else _to_host(spread)
+        mean, spread = mean_and_spread(images, with_spread=self.spreads is not None)
+        return to_host(mean), [None] * len(tiles) if spread is None else to_host(spread)
 
     def _fields(self) -> list[Field]:
         """Return the noise of each sample."""
@@ -303,50 +303,5 @@ class Stage:
         return f"out of memory; going on with tiles of {smaller} pixels"
 
 
-def _to_device(arrays: Sequence[Float32], restorer: Restorer) -> Tensor:
-    return torch.from_numpy(np.stack(arrays)).to(restorer.device)
-
-
-def _to_host(images: Tensor) -> Float32:
-    """Return [N, 3, H, W] as [N, H, W, 3]."""
-    result: Float32 = images.permute(0, 2, 3, 1).float().cpu().numpy()
-    return result
-
-
-def _mean_and_spread(images: Iterable[Tensor], *, with_spread: bool) -> tuple[Tensor, Tensor | None]:
-    """Return the mean of some samples, and their standard deviation from -1 (none) to 1 (`FULL_SPREAD`).
-
-    Welford's algorithm: no more than two samples are in memory.
-    """
-    mean, squares, count = torch.zeros(()), torch.zeros(()), 0
-    for count, image in enumerate(images, start=1):
-        if count == 1:
-            mean, squares = image, torch.zeros_like(image) if with_spread else squares
-            continue
-        off = image - mean
-        mean = mean + off / count
-        if with_spread:
-            squares = squares.addcmul_(off, image - mean)
-    if not with_spread:
-        return mean, None
-    return mean, squares.div_(max(1, count - 1)).sqrt_().mul_(2 / FULL_SPREAD).sub_(1)
-
-
-def _rgb(pixels: Pixels) -> Float32:
-    """Return levels [H, W, 1 or 3] as [3, H, W] in [-1, 1]."""
-    planes = to_float(pixels).transpose(2, 0, 1)
-    return np.broadcast_to(planes, (3, *planes.shape[1:]))
-
-
 def _making(field: Field, step: int, window: Box) -> Callable[[], Float32]:
     return lambda: field.window(step, window.top, window.left, window.height, window.width)
-
-
-def _cut(pixels: Pixels, box: Box) -> Pixels:
-    """Return a rectangle of a picture; what lies beyond its right or lower border repeats its edge."""
-    height, width = pixels.shape[:2]
-    part = pixels[box.top : box.bottom, box.left : box.right]
-    beyond = ((0, max(0, box.bottom - height)), (0, max(0, box.right - width)), (0, 0))
-    if not any(after for _, after in beyond):
-        return part
-    return cast(Pixels, np.pad(part, beyond, mode="edge"))
