@@ -61,3 +61,17 @@ def test_one_step_beats_bicubic(entry: Entry) -> None:
     gain = psnr_y(sharp, hr, border=scale) - psnr_y(smooth, hr, border=scale)
     assert gain > MARGIN_DB
     assert np.abs(sharp.mean((0, 1)) - smooth.mean((0, 1))).max() < 0.5  # colours stay
+
+
+@models
+@pytest.mark.parametrize("steps", [1, None])
+def test_half_precision_moves_no_colours(entry: Entry, steps: int | None) -> None:
+    torch.set_num_threads(1)
+    with Image.open(PHOTO) as image:
+        lr = np.asarray(image.convert("RGB").resize((64, 64), Image.Resampling.BICUBIC))
+    size = (64 * catalog.describe(entry.name).scale,) * 2
+    full, half = (
+        Upscaler(entry.name, device="cpu", dtype=dtype, steps=steps).upscale(Picture(lr), size).color
+        for dtype in ("fp32", "bf16")
+    )
+    assert np.abs(full.mean((0, 1)) - half.mean((0, 1))).max() < 0.1

@@ -90,8 +90,9 @@ class Restorer:
         self, config: ModelConfig, network: nn.Module, dtype: torch.dtype, device: torch.device
     ) -> None:
         self.config = config
-        network.to(device=device, dtype=dtype, memory_format=torch.channels_last)  # type: ignore[call-overload]
         arch = networks.get(config.arch)
+        network.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        arch.narrow(network, dtype)
         self.network = network
         self.runner = arch.runner(network)
         self.dtype = dtype

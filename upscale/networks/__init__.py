@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from torch import nn
 
 from upscale.errors import WeightsError
@@ -30,11 +31,13 @@ class Arch:
         runner: Makes of a network, whose weights stay as they are from then on, what is called instead of it
             where nothing is learnt: the same interface, faster. The network itself, if there is nothing
             faster.
+        narrow: Makes a network compute in a dtype; the weights that matter little for speed may stay wider.
     """
 
     build: Callable[[Mapping[str, Any]], nn.Module]
     local: bool
     runner: Callable[[Any], Any] = lambda network: network
+    narrow: Callable[[Any, torch.dtype], object] = lambda network, dtype: network.to(dtype)
 
 
 def names() -> list[str]:
