@@ -12,7 +12,7 @@ from upscale.engine.beside import THREADS, Beside
 def test_things_are_made_ahead() -> None:
     made = threading.Event()
     with Beside(threaded=True) as beside:
-        beside.make_ahead({"a": lambda: made.set() or threading.current_thread().name})
+        beside.make_ahead({"a": lambda: made.set() or threading.current_thread().name}.items())
         assert made.wait(30)  # though nobody has asked for it yet
         assert beside.take("a", lambda: "now").startswith("ahead")
         assert beside.take("a", lambda: "now") == "now"  # it is given once
@@ -21,13 +21,13 @@ def test_things_are_made_ahead() -> None:
 def test_several_are_made_at_once() -> None:
     together = threading.Barrier(THREADS)
     with Beside(threaded=True) as beside:
-        beside.make_ahead({i: lambda: together.wait(30) for i in range(THREADS)})
+        beside.make_ahead({i: lambda: together.wait(30) for i in range(THREADS)}.items())
         assert {beside.take(i, lambda: -1) for i in range(THREADS)} == set(range(THREADS))
 
 
 def test_what_is_forgotten_is_made_anew() -> None:
     with Beside(threaded=True) as beside:
-        beside.make_ahead({"a": lambda: "before"})
+        beside.make_ahead({"a": lambda: "before"}.items())
         beside.forget()
         assert beside.take("a", lambda: "now") == "now"
 
@@ -50,7 +50,7 @@ def test_what_goes_wrong_there_is_said_here(threaded: bool) -> None:
         raise OSError("the disk is full")
 
     with Beside(threaded=threaded) as beside:
-        beside.make_ahead({"a": fail})
+        beside.make_ahead({"a": fail}.items())
         with pytest.raises(OSError, match="full"):
             beside.take("a", fail)
         with pytest.raises(OSError, match="full"):
@@ -62,7 +62,7 @@ def test_what_goes_wrong_there_is_said_here(threaded: bool) -> None:
 def test_without_threads_all_is_done_in_its_turn() -> None:
     done: list[int] = []
     with Beside(threaded=False) as beside:
-        beside.make_ahead({"a": lambda: done.append(0)})
+        beside.make_ahead({"a": lambda: done.append(0)}.items())
         assert not done
         assert beside.take("a", threading.current_thread) is threading.current_thread()
         beside.do(lambda: done.append(1))

@@ -66,12 +66,13 @@ class NoiseField:
         """Return the blocks of some columns side by side, [channels, BLOCK_PX, n BLOCK_PX]."""
         assert step >= INITIAL and self.stage >= 0
         pairs = self.channels * BLOCK_PX * BLOCK_PX // 2
+        key = np.array([self.seed, (self.stage << 32) + step + 1], dtype=np.uint64)
         bits = np.empty((len(columns), pairs), np.uint64)
         for stream, column in zip(bits, columns, strict=True):
-            stream[:] = np.random.Philox(
-                key=np.array([self.seed, (self.stage << 32) + step + 1], dtype=np.uint64),
-                counter=np.array([0, 0, row % _WORD, column % _WORD], dtype=np.uint64),  # word 0 counts draws
-            ).random_raw(pairs)
+            counter = np.array(
+                [0, 0, row % _WORD, column % _WORD], dtype=np.uint64
+            )  # word 0 counts the draws
+            stream[:] = np.random.Philox(key=key, counter=counter).random_raw(pairs)
         uniform = bits.view(np.uint32).reshape(len(columns), 2, pairs)
         # Box and Muller (1958), in float32. A half is added because the log of 0 is not wanted.
         radius = np.log((uniform[:, 0].astype(np.float32) + np.float32(0.5)) * np.float32(2**-32))

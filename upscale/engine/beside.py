@@ -6,7 +6,7 @@ all would take each other's cores, so there everything is done in its turn.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from types import TracebackType
 from typing import Any
@@ -33,10 +33,12 @@ class Beside:
             if pool:
                 pool.shutdown(cancel_futures=True)
 
-    def make_ahead(self, wanted: Mapping[Hashable, Callable[[], Any]]) -> None:
-        """Begin to make what `take` will be asked for."""
+    def make_ahead(self, wanted: Iterable[tuple[Hashable, Callable[[], Any]]]) -> None:
+        """Begin to make what `take` will be asked for, by its names, unless it is on its way already."""
         if self._makers:
-            self._made |= {key: self._makers.submit(make) for key, make in wanted.items()}
+            for key, make in wanted:
+                if key not in self._made:
+                    self._made[key] = self._makers.submit(make)
 
     def take(self, key: Hashable, make: Callable[[], Any]) -> Any:
         """Return what was made ahead under that name, or make it now."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections import deque
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import NamedTuple
@@ -133,7 +133,7 @@ class Stage:
             DeviceError: Memory runs out even with the smallest tiles, or float32 overflows too.
         """
         with Beside(threaded=self.restorer.device.type != "cpu") as beside:
-            beside.make_ahead(self._noise_of(self._together()))
+            beside.make_ahead(self._noise_to_come())
             while self.queue:
                 tiles = self._next()
                 if tiles:
@@ -149,12 +149,12 @@ class Stage:
         # Padding is not counted as work.
         inside = sum(tile.core.within(*self.tiling.size).area for tile in tiles)
 
-        def on_step(_: int, pixels: int = inside) -> None:
+        def on_step(_: int) -> None:
             nonlocal evaluated
-            evaluated += pixels
-            self._tell(pixels)
+            evaluated += inside
+            self._tell(inside)
 
-        beside.make_ahead(self._noise_of(self._together()))
+        beside.make_ahead(self._noise_to_come())
         try:
             images, spreads = self._restored(tiles, on_step, beside)
         except (RuntimeError, MemoryError) as error:
@@ -187,12 +187,12 @@ class Stage:
 
     def _next(self) -> list[_Tile]:
         """Take the next tiles of one size from the queue; none if the first one had to be cut up."""
-        first = self.queue.popleft()
+        first = self.queue[0]
         if max(first.core.width, first.core.height) > self.room.tile_px:  # planned before memory ran out
+            self.queue.popleft()
             parts = self.tiling.split(first.core, self.room.tile_px)
             self.queue.extendleft(_Tile(first.picture, core) for core in reversed(parts))
             return []
-        self.queue.appendleft(first)
         return [self.queue.popleft() for _ in self._together()]
 
     def _together(self) -> list[_Tile]:
@@ -218,20 +218,19 @@ class Stage:
         x_lr = to_device(
             [rgb(cut(self.lrs[t.picture], w)) for t, w in zip(tiles, windows, strict=True)], restorer.device
         )
+
+        def noise(where: Sequence[Box], field: Field, step: int) -> Tensor:
+            """Return the noise of some windows; that of one place is made once for all pictures."""
+            made = {w: beside.take((field, step, w), partial(_noise, field, step, w)) for w in set(where)}
+            return to_device([made[window] for window in where], restorer.device)
+
         if sampling.sigma_aug:
             grain = NoiseField(sampling.seed, AUGMENTATION_STAGE + self.index)
-            x_lr = x_lr + sampling.sigma_aug * to_device(
-                [_making(grain, INITIAL, window)() for window in windows], restorer.device
-            )
+            x_lr = x_lr + sampling.sigma_aug * noise(windows, grain, INITIAL)
         fine = [window.times(restorer.noise_fineness) for window in windows]
-
-        def noise(field: Field, step: int) -> Tensor:
-            made = {w: beside.take((field, step, w), _making(field, step, w)) for w in set(fine)}
-            return to_device([made[window] for window in fine], restorer.device)
-
         images = restorer.samples(
             x_lr,
-            [partial(noise, field) for field in self._fields()],
+            [partial(noise, fine, field) for field in self._fields()],
             sampler=sampling.sampler,
             steps=sampling.steps,
             start=sampling.start,
@@ -247,12 +246,12 @@ class Stage:
         sampling = self.sampling
         return [self.restorer.noise_field(sampling.seed + i, self.index) for i in range(sampling.samples)]
 
-    def _noise_of(self, tiles: Sequence[_Tile]) -> dict[Hashable, Callable[[], Float32]]:
-        """Return how to make what runs for some tiles begin with; pictures share that of one place."""
+    def _noise_to_come(self) -> Iterator[tuple[Hashable, Callable[[], Float32]]]:
+        """Yield, with its name, how to make what the runs for the first tiles of the queue begin with."""
         fineness = self.restorer.noise_fineness
-        windows = {self.tiling.window(tile.core).times(fineness) for tile in tiles}
-        keys = itertools.product(self._fields(), [INITIAL], windows)
-        return {key: _making(*key) for key in keys}
+        windows = {self.tiling.window(tile.core).times(fineness) for tile in self._together()}
+        for key in itertools.product(self._fields(), [INITIAL], windows):
+            yield key, partial(_noise, *key)
 
     def _settled(self) -> int:
         """Return how many rows of the canvases no tile of the queue shows."""
@@ -303,5 +302,5 @@ class Stage:
         return f"out of memory; going on with tiles of {smaller} pixels"
 
 
-def _making(field: Field, step: int, window: Box) -> Callable[[], Float32]:
-    return lambda: field.window(step, window.top, window.left, window.height, window.width)
+def _noise(field: Field, step: int, window: Box) -> Float32:
+    return field.window(step, window.top, window.left, window.height, window.width)

@@ -32,7 +32,7 @@ def rate_at(recipe: Recipe, step: int, decay_from: int | None, steps: int | None
     """Return the rate of a step: warm-up, constant, then a cosine to 0 from `decay_from` to `steps`."""
     lr = recipe.optimizer.lr * min(1.0, (step + 1) / max(1, recipe.optimizer.warmup))
     if decay_from is not None and steps is not None and step > decay_from:
-        lr *= 0.5 * (1 + math.cos(math.pi * min(1.0, (step - decay_from) / (steps - decay_from))))
+        lr *= _cosine((step - decay_from) / (steps - decay_from))
     return lr
 
 
@@ -40,8 +40,12 @@ def faded(passed: float, minutes: float | None, decay_minutes: float | None) -> 
     """Return the factor on the rate after `passed` minutes: cosine to 0 over the last `decay_minutes`."""
     if minutes is None or not decay_minutes:
         return 1.0
-    left = min(1.0, max(0.0, (minutes - passed) / decay_minutes))
-    return 0.5 * (1 - math.cos(math.pi * left))
+    return _cosine(1 - (minutes - passed) / decay_minutes)
+
+
+def _cosine(done: float) -> float:
+    """Return what falls from 1 to 0 while `done` goes from 0 to 1."""
+    return 0.5 * (1 + math.cos(math.pi * min(1.0, max(0.0, done))))
 
 
 def _called(network: nn.Module) -> list[nn.Module]:
@@ -103,7 +107,7 @@ def train(
     if device.startswith("cuda"):
         torch.backends.cudnn.benchmark = True  # every step has the same shapes
     if compiled:
-        for part in _called(state.network) if vgg is None else [*_called(state.network), vgg]:
+        for part in [*_called(state.network), *([vgg] if vgg else [])]:
             part.compile(dynamic=False)
     (run / "recipe.json").write_text(json.dumps(as_table(recipe), indent=2) + "\n", encoding="utf-8")
 
