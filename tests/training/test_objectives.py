@@ -25,8 +25,8 @@ from upscale.training.loop.begin import start
 from upscale.training.loop.state import read
 from upscale.training.loop.train import train
 from upscale.training.objectives import relay
+from upscale.training.objectives.batch import Batch
 from upscale.training.objectives.perceptual import VGGFeatures
-from upscale.training.objectives.residual_v import Batch
 from upscale.training.recipe import Data, Recipe
 
 IMAGE_NETWORK = {

@@ -17,7 +17,8 @@ from upscale.diffusion.conditioning import upsample_bicubic
 from upscale.diffusion.denoiser import NetworkDenoiser, trigonometric_level
 from upscale.training.examples.photos import Photos
 from upscale.training.objectives import first_step
-from upscale.training.objectives.residual_v import Batch, charbonnier, loss_of, make_batch
+from upscale.training.objectives.batch import Batch
+from upscale.training.objectives.residual_v import charbonnier, loss_of, make_batch
 from upscale.training.recipe import Data, Recipe
 
 

@@ -118,7 +118,8 @@ class LastStep:
     `spread` is how much of the variety that is possible the score asks for; at 1 all of it.
     What a critic says counts `critic` times, 0 for none; its rate is `critic_rate` times the optimizer's.
     A grid of the period of folded pixels, as photos have none, counts `grid` times: see `grid_apart`.
-    `between` says whether the steps between the first and the last learn with it.
+    `between` says whether the steps between the first and the last learn with it. `staged` is the share of
+    examples that are given what the network makes of a smaller picture, as the second stage of a cascade is.
     """
 
     steps: tuple[int, ...] = (2, 3, 4, 4, 6)
@@ -130,6 +131,7 @@ class LastStep:
     between: bool = False
     critic: float = 0.0
     critic_rate: float = 6.0
+    staged: float = 0.0
 
 
 @dataclass(frozen=True)

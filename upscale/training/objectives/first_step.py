@@ -12,7 +12,8 @@ import torch
 from torch import Tensor
 
 from upscale.diffusion.schedule import sigma_to_time
-from upscale.training.objectives.residual_v import Batch, encode, examples, eyes_of_first, first_error
+from upscale.training.objectives.batch import Batch
+from upscale.training.objectives.residual_v import encode, examples, eyes_of_first, first_error
 from upscale.training.recipe import Recipe
 
 

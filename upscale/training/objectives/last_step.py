@@ -6,27 +6,29 @@ photograph: by the energy score of two runs with different noise, over patches o
 of VGG-16; and, where a recipe has one, by a critic. Where a recipe says so, the steps between the first and
 the last learn to leave it what it needs. Everything else keeps its weights, so the first estimate and with it
 the faithful end of the dial stay what they were.
+
+A share of the examples may be as the second stage of a cascade finds them: see `staged`.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
-from upscale.diffusion import samplers
 from upscale.diffusion.conditioning import upsample_bicubic
-from upscale.diffusion.denoiser import Denoiser, NetworkDenoiser, retold, trigonometric_level
 from upscale.diffusion.schedule import sigma_to_time, trigonometric_grid
-from upscale.networks.residual_unet.network import Features
+from upscale.training.objectives import staged
+from upscale.training.objectives.batch import Batch
 from upscale.training.objectives.critic import Critic, View
 from upscale.training.objectives.energy import energy_scores
 from upscale.training.objectives.grid import grid_apart
 from upscale.training.objectives.perceptual import VGGFeatures
-from upscale.training.objectives.residual_v import Batch, encode, evaluate, examples, eyes_of_first
+from upscale.training.objectives.residual_v import examples
+from upscale.training.objectives.runs import look, run
 from upscale.training.recipe import Recipe
 
 UNSEEN_PX = 32  # of a crop's sides, which the loss does not see: VGG is the dearest part of a step
@@ -41,10 +43,13 @@ class Practice(Batch):
         offset: Where the part that the loss sees begins, (top, left) in pixels. Features are pooled by 8, the
             residual is folded by `scale`: at a fixed offset the network learns patterns of that period, which
             VGG does not see and people do.
+        staged: What the first stage of a cascade is given, whose results the first examples are restored from
+            in place of their `lr`; None for no such examples.
     """
 
     sigmas: tuple[float, ...]
     offset: tuple[int, int]
+    staged: staged.Staged | None = None
 
 
 def needs(recipe: Recipe) -> tuple[str, ...]:
@@ -52,7 +57,8 @@ def needs(recipe: Recipe) -> tuple[str, ...]:
 
     Without a first step of its own a run would begin with the weights of the steps between.
     """
-    return ("first_step", "last_step") if recipe.last_step.between else ("last_step",)
+    both = recipe.last_step.between or recipe.last_step.staged
+    return ("first_step", "last_step") if both else ("last_step",)
 
 
 def trains(recipe: Recipe, name: str) -> bool:
@@ -77,6 +83,7 @@ def make_batch(hr: Tensor, recipe: Recipe, generator: torch.Generator, spared: i
         noise=noise,
         sigmas=tuple(sigmas),
         offset=(int(top * UNSEEN_PX), int(left * UNSEEN_PX)),
+        staged=staged.draw(hr, recipe, generator),
     )
 
 
@@ -92,44 +99,17 @@ def loss_of(
 
     What a critic says of them, and what it learns from them itself, is in the gradient alone.
     """
+    if batch.staged:
+        batch = _restored_from(staged.made(network, batch.staged, batch.sigmas, recipe, dtype), batch, recipe)
     count = len(batch.lr) // 2
-    told, sigmas = recipe.last_step.told, batch.sigmas
-
-    def encoded(by: Any) -> Features:
-        return Features(*map(_twice, encode(by, batch.lr[:count], batch.aug_level[:count], dtype)))
-
-    eyes = eyes_of_first(network)
-    apart = eyes is not network
-    with torch.set_grad_enabled(recipe.last_step.between and apart):
-        shared = encoded(network)
-    with torch.no_grad():
-        estimated = encoded(eyes) if apart else shared
-
-    def denoiser(step: nn.Module, features: Features = shared) -> Denoiser:
-        def predict(x: Tensor, level: Tensor) -> Tensor:
-            return evaluate(step, x, level, features, dtype)
-
-        return retold(NetworkDenoiser(predict, "v", trigonometric_level), told, sigmas)
-
-    first, between = denoiser(network.first or network, estimated), denoiser(network)
-    last = denoiser(network.last)
-
-    def step(x: Tensor, sigma: float) -> Tensor:
-        if sigma == sigmas[-1]:
-            return last(x, sigma)
-        if sigma == sigmas[0] and network.first:
-            with torch.no_grad():
-                return first(torch.zeros_like(x), sigma)
-        with torch.set_grad_enabled(recipe.last_step.between):
-            return between(x, sigma)
-
-    x0 = samplers.sample("ddim", step, batch.noise * sigmas[0], sigmas, lambda _: batch.noise)
+    seen = look(network, batch.lr[:count], batch.aug_level[:count], recipe, dtype).each(_twice)
+    x0 = run(network, seen, batch.noise, batch.sigmas, recipe, dtype)
     top, left = batch.offset
     base = upsample_bicubic(batch.lr, recipe.scale)
-    seen = base.shape[2] - UNSEEN_PX
+    side = base.shape[2] - UNSEEN_PX
 
     def part(image: Tensor) -> Tensor:
-        return image[:, :, top : top + seen, left : left + seen]
+        return image[:, :, top : top + side, left : left + side]
 
     made, true = (part(F.pixel_shuffle(x, recipe.scale)) for x in (x0, batch.target[:count]))
     spread = recipe.last_step.spread
@@ -156,6 +136,24 @@ def config(recipe: Recipe) -> dict[str, Any]:
     """Return what a model's config says of it: the runs that it was trained on."""
     grid = {"name": "trigonometric", "power": recipe.last_step.power, "sigma_max": recipe.noise.sigma_max}
     return {"grid": grid, "told": recipe.last_step.told}
+
+
+def _restored_from(lr: Tensor, batch: Practice, recipe: Recipe) -> Practice:
+    """Return a batch whose first examples are restored from lr [K, 3, h, w]."""
+    changed, count = len(lr), len(batch.lr) // 2
+    residual = recipe.residual_std * F.pixel_shuffle(batch.target[:changed], recipe.scale)
+    hr = upsample_bicubic(batch.lr[:changed], recipe.scale) + residual
+    residual = (hr - upsample_bicubic(lr, recipe.scale)) / recipe.residual_std
+
+    def put(new: Tensor, old: Tensor) -> Tensor:
+        return _twice(torch.cat([new, old[changed:count]]))
+
+    return replace(
+        batch,
+        lr=put(lr, batch.lr),
+        aug_level=put(torch.zeros_like(batch.aug_level[:changed]), batch.aug_level),
+        target=put(F.pixel_unshuffle(residual, recipe.scale), batch.target),
+    )
 
 
 def _twice(x: Tensor) -> Tensor:

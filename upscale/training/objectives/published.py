@@ -16,7 +16,8 @@ from torch import Tensor
 from upscale.diffusion.conditioning import upsample_bicubic
 from upscale.diffusion.schedule import betas_to_gammas, draw_gammas, make_betas
 from upscale.errors import UsageError
-from upscale.training.objectives.residual_v import Batch, examples, predict
+from upscale.training.objectives.batch import Batch
+from upscale.training.objectives.residual_v import examples, predict
 from upscale.training.recipe import Recipe
 
 

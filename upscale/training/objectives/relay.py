@@ -17,7 +17,8 @@ from torch.nn import functional as F
 
 from upscale.diffusion.relay import Relay
 from upscale.diffusion.schedule import sigma_to_time
-from upscale.training.objectives.residual_v import Batch, charbonnier, examples, predict
+from upscale.training.objectives.batch import Batch
+from upscale.training.objectives.residual_v import charbonnier, examples, predict
 from upscale.training.recipe import Recipe
 
 

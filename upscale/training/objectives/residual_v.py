@@ -8,9 +8,8 @@ its own learns beside it, from the same features of every example: the mean, out
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass, replace
-from typing import Any, Self
+from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -21,38 +20,8 @@ from upscale.diffusion.schedule import sigma_to_time
 from upscale.networks.residual_unet.network import ResidualUNet
 from upscale.training.examples.degrade import degrade, soften
 from upscale.training.examples.resample import resample
+from upscale.training.objectives.batch import Batch
 from upscale.training.recipe import Recipe
-
-
-@dataclass(frozen=True)
-class Batch:
-    """What a step trains on.
-
-    Attributes:
-        lr: [B, 3, h, w] conditioning image, augmentation noise included.
-        aug_level: [B] level of that noise, as the network is told.
-        target: [B, 3 scale^2, h, w] residual at LR size, about unit variance; or what else is diffused.
-        level: [B] noise level in [0, 1], the cosine schedule's time.
-        noise: Like `target`, unit Gaussian.
-    """
-
-    lr: Tensor
-    aug_level: Tensor
-    target: Tensor
-    level: Tensor
-    noise: Tensor
-
-    def to(self, device: str) -> Self:
-        """Return the batch on a device, without waiting until it is there."""
-        return self._with(lambda tensor: tensor.to(device, non_blocking=True))
-
-    def pin_memory(self) -> Self:
-        """Return the batch where a GPU can fetch it from while others compute."""
-        return self._with(Tensor.pin_memory)
-
-    def _with(self, change: Callable[[Tensor], Tensor]) -> Self:
-        tensors = {name: value for name, value in vars(self).items() if isinstance(value, Tensor)}
-        return replace(self, **{name: change(tensor) for name, tensor in tensors.items()})
 
 
 def charbonnier(error: Tensor) -> Tensor:

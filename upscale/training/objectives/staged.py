@@ -1,0 +1,80 @@
+"""The second stage of a cascade is given what the first has made of a smaller picture, and no photograph.
+
+That has marks of its own, which a second stage that knows photographs alone takes for the photo's and makes
+sharper. CDM (arXiv 2106.15282) hides them by noise, which hides the picture as well; to train on what stages
+are given at use would have been too dear. Here both stages are one network, and what it has to make is a
+quarter of an example: so some of the examples are given what it makes of a photo that was reduced, and
+spoilt, 8 or 16 times, as at use (`engine.plan`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from upscale.diffusion.conditioning import upsample_bicubic
+from upscale.training.examples.degrade import degrade
+from upscale.training.examples.resample import resample
+from upscale.training.objectives.batch import Movable
+from upscale.training.objectives.runs import look, run
+from upscale.training.recipe import Recipe
+
+FIDELITY_MAX = 0.6  # what people choose between the stages lies below, and so does every default
+
+
+@dataclass(frozen=True)
+class Staged(Movable):
+    """What a first stage is given, for the first K examples of a batch.
+
+    Attributes:
+        lr: [K, 3, h', w'] in [-1, 1].
+        noise: [K, 3 scale^2, h', w'] of its run, unit Gaussian.
+        whole: Whether all of what it makes is wanted, with sides of 2 h' and 2 w' (8 times in both stages);
+            or the middle of it as it is (16 times), and the rest is only for what lies near to see.
+        fidelity: Share of the first estimate in what it makes.
+    """
+
+    lr: Tensor
+    noise: Tensor
+    whole: bool
+    fidelity: float
+
+
+def draw(hr: Tensor, recipe: Recipe, generator: torch.Generator) -> Staged | None:
+    """Return what a first stage is given of hr [B, 3, H, W] in [-1, 1]; None if the recipe has no share."""
+    count, scale = round(recipe.last_step.staged * len(hr)), recipe.scale
+    if not count:
+        return None
+    kind, share = torch.rand(2, generator=generator).tolist()
+    whole = kind < 0.5
+    lr = degrade(hr[:count], scale * (2 if whole else scale), recipe.degradation, generator)
+    if not whole:
+        lr = F.pad(lr, _margins(lr.shape[3]) + _margins(lr.shape[2]), mode="reflect")
+    shape = (count, 3 * scale**2, *lr.shape[2:])
+    noise = torch.randn(shape, generator=generator).to(hr.device)
+    return Staged(lr, noise, whole, FIDELITY_MAX * share)
+
+
+@torch.no_grad()
+def made(
+    network: Any, staged: Staged, sigmas: tuple[float, ...], recipe: Recipe, dtype: torch.dtype
+) -> Tensor:
+    """Return what a second stage is given, [K, 3, h, w] in [-1, 1]: what the network makes, in one run."""
+    seen = look(network, staged.lr, staged.lr.new_zeros(len(staged.lr)), recipe, dtype)
+    x0 = run(network, seen, staged.noise, sigmas, recipe, dtype, staged.fidelity)
+    residual = recipe.residual_std * F.pixel_shuffle(x0, recipe.scale)
+    hr = (upsample_bicubic(staged.lr, recipe.scale) + residual).clamp(-1, 1)
+    if staged.whole:
+        return resample(hr, 2 * staged.lr.shape[2], 2 * staged.lr.shape[3])
+    height, width = hr.shape[2] // 2, hr.shape[3] // 2
+    top, left = (recipe.scale * _margins(side // recipe.scale)[0] for side in (height, width))
+    return hr[:, :, top : top + height, left : left + width]
+
+
+def _margins(side: int) -> tuple[int, int]:
+    """Return by how much a side grows before and behind when it is doubled."""
+    return side // 2, side - side // 2
