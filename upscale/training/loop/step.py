@@ -41,4 +41,5 @@ def one_step(recipe: Recipe, batches: Batches, state: State, log: Log, vgg: VGGF
     state.optimizer.zero_grad(set_to_none=True)
     state.step += 1
     state.update_ema(recipe.optimizer.ema)
-    log.add(losses.detach(), batch.level, norm, t1 - t0, time.perf_counter() - t0, batch.lr.numel() // 3)
+    pixels = losses.numel() * batch.lr[0, 0].numel()
+    log.add(losses.detach(), batch.level, norm, t1 - t0, time.perf_counter() - t0, pixels)

@@ -12,7 +12,7 @@ A share of the examples may be as the second stage of a cascade finds them: see 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -34,30 +34,28 @@ from upscale.training.recipe import Recipe
 UNSEEN_PX = 32  # of a crop's sides, which the loss does not see: VGG is the dearest part of a step
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Practice(Batch):
-    """A batch in which every picture comes twice, [2 B, ...], with different noise.
+    """A batch whose `noise` and `level` [2 B, ...] are those of two runs of each picture.
 
     Attributes:
-        sigmas: The noise levels of the run.
+        sigmas: The noise levels of the runs.
         offset: Where the part that the loss sees begins, (top, left) in pixels. Features are pooled by 8, the
             residual is folded by `scale`: at a fixed offset the network learns patterns of that period, which
             VGG does not see and people do.
-        staged: What the first stage of a cascade is given, whose results the first examples are restored from
-            in place of their `lr`; None for no such examples.
     """
 
     sigmas: tuple[float, ...]
     offset: tuple[int, int]
-    staged: staged.Staged | None = None
 
 
 def needs(recipe: Recipe) -> tuple[str, ...]:
     """Return the entries of a recipe's `[network]` that must be true.
 
-    Without a first step of its own a run would begin with the weights of the steps between.
+    Without a first step of its own a run would begin with the weights of the steps between, and there would
+    be nothing faithful to mix into what second stages are given.
     """
-    both = recipe.last_step.between or recipe.last_step.staged
+    both = recipe.last_step.between or recipe.data.staged
     return ("first_step", "last_step") if both else ("last_step",)
 
 
@@ -76,9 +74,9 @@ def make_batch(hr: Tensor, recipe: Recipe, generator: torch.Generator, spared: i
     steps = recipe.last_step.steps[int(kind * len(recipe.last_step.steps))]
     sigmas = trigonometric_grid(steps, power=recipe.last_step.power, sigma_max=recipe.noise.sigma_max)
     return Practice(
-        lr=_twice(drawn.lr),
-        aug_level=_twice(drawn.aug_level),
-        target=_twice(drawn.residual),
+        lr=drawn.lr,
+        aug_level=drawn.aug_level,
+        target=drawn.residual,
         level=torch.full((len(noise),), sigma_to_time(sigmas[-1]), device=hr.device),
         noise=noise,
         sigmas=tuple(sigmas),
@@ -99,10 +97,8 @@ def loss_of(
 
     What a critic says of them, and what it learns from them itself, is in the gradient alone.
     """
-    if batch.staged:
-        batch = _restored_from(staged.made(network, batch.staged, batch.sigmas, recipe, dtype), batch, recipe)
-    count = len(batch.lr) // 2
-    seen = look(network, batch.lr[:count], batch.aug_level[:count], recipe, dtype).each(_twice)
+    batch = staged.restored(network, batch, recipe, dtype)
+    seen = look(network, batch.lr, batch.aug_level, recipe, dtype).each(_twice)
     x0 = run(network, seen, batch.noise, batch.sigmas, recipe, dtype)
     top, left = batch.offset
     base = upsample_bicubic(batch.lr, recipe.scale)
@@ -111,23 +107,24 @@ def loss_of(
     def part(image: Tensor) -> Tensor:
         return image[:, :, top : top + side, left : left + side]
 
-    made, true = (part(F.pixel_shuffle(x, recipe.scale)) for x in (x0, batch.target[:count]))
+    made, true = (part(F.pixel_shuffle(x, recipe.scale)) for x in (x0, batch.target))
     spread = recipe.last_step.spread
     loss = energy_scores(F.pixel_unshuffle(made, recipe.scale), F.pixel_unshuffle(true, recipe.scale), spread)
     loss = loss * (recipe.last_step.pixels / batch.target.shape[1] ** 0.5)
     base, std = part(base), recipe.residual_std
     with torch.no_grad():
-        expected = vgg(base[:count] + std * true)
-    found = vgg(base + std * made)
-    for ours, theirs in zip(found, expected, strict=True):
-        loss = loss + energy_scores(ours, theirs, spread)
+        expected = vgg(base + std * true)
+    ours = _twice(base) + std * made
+    found = vgg(ours)
+    for features, theirs in zip(found, expected, strict=True):
+        loss = loss + energy_scores(features, theirs, spread)
     if recipe.last_step.grid:
-        ours, theirs = base + std * made, base + std * _twice(true)
-        loss = loss + recipe.last_step.grid * grid_apart(ours, theirs, recipe.scale, batch.offset)
+        photos = _twice(base + std * true)
+        loss = loss + recipe.last_step.grid * grid_apart(ours, photos, recipe.scale, batch.offset)
     if critic is None:
         return loss
-    view = View(made, base, found)
-    lesson = critic.lesson(view, View(true, base[:count], expected))
+    view = View(made, _twice(base), found)
+    lesson = critic.lesson(view, View(true, base, expected))
     beside = recipe.last_step.critic * critic.reproach(view) + lesson
     return loss + (beside - beside.detach())
 
@@ -136,24 +133,6 @@ def config(recipe: Recipe) -> dict[str, Any]:
     """Return what a model's config says of it: the runs that it was trained on."""
     grid = {"name": "trigonometric", "power": recipe.last_step.power, "sigma_max": recipe.noise.sigma_max}
     return {"grid": grid, "told": recipe.last_step.told}
-
-
-def _restored_from(lr: Tensor, batch: Practice, recipe: Recipe) -> Practice:
-    """Return a batch whose first examples are restored from lr [K, 3, h, w]."""
-    changed, count = len(lr), len(batch.lr) // 2
-    residual = recipe.residual_std * F.pixel_shuffle(batch.target[:changed], recipe.scale)
-    hr = upsample_bicubic(batch.lr[:changed], recipe.scale) + residual
-    residual = (hr - upsample_bicubic(lr, recipe.scale)) / recipe.residual_std
-
-    def put(new: Tensor, old: Tensor) -> Tensor:
-        return _twice(torch.cat([new, old[changed:count]]))
-
-    return replace(
-        batch,
-        lr=put(lr, batch.lr),
-        aug_level=put(torch.zeros_like(batch.aug_level[:changed]), batch.aug_level),
-        target=put(F.pixel_unshuffle(residual, recipe.scale), batch.target),
-    )
 
 
 def _twice(x: Tensor) -> Tensor:

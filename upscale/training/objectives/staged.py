@@ -9,63 +9,58 @@ spoilt, 8 or 16 times, as at use (`engine.plan`).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import replace
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from upscale.diffusion.conditioning import upsample_bicubic
+from upscale.diffusion.schedule import trigonometric_grid
 from upscale.training.examples.degrade import degrade
 from upscale.training.examples.resample import resample
-from upscale.training.objectives.batch import Movable
+from upscale.training.objectives.batch import Batch, Staged
 from upscale.training.objectives.runs import look, run
 from upscale.training.recipe import Recipe
 
 FIDELITY_MAX = 0.6  # what people choose between the stages lies below, and so does every default
 
+AnyBatch = TypeVar("AnyBatch", bound=Batch)
 
-@dataclass(frozen=True)
-class Staged(Movable):
-    """What a first stage is given, for the first K examples of a batch.
 
-    Attributes:
-        lr: [K, 3, h', w'] in [-1, 1].
-        noise: [K, 3 scale^2, h', w'] of its run, unit Gaussian.
-        whole: Whether all of what it makes is wanted, with sides of 2 h' and 2 w' (8 times in both stages);
-            or the middle of it as it is (16 times), and the rest is only for what lies near to see.
-        fidelity: Share of the first estimate in what it makes.
+def draw(hr: Tensor, recipe: Recipe, generator: torch.Generator, faithful: float = 0.0) -> Staged | None:
+    """Return what a first stage is given of hr [B, 3, H, W] in [-1, 1]; None if the recipe has no share.
+
+    Args:
+        hr: The photos; the first of them are taken.
+        recipe: What is trained.
+        generator: Source of all that is random.
+        faithful: How often a run is the first step alone.
     """
-
-    lr: Tensor
-    noise: Tensor
-    whole: bool
-    fidelity: float
-
-
-def draw(hr: Tensor, recipe: Recipe, generator: torch.Generator) -> Staged | None:
-    """Return what a first stage is given of hr [B, 3, H, W] in [-1, 1]; None if the recipe has no share."""
-    count, scale = round(recipe.last_step.staged * len(hr)), recipe.scale
+    count, scale, how = round(recipe.data.staged * len(hr)), recipe.scale, recipe.last_step
     if not count:
         return None
-    kind, share = torch.rand(2, generator=generator).tolist()
+    kind, length, alone, share = torch.rand(4, generator=generator).tolist()
     whole = kind < 0.5
     lr = degrade(hr[:count], scale * (2 if whole else scale), recipe.degradation, generator)
     if not whole:
         lr = F.pad(lr, _margins(lr.shape[3]) + _margins(lr.shape[2]), mode="reflect")
-    shape = (count, 3 * scale**2, *lr.shape[2:])
-    noise = torch.randn(shape, generator=generator).to(hr.device)
-    return Staged(lr, noise, whole, FIDELITY_MAX * share)
+    steps = how.steps[int(length * len(how.steps))]
+    return Staged(
+        lr=lr,
+        noise=torch.randn((count, 3 * scale**2, *lr.shape[2:]), generator=generator).to(hr.device),
+        sigmas=tuple(trigonometric_grid(steps, power=how.power, sigma_max=recipe.noise.sigma_max)),
+        fidelity=1.0 if alone < faithful else FIDELITY_MAX * share,
+        whole=whole,
+    )
 
 
 @torch.no_grad()
-def made(
-    network: Any, staged: Staged, sigmas: tuple[float, ...], recipe: Recipe, dtype: torch.dtype
-) -> Tensor:
+def made(network: Any, staged: Staged, recipe: Recipe, dtype: torch.dtype) -> Tensor:
     """Return what a second stage is given, [K, 3, h, w] in [-1, 1]: what the network makes, in one run."""
     seen = look(network, staged.lr, staged.lr.new_zeros(len(staged.lr)), recipe, dtype)
-    x0 = run(network, seen, staged.noise, sigmas, recipe, dtype, staged.fidelity)
+    x0 = run(network, seen, staged.noise, staged.sigmas, recipe, dtype, staged.fidelity)
     residual = recipe.residual_std * F.pixel_shuffle(x0, recipe.scale)
     hr = (upsample_bicubic(staged.lr, recipe.scale) + residual).clamp(-1, 1)
     if staged.whole:
@@ -73,6 +68,23 @@ def made(
     height, width = hr.shape[2] // 2, hr.shape[3] // 2
     top, left = (recipe.scale * _margins(side // recipe.scale)[0] for side in (height, width))
     return hr[:, :, top : top + height, left : left + width]
+
+
+def restored(network: Any, batch: AnyBatch, recipe: Recipe, dtype: torch.dtype) -> AnyBatch:
+    """Return a batch whose examples for a second stage, if it has any, are restored from what is made."""
+    if batch.staged is None:
+        return batch
+    lr, scale, std = made(network, batch.staged, recipe, dtype), recipe.scale, recipe.residual_std
+    count = len(lr)
+    hr = upsample_bicubic(batch.lr[:count], scale) + std * F.pixel_shuffle(batch.target[:count], scale)
+    target = F.pixel_unshuffle((hr - upsample_bicubic(lr, scale)) / std, scale)
+    return replace(
+        batch,
+        lr=torch.cat([lr, batch.lr[count:]]),
+        aug_level=torch.cat([torch.zeros_like(batch.aug_level[:count]), batch.aug_level[count:]]),
+        target=torch.cat([target, batch.target[count:]]),
+        staged=None,
+    )
 
 
 def _margins(side: int) -> tuple[int, int]:
