@@ -19,9 +19,10 @@ from upscale.training.examples.degrade import reduce_bicubic
 from upscale.training.examples.photos import Photos
 from upscale.training.loop.begin import start
 from upscale.training.loop.train import train
-from upscale.training.objectives import first_step, last_step, staged
-from upscale.training.objectives.batch import Staged
+from upscale.training.objectives import staged
+from upscale.training.objectives.last_step import loss_of, make_batch
 from upscale.training.objectives.perceptual import VGGFeatures
+from upscale.training.objectives.staged import Staged
 from upscale.training.recipe import Data, Degradation, LastStep, Recipe
 
 COUNT = 2
@@ -31,13 +32,12 @@ COUNT = 2
 def recipe(recipe_file: Callable[..., Path]) -> Recipe:
     base = recipes.load(str(recipe_file()))
     network = {**base.network, "first_step": True, "last_step": True, "first_encoder": True}
-    drawn = LastStep(steps=(2, 3), told=0.7, between=True)
+    drawn = LastStep(steps=(2, 3), told=0.7, between=True, staged=0.67)
     return replace(
         base,
         objective="last_step",
         network=network,
         last_step=drawn,
-        data=replace(base.data, staged=0.67),
         degradation=Degradation(share=0.0),
     )
 
@@ -80,7 +80,7 @@ def both_kinds(hr: torch.Tensor, recipe: Recipe) -> list[Staged]:
 
 
 def without(recipe: Recipe) -> Recipe:
-    return replace(recipe, data=replace(recipe.data, staged=0.0))
+    return replace(recipe, last_step=replace(recipe.last_step, staged=0.0))
 
 
 def test_what_a_first_stage_is_given(hr: torch.Tensor, recipe: Recipe) -> None:
@@ -95,15 +95,13 @@ def test_what_a_first_stage_is_given(hr: torch.Tensor, recipe: Recipe) -> None:
     assert 0 <= whole.fidelity <= staged.FIDELITY_MAX
     assert {len(drawn.sigmas) for drawn in several(hr, recipe)} == {2, 3}
     assert staged.draw(hr, without(recipe), draws()) is None
-    alone = [staged.draw(hr, recipe, draws(seed), faithful=0.5) for seed in range(9)]
-    assert 1 < sum(drawn is not None and drawn.fidelity == 1 for drawn in alone) < 8
 
 
 def test_it_lies_where_the_photo_lies(hr: torch.Tensor, recipe: Recipe) -> None:
     """A silent network's results are the photo's own LR crop, only softer, and not shifted."""
     lr = reduce_bicubic(hr[:COUNT], 4)
     for drawn in both_kinds(hr, recipe):
-        found = staged.made(Silent(), drawn, recipe, torch.float32)
+        found = staged.first_stage(Silent(), drawn, recipe, torch.float32)
         assert found.shape == lr.shape and found.abs().max() <= 1
 
         def apart(dy: int, dx: int, found: torch.Tensor = found) -> float:
@@ -114,18 +112,17 @@ def test_it_lies_where_the_photo_lies(hr: torch.Tensor, recipe: Recipe) -> None:
         assert all(here < apart(dy, dx) for dy in (-1, 0, 1) for dx in (-1, 0, 1) if dy or dx)
 
 
-@pytest.mark.parametrize("objective", [first_step, last_step], ids=["first step", "last step"])
-def test_examples_end_at_the_same_photo(objective: Any, hr: torch.Tensor, recipe: Recipe) -> None:
+def test_examples_end_at_the_same_photo(hr: torch.Tensor, recipe: Recipe) -> None:
     """The target is the photo less the enlargement of what is made; other examples are as without it."""
     network: Any = start(recipe, "cpu").network
-    batch = objective.make_batch(hr, recipe, draws())
-    plain = objective.make_batch(hr, without(recipe), draws())
-    assert plain.staged is None and staged.restored(network, plain, recipe, torch.float32) is plain
+    batch = make_batch(hr, recipe, draws())
+    plain = make_batch(hr, without(recipe), draws())
+    assert plain.staged is None and batch.staged is not None
     assert torch.equal(batch.lr, plain.lr) and torch.equal(batch.noise, plain.noise)
     moved = batch.to("meta")
-    assert moved.staged.lr.is_meta and moved.staged.noise.is_meta
-    found = staged.restored(network, batch, recipe, torch.float32)
-    made = staged.made(network, batch.staged, recipe, torch.float32)
+    assert moved.staged and moved.staged.lr.is_meta and moved.staged.noise.is_meta
+    made = staged.first_stage(network, batch.staged, recipe, torch.float32)
+    found = staged.restored_from(made, batch, recipe)
     assert torch.equal(found.lr[:COUNT], made) and (made - batch.lr[:COUNT]).abs().mean() > 0.01
     assert torch.equal(found.lr[COUNT:], batch.lr[COUNT:])
     assert torch.equal(found.target[COUNT:], batch.target[COUNT:])
@@ -134,21 +131,19 @@ def test_examples_end_at_the_same_photo(objective: Any, hr: torch.Tensor, recipe
     assert torch.allclose(end, hr, atol=1e-5)
 
 
-@pytest.mark.parametrize("objective", [first_step, last_step], ids=["first step", "last step"])
-def test_the_loss_is_of_what_is_made(
-    objective: Any, hr: torch.Tensor, recipe: Recipe, seen: VGGFeatures
-) -> None:
+def test_the_loss_is_of_what_is_made(hr: torch.Tensor, recipe: Recipe, seen: VGGFeatures) -> None:
     """As if what is made had been a photo's LR crop; and all that shall learn does."""
-    given = (seen,) if objective is last_step else ()
-    recipe = replace(recipe, objective=objective.__name__.rpartition(".")[2])
     network: Any = start(recipe, "cpu").network
-    batch = objective.make_batch(hr, recipe, draws())
-    losses = objective.loss_of(network, batch, recipe, torch.float32, *given)
-    by_hand = staged.restored(network, batch, recipe, torch.float32)
-    assert torch.equal(losses, objective.loss_of(network, by_hand, recipe, torch.float32, *given))
-    others = objective.loss_of(network, replace(batch, staged=None), recipe, torch.float32, *given)
-    same = (losses == others).reshape(-1, 3).all(0)
-    assert same.tolist() == [False, False, True]
+    batch = make_batch(hr, recipe, draws())
+    assert batch.staged is not None
+    plain = replace(batch, staged=None)
+    made = staged.first_stage(network, batch.staged, recipe, torch.float32)
+    by_hand = staged.restored_from(made, plain, recipe)
+    losses, expected, others = (
+        loss_of(network, each, recipe, torch.float32, seen) for each in (batch, by_hand, plain)
+    )
+    assert torch.equal(losses, expected)
+    assert (losses == others).reshape(2, 3).all(0).tolist() == [False, False, True]
     losses.mean().backward()
     learning = {name for name, weight in network.named_parameters() if weight.grad is not None}
     assert learning == {name for name, weight in network.named_parameters() if weight.requires_grad}
@@ -160,7 +155,7 @@ def test_what_it_makes_is_its_own(hr: torch.Tensor, recipe: Recipe) -> None:
     for drawn in both_kinds(hr, recipe):
 
         def of(network: Any, drawn: Staged = drawn) -> torch.Tensor:
-            return staged.made(network, drawn, recipe, torch.float32)
+            return staged.first_stage(network, drawn, recipe, torch.float32)
 
         mine = of(network)
         assert torch.equal(mine, of(network))
@@ -181,10 +176,8 @@ def test_a_run_goes_on_as_if_it_had_not_been_stopped(
         assert torch.equal(weight, parts.network.state_dict()[name]), name
 
 
-def test_what_cannot_be_is_refused(recipe: Recipe) -> None:
+def test_a_network_without_a_first_step_is_refused(recipe: Recipe) -> None:
     lacking = replace(recipe, network={**recipe.network, "first_step": False, "first_encoder": False})
     lacking = replace(lacking, last_step=replace(recipe.last_step, between=False))
     with pytest.raises(UsageError, match="a step of its own"):
         start(lacking, "cpu")
-    with pytest.raises(UsageError, match="no examples for second stages"):
-        start(replace(recipe, objective="residual_v"), "cpu")

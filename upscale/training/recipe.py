@@ -26,8 +26,6 @@ class Data:
         turn: Of all crops: those that are turned on their heads, and those that are laid on their sides.
         among: Each is chosen among so many, in proportion to their detail: smooth ones teach little.
         pages: Of all crops: those of pages of text, where there are some; they are not spoilt.
-        staged: Of all examples: those that are given what the network itself makes of a smaller picture, as
-            the second stage of a cascade is. For objectives of the first and of the last step.
     """
 
     patch: int = 32
@@ -37,7 +35,6 @@ class Data:
     turn: float = 0.5
     among: int = 1
     pages: float = 0.0
-    staged: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -121,7 +118,8 @@ class LastStep:
     `spread` is how much of the variety that is possible the score asks for; at 1 all of it.
     What a critic says counts `critic` times, 0 for none; its rate is `critic_rate` times the optimizer's.
     A grid of the period of folded pixels, as photos have none, counts `grid` times: see `grid_apart`.
-    `between` says whether the steps between the first and the last learn with it.
+    `between` says whether the steps between the first and the last learn with it. `staged` is the share of
+    examples that are given what the network itself makes of a smaller picture, as second stages are.
     """
 
     steps: tuple[int, ...] = (2, 3, 4, 4, 6)
@@ -133,6 +131,7 @@ class LastStep:
     between: bool = False
     critic: float = 0.0
     critic_rate: float = 6.0
+    staged: float = 0.0
 
 
 @dataclass(frozen=True)

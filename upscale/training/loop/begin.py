@@ -24,14 +24,9 @@ def start(recipe: Recipe, device: str, vgg: VGGFeatures | None = None) -> State:
     """Return the state before the first step; a critic, if the recipe has one, is of the features `vgg`.
 
     Raises:
-        UsageError: The network lacks what the objective needs, or that cannot do what the recipe says.
+        UsageError: The network lacks what the objective needs.
     """
     objective = objectives.of(recipe)
-    if recipe.data.staged and not objective.stages:
-        raise UsageError(
-            f"The objective {recipe.objective!r} has no examples for second stages.",
-            hint="Take `staged` out of [data].",
-        )
     lacking = [entry for entry in objective.needs(recipe) if not recipe.network.get(entry)]
     if lacking:
         raise UsageError(

@@ -30,7 +30,6 @@ class Objective:
         sees: Whether it needs the features of VGG.
         needs: recipe -> entries of its `[network]` that must be true.
         trains: (recipe, name of a parameter) -> whether it is trained.
-        stages: Whether a share of its examples can be as second stages find them.
     """
 
     make_batch: Callable[[Tensor, Recipe, torch.Generator, int], Any]
@@ -39,7 +38,6 @@ class Objective:
     sees: bool = False
     needs: Callable[[Recipe], tuple[str, ...]] = lambda recipe: ()
     trains: Callable[[Recipe, str], bool] = lambda recipe, name: True
-    stages: bool = False
 
 
 def _blind(loss_of: Callable[[Any, Any, Recipe, torch.dtype], Tensor]) -> Loss:
@@ -59,9 +57,8 @@ OBJECTIVES: dict[str, Objective] = {
         first_step.make_batch,
         _blind(first_step.loss_of),
         last_step.config,
-        needs=first_step.needs,
+        needs=lambda recipe: ("first_step",),
         trains=first_step.trains,
-        stages=True,
     ),
     "last_step": Objective(
         last_step.make_batch,
@@ -70,7 +67,6 @@ OBJECTIVES: dict[str, Objective] = {
         sees=True,
         needs=last_step.needs,
         trains=last_step.trains,
-        stages=True,
     ),
 }
 

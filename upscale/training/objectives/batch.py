@@ -27,26 +27,6 @@ class Movable:
 
 
 @dataclass(frozen=True)
-class Staged(Movable):
-    """What the first stage of a cascade is given, and how it runs; see `staged`.
-
-    Attributes:
-        lr: [K, 3, h', w'] in [-1, 1].
-        noise: [K, 3 scale^2, h', w'] of its run, unit Gaussian.
-        sigmas: The noise levels of its run.
-        fidelity: Share of the first estimate in what it makes.
-        whole: Whether all of what it makes is wanted, with sides of 2 h' and 2 w' (8 times in both stages);
-            or the middle of it as it is (16 times), and the rest is only for what lies near to see.
-    """
-
-    lr: Tensor
-    noise: Tensor
-    sigmas: tuple[float, ...]
-    fidelity: float
-    whole: bool
-
-
-@dataclass(frozen=True)
 class Batch(Movable):
     """What every objective has.
 
@@ -56,8 +36,6 @@ class Batch(Movable):
         target: [B, 3 scale^2, h, w] residual at LR size, about unit variance; or what else is diffused.
         level: [B] noise level in [0, 1], the cosine schedule's time.
         noise: Like `target`, unit Gaussian.
-        staged: What a first stage is given whose results take the place of the first examples' `lr`; None
-            for no such examples.
     """
 
     lr: Tensor
@@ -65,4 +43,3 @@ class Batch(Movable):
     target: Tensor
     level: Tensor
     noise: Tensor
-    staged: Staged | None = None

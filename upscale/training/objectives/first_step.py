@@ -1,7 +1,7 @@
 """The first step of a run alone, by the squared error: what minimises it is the mean, as PSNR asks for.
 
 The absolute error, by which all steps learn together, teaches faster and leads to the median. Everything else
-keeps its weights. A share of the examples may be as the second stage of a cascade finds them: see `staged`.
+keeps its weights.
 """
 
 from __future__ import annotations
@@ -12,17 +12,9 @@ import torch
 from torch import Tensor
 
 from upscale.diffusion.schedule import sigma_to_time
-from upscale.training.objectives import staged
 from upscale.training.objectives.batch import Batch
 from upscale.training.objectives.residual_v import encode, examples, eyes_of_first, first_error
 from upscale.training.recipe import Recipe
-
-ALONE = 0.5  # how often it is the first step alone that makes what second stages are given
-
-
-def needs(recipe: Recipe) -> tuple[str, ...]:
-    """Return the entries of a recipe's `[network]` that must be true."""
-    return ("first_step", "last_step") if recipe.data.staged else ("first_step",)
 
 
 def trains(recipe: Recipe, name: str) -> bool:
@@ -37,13 +29,11 @@ def make_batch(hr: Tensor, recipe: Recipe, generator: torch.Generator, spared: i
     """
     drawn = examples(hr, recipe, generator, spared)
     level = torch.full((len(hr),), sigma_to_time(recipe.noise.sigma_max), device=hr.device)
-    first_stage = staged.draw(hr, recipe, generator, faithful=ALONE)
-    return Batch(drawn.lr, drawn.aug_level, drawn.residual, level, hr.new_zeros(()), first_stage)
+    return Batch(drawn.lr, drawn.aug_level, drawn.residual, level, noise=hr.new_zeros(()))
 
 
 def loss_of(network: Any, batch: Batch, recipe: Recipe, dtype: torch.dtype) -> Tensor:
     """Return the mean squared error of each example [B], of residuals of about unit variance."""
-    batch = staged.restored(network, batch, recipe, dtype)
     eyes = eyes_of_first(network)
     with torch.set_grad_enabled(eyes is not network):
         features = encode(eyes, batch.lr, batch.aug_level, dtype)

@@ -21,7 +21,6 @@ from torch.nn import functional as F
 
 from upscale.diffusion.conditioning import upsample_bicubic
 from upscale.diffusion.schedule import sigma_to_time, trigonometric_grid
-from upscale.training.objectives import staged
 from upscale.training.objectives.batch import Batch
 from upscale.training.objectives.critic import Critic, View
 from upscale.training.objectives.energy import energy_scores
@@ -29,6 +28,7 @@ from upscale.training.objectives.grid import grid_apart
 from upscale.training.objectives.perceptual import VGGFeatures
 from upscale.training.objectives.residual_v import examples
 from upscale.training.objectives.runs import look, run
+from upscale.training.objectives.staged import Staged, draw, first_stage, restored_from
 from upscale.training.recipe import Recipe
 
 UNSEEN_PX = 32  # of a crop's sides, which the loss does not see: VGG is the dearest part of a step
@@ -43,10 +43,13 @@ class Practice(Batch):
         offset: Where the part that the loss sees begins, (top, left) in pixels. Features are pooled by 8, the
             residual is folded by `scale`: at a fixed offset the network learns patterns of that period, which
             VGG does not see and people do.
+        staged: What a first stage is given whose results take the place of the first examples' `lr`; None
+            for no such examples.
     """
 
     sigmas: tuple[float, ...]
     offset: tuple[int, int]
+    staged: Staged | None
 
 
 def needs(recipe: Recipe) -> tuple[str, ...]:
@@ -55,7 +58,7 @@ def needs(recipe: Recipe) -> tuple[str, ...]:
     Without a first step of its own a run would begin with the weights of the steps between, and there would
     be nothing faithful to mix into what second stages are given.
     """
-    both = recipe.last_step.between or recipe.data.staged
+    both = recipe.last_step.between or recipe.last_step.staged
     return ("first_step", "last_step") if both else ("last_step",)
 
 
@@ -81,7 +84,7 @@ def make_batch(hr: Tensor, recipe: Recipe, generator: torch.Generator, spared: i
         noise=noise,
         sigmas=tuple(sigmas),
         offset=(int(top * UNSEEN_PX), int(left * UNSEEN_PX)),
-        staged=staged.draw(hr, recipe, generator),
+        staged=draw(hr, recipe, generator),
     )
 
 
@@ -97,7 +100,8 @@ def loss_of(
 
     What a critic says of them, and what it learns from them itself, is in the gradient alone.
     """
-    batch = staged.restored(network, batch, recipe, dtype)
+    if batch.staged:
+        batch = restored_from(first_stage(network, batch.staged, recipe, dtype), batch, recipe)
     seen = look(network, batch.lr, batch.aug_level, recipe, dtype).each(_twice)
     x0 = run(network, seen, batch.noise, batch.sigmas, recipe, dtype)
     top, left = batch.offset

@@ -9,7 +9,7 @@ spoilt, 8 or 16 times, as at use (`engine.plan`).
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 import torch
@@ -20,7 +20,7 @@ from upscale.diffusion.conditioning import upsample_bicubic
 from upscale.diffusion.schedule import trigonometric_grid
 from upscale.training.examples.degrade import degrade
 from upscale.training.examples.resample import resample
-from upscale.training.objectives.batch import Batch, Staged
+from upscale.training.objectives.batch import Batch, Movable
 from upscale.training.objectives.runs import look, run
 from upscale.training.recipe import Recipe
 
@@ -29,19 +29,33 @@ FIDELITY_MAX = 0.6  # what people choose between the stages lies below, and so d
 AnyBatch = TypeVar("AnyBatch", bound=Batch)
 
 
-def draw(hr: Tensor, recipe: Recipe, generator: torch.Generator, faithful: float = 0.0) -> Staged | None:
-    """Return what a first stage is given of hr [B, 3, H, W] in [-1, 1]; None if the recipe has no share.
+@dataclass(frozen=True)
+class Staged(Movable):
+    """What a first stage is given, for the first K examples of a batch, and how it runs.
 
-    Args:
-        hr: The photos; the first of them are taken.
-        recipe: What is trained.
-        generator: Source of all that is random.
-        faithful: How often a run is the first step alone.
+    Attributes:
+        lr: [K, 3, h', w'] in [-1, 1].
+        noise: [K, 3 scale^2, h', w'] of its run, unit Gaussian.
+        sigmas: The noise levels of its run.
+        fidelity: Share of the first estimate in what it makes.
+        whole: Whether all of what it makes is wanted, with sides of 2 h' and 2 w' (8 times in both stages);
+            or the middle of it as it is (16 times), and the rest is only for what lies near to see.
     """
-    count, scale, how = round(recipe.data.staged * len(hr)), recipe.scale, recipe.last_step
+
+    lr: Tensor
+    noise: Tensor
+    sigmas: tuple[float, ...]
+    fidelity: float
+    whole: bool
+
+
+def draw(hr: Tensor, recipe: Recipe, generator: torch.Generator) -> Staged | None:
+    """Return what a first stage is given of hr [B, 3, H, W] in [-1, 1]; None if the recipe has no share."""
+    scale, how = recipe.scale, recipe.last_step
+    count = round(how.staged * len(hr))
     if not count:
         return None
-    kind, length, alone, share = torch.rand(4, generator=generator).tolist()
+    kind, length, share = torch.rand(3, generator=generator).tolist()
     whole = kind < 0.5
     lr = degrade(hr[:count], scale * (2 if whole else scale), recipe.degradation, generator)
     if not whole:
@@ -51,13 +65,13 @@ def draw(hr: Tensor, recipe: Recipe, generator: torch.Generator, faithful: float
         lr=lr,
         noise=torch.randn((count, 3 * scale**2, *lr.shape[2:]), generator=generator).to(hr.device),
         sigmas=tuple(trigonometric_grid(steps, power=how.power, sigma_max=recipe.noise.sigma_max)),
-        fidelity=1.0 if alone < faithful else FIDELITY_MAX * share,
+        fidelity=FIDELITY_MAX * share,
         whole=whole,
     )
 
 
 @torch.no_grad()
-def made(network: Any, staged: Staged, recipe: Recipe, dtype: torch.dtype) -> Tensor:
+def first_stage(network: Any, staged: Staged, recipe: Recipe, dtype: torch.dtype) -> Tensor:
     """Return what a second stage is given, [K, 3, h, w] in [-1, 1]: what the network makes, in one run."""
     seen = look(network, staged.lr, staged.lr.new_zeros(len(staged.lr)), recipe, dtype)
     x0 = run(network, seen, staged.noise, staged.sigmas, recipe, dtype, staged.fidelity)
@@ -70,12 +84,9 @@ def made(network: Any, staged: Staged, recipe: Recipe, dtype: torch.dtype) -> Te
     return hr[:, :, top : top + height, left : left + width]
 
 
-def restored(network: Any, batch: AnyBatch, recipe: Recipe, dtype: torch.dtype) -> AnyBatch:
-    """Return a batch whose examples for a second stage, if it has any, are restored from what is made."""
-    if batch.staged is None:
-        return batch
-    lr, scale, std = made(network, batch.staged, recipe, dtype), recipe.scale, recipe.residual_std
-    count = len(lr)
+def restored_from(lr: Tensor, batch: AnyBatch, recipe: Recipe) -> AnyBatch:
+    """Return a batch whose first examples are restored to the same photos from lr [K, 3, h, w]."""
+    count, scale, std = len(lr), recipe.scale, recipe.residual_std
     hr = upsample_bicubic(batch.lr[:count], scale) + std * F.pixel_shuffle(batch.target[:count], scale)
     target = F.pixel_unshuffle((hr - upsample_bicubic(lr, scale)) / std, scale)
     return replace(
@@ -83,7 +94,6 @@ def restored(network: Any, batch: AnyBatch, recipe: Recipe, dtype: torch.dtype) 
         lr=torch.cat([lr, batch.lr[count:]]),
         aug_level=torch.cat([torch.zeros_like(batch.aug_level[:count]), batch.aug_level[count:]]),
         target=torch.cat([target, batch.target[count:]]),
-        staged=None,
     )
 
 
