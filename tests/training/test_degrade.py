@@ -13,6 +13,7 @@ from upscale.training.examples.degrade import (
     REDUCTIONS,
     blur,
     degrade,
+    make_soft,
     photon_noise,
     qualities,
     quantize,
@@ -25,7 +26,7 @@ from upscale.training.recipe import Degradation
 
 LEVEL = 2 / 255  # one 8-bit level in [-1, 1]
 CLEAN, SPOILT = Degradation(share=0.0), Degradation(share=1.0)
-EVERYTHING = Degradation(share=1.0, jpeg_before=0.6, poisson=0.6, sharpen=0.6, webp=0.6)
+EVERYTHING = Degradation(share=1.0, jpeg_before=0.6, poisson=0.6, sharpen=0.6, webp=0.6, soft=0.6)
 
 
 def generator(seed: int = 0) -> torch.Generator:
@@ -140,6 +141,38 @@ def test_each_part_of_its_own_changes_spoilt_examples_only(part: str, hr: Tensor
     )
     spoilt = (without != clean).flatten(1).any(1)
     assert changed.sum() >= 4 and not (changed & ~spoilt).any()
+
+
+def test_soft_examples_are_spoilt_ones_and_others(hr: Tensor) -> None:
+    many = hr[:1].expand(400, -1, -1, -1)
+    clean, spoilt, both = (
+        degrade(many, 4, how, generator())
+        for how in (CLEAN, Degradation(share=0.5), Degradation(share=0.5, soft=0.3))
+    )
+    untouched = (spoilt == clean).flatten(1).all(1)
+    changed = (both != clean).flatten(1).any(1) & untouched
+    assert 0.2 < changed.sum() / untouched.sum() < 0.4
+    contrast = clean[0].std()
+    assert (both[changed].std((1, 2, 3)) < contrast).all()
+    sharp, soft = (degrade(many, 4, Degradation(share=1.0, soft=share), generator()) for share in (0.0, 1.0))
+    assert soft.std((1, 2, 3)).mean() < sharp.std((1, 2, 3)).mean() - 0.02 * contrast
+
+
+def test_soft_ones_are_blurred_or_enlarged() -> None:
+    """A point keeps its sum and spreads; what is enlarged by the largest factor has no finer detail left."""
+    point = torch.zeros(2, 1, 33, 33)
+    point[:, :, 16, 16] = 1
+    one, most = make_soft(point, torch.tensor([[0.0, 0.0, 1.0, 0.0], [0.0, 1.0, 1.0, 0.0]]))
+    at = torch.arange(33.0) - 16
+    for spread, sigma in ((one, 0.3), (most, 1.2)):
+        assert spread.sum() == pytest.approx(1, abs=1e-4)
+        if sigma > 1:
+            assert float((spread[0].sum(0) * at**2).sum()) == pytest.approx(sigma**2, rel=0.05)
+    checks = ((torch.arange(32)[:, None] + torch.arange(32)) % 2).float()[None, None]
+    for kind in (0.0, 0.9):  # bicubic, bilinear
+        enlarged = make_soft(checks, torch.tensor([[0.9, 0.999, kind, 0.0]]))
+        assert enlarged.shape == checks.shape and enlarged.std() < 0.03
+        assert make_soft(checks, torch.tensor([[0.9, 0.0, kind, 0.0]])).std() > enlarged.std()
 
 
 def test_jpeg_before_the_reduction_is_that_of_the_large_picture(hr: Tensor) -> None:

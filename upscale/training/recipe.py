@@ -47,6 +47,7 @@ class Degradation:
         poisson: Of the noisy ones: photons that are counted, in place of Gaussian noise of that strength.
         sharpen: Of the spoilt ones: unsharp masking before the last JPEG.
         webp: Of those that are compressed last: WebP in place of JPEG.
+        soft: Of all examples, spoilt or not: those as soft as photos never reduced, or enlarged before.
         noise_share: Of all examples: conditioning augmentation by noise, of which the network is told.
         noise_max: Largest std of that noise in [-1, 1] units.
         blur_share: Of all examples: conditioning augmentation by blur, of which it is not.
@@ -57,6 +58,7 @@ class Degradation:
     poisson: float = 0.0
     sharpen: float = 0.0
     webp: float = 0.0
+    soft: float = 0.0
     noise_share: float = 0.25
     noise_max: float = 0.2
     blur_share: float = 0.0

@@ -126,17 +126,41 @@ def soften(lr: Tensor, share: float, generator: torch.Generator) -> Tensor:
     return out
 
 
+def make_soft(x: Tensor, u: Tensor) -> Tensor:
+    """Return x [B, C, H, W] as soft as photographs that were never reduced, or were enlarged before.
+
+    Half of them are blurred, std 0.3-1.2 pixels, the others reduced by a factor of 1.2-2.2, bicubic or
+    bilinear, and enlarged again; which and how much is in u [B, 4], uniform.
+    """
+    height, width = x.shape[2:]
+    blurred = u[:, 0] < 0.5
+    sigma = 0.3 + 0.9 * u[:, 1]
+    across, angle = sigma * (0.7 + 0.3 * u[:, 2]), torch.pi * u[:, 3]
+    out = blur(x, sigma.to(x.device), across.to(x.device), angle.to(x.device))
+    for index in (~blurred).nonzero()[:, 0].tolist():
+        factor = float(1.2 + u[index, 1])
+        mode = "bicubic" if u[index, 2] < 0.7 else "bilinear"
+        small = resample(x[index], round(height / factor), round(width / factor), mode)
+        out[index] = resample(small, height, width, mode)
+    return out
+
+
 def degrade(hr: Tensor, scale: int, how: Degradation, generator: torch.Generator, spared: int = 0) -> Tensor:
     """Return LR images [B, 3, H/scale, W/scale], 8-bit levels in [-1, 1], for hr [B, 3, H, W] in [-1, 1].
 
     `how.share` of the examples is spoilt, in this order: JPEG (a share of them), blur (half; std 0.3-2.8 HR
     pixels, anisotropic), one of `REDUCTIONS`, noise (half; up to 8 levels, grey or coloured), unsharp masking
-    (a share), JPEG or, for a share of them, WebP (two thirds). Shares of 0 draw nothing, so that other draws
-    stay what they are. The last `spared` are never spoilt.
+    (a share), JPEG or, for a share of them, WebP (two thirds). `how.soft` of all examples, spoilt or not, are
+    made soft behind the reduction. Shares of 0 draw nothing, so that other draws stay what they are. The last
+    `spared` are neither spoilt nor soft.
     """
-    lr = quantize(reduce_bicubic(hr, scale))
+    lr = reduce_bicubic(hr, scale)
     u = torch.rand(len(hr), 10, generator=generator)
     spoilt = (u[: len(hr) - spared, 0] < how.share).nonzero()[:, 0]
+    softness = torch.ones(len(hr), 5)
+    if how.soft:
+        softness[: len(hr) - spared] = torch.rand(len(hr) - spared, 5, generator=generator)
+    lr = quantize(_softened(lr, softness, how.soft))
     if not len(spoilt):
         return lr
     u = u[spoilt]
@@ -152,6 +176,7 @@ def degrade(hr: Tensor, scale: int, how: Degradation, generator: torch.Generator
     y = torch.stack(
         [REDUCTIONS[kind](image[None], scale)[0] for kind, image in zip(kinds.tolist(), x, strict=True)]
     )
+    y = _softened(y, softness[spoilt], how.soft)
     noisy = (u[:, 6] < 0.5).float()
     level = (noisy * 8 * u[:, 7] ** 2).to(x.device)
     gray = (u[:, 6] < 0.15).to(x.device)
@@ -173,3 +198,13 @@ def degrade(hr: Tensor, scale: int, how: Degradation, generator: torch.Generator
         last = last.where(~web, 0)
     lr[spoilt] = quantize(jpeg(y, last.tolist()))
     return lr
+
+
+def _softened(x: Tensor, u: Tensor, share: float) -> Tensor:
+    """Return x with those soft whose first of u [B, 5] is below `share`."""
+    chosen = u[:, 0] < share
+    if not chosen.any():
+        return x
+    out = x.clone()
+    out[chosen] = make_soft(x[chosen], u[chosen, 1:])
+    return out
