@@ -1,12 +1,13 @@
 """Photographs as they come: blurred, noisy, out of a JPEG; with as much noise taken out as `--denoise` says.
 
 python tests/benchmarks/degraded.py PHOTOS --lpips lpips_alex.safetensors [--denoise 0,auto] [--fidelity 0.5]
-    [--model NAME] [--kinds poor,clean,noise3,noise5,noise10,jpeg90,jpeg60,webp75,webp50,both]
+    [--model NAME] [--kinds poor,clean,noise3,noise5,noise10,jpeg90,jpeg60,webp75,webp50,both,soft,enlarged]
     [--reduce 2] [--crop 384] [--limit N] [--save FOLDER]
 
 A kind says what is done before the photograph is enlarged 4x again and compared with itself: blur (std in
-pixels of the photograph), Pillow's bicubic reduction, Gaussian noise (std in levels of 255, each channel for
-itself), JPEG or WebP as Pillow writes it. Everything is seeded by the photograph's place in the folder.
+pixels of the photograph), Pillow's bicubic reduction (`enlarged` times further than that, and back), Gaussian
+noise (std in levels of 255, each channel for itself), JPEG or WebP as Pillow writes it. Everything is seeded by
+the photograph's place in the folder.
 """
 
 from __future__ import annotations
@@ -44,6 +45,7 @@ class Kind:
     """What is done to a photograph, in this order; 0 for nothing."""
 
     blur: float = 0.0
+    enlarged: int = 1
     noise: float = 0.0
     jpeg: int = 0
     webp: int = 0
@@ -60,6 +62,8 @@ KINDS = {
     "webp75": Kind(webp=75),
     "webp50": Kind(webp=50),
     "both": Kind(noise=5, jpeg=60),
+    "soft": Kind(blur=4),
+    "enlarged": Kind(enlarged=2),
 }
 
 
@@ -121,9 +125,12 @@ def spoilt(hr: Pixels, kind: Kind, seed: int) -> Picture:
     if kind.blur:
         x = torch.from_numpy(to_float(hr)).permute(2, 0, 1)[None]
         std = torch.tensor([kind.blur])
-        x = blur(x, std, std, torch.zeros(1))
+        x = blur(x, std, std, torch.zeros(1), radius=max(6, math.ceil(4 * kind.blur)))
         hr = from_float(x[0].permute(1, 2, 0).numpy(), np.uint8)
-    lr = resize(hr, (hr.shape[1] // SCALE, hr.shape[0] // SCALE), resample="bicubic")
+    size = (hr.shape[1] // SCALE, hr.shape[0] // SCALE)
+    lr = resize(hr, (size[0] // kind.enlarged, size[1] // kind.enlarged), resample="bicubic")
+    if kind.enlarged > 1:
+        lr = resize(lr, size, resample="bicubic")
     if kind.noise:
         noise = np.random.default_rng(seed).normal(0, kind.noise, lr.shape)
         lr = np.clip(np.round(lr + noise), 0, 255).astype(np.uint8)
