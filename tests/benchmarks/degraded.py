@@ -6,8 +6,8 @@ python tests/benchmarks/degraded.py PHOTOS --lpips lpips_alex.safetensors [--den
 
 A kind says what is done before the photograph is enlarged 4x again and compared with itself: blur (std in
 pixels of the photograph), Pillow's bicubic reduction (`enlarged` times further than that, and back), Gaussian
-noise (std in levels of 255, each channel for itself), JPEG or WebP as Pillow writes it. Seeded by
-the photograph's place in the folder.
+noise (std in levels of 255, each channel for itself), JPEG or WebP as Pillow writes it. The
+photograph's place in the folder is the seed.
 """
 
 from __future__ import annotations

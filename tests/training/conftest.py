@@ -14,6 +14,8 @@ from safetensors.torch import save_file
 
 from upscale.training import recipe as recipes
 from upscale.training.examples.photos import Photos
+from upscale.training.loop.state import State
+from upscale.training.loop.train import train
 from upscale.training.objectives.perceptual import CONVOLUTIONS, VGGFeatures
 from upscale.training.recipe import Recipe
 
@@ -88,6 +90,18 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def images(photos: Path) -> Photos:
     return Photos.load([photos], min_side=48)
+
+
+@pytest.fixture
+def whole_and_parts(images: Photos, tmp_path: Path) -> Callable[..., tuple[State, State]]:
+    """`whole_and_parts(recipe, steps, **how)`: a run, and the same one stopped halfway and gone on with."""
+
+    def both(recipe: Recipe, steps: int, **how: Any) -> tuple[State, State]:
+        whole = train(recipe, images, tmp_path / "whole", steps=steps, **how)
+        train(recipe, images, tmp_path / "parts", steps=steps // 2, **how)
+        return whole, train(recipe, images, tmp_path / "parts", steps=steps, **how)
+
+    return both
 
 
 def flat(value: Any, name: str = "") -> dict[str, Any]:

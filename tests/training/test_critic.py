@@ -16,6 +16,7 @@ from upscale.training.examples.photos import Photos
 from upscale.training.loop import optimizers
 from upscale.training.loop.begin import start
 from upscale.training.loop.optimizers import Together
+from upscale.training.loop.state import State
 from upscale.training.loop.train import train
 from upscale.training.objectives import last_step
 from upscale.training.objectives.critic import Critic, View
@@ -113,11 +114,9 @@ def test_it_is_in_the_gradient_only(recipe: Recipe, seen: VGGFeatures, hr: torch
 
 
 def test_a_run_with_a_critic_goes_on_as_if_not_stopped(
-    recipe: Recipe, images: Photos, seen: VGGFeatures, tmp_path: Path
+    recipe: Recipe, seen: VGGFeatures, whole_and_parts: Callable[..., tuple[State, State]]
 ) -> None:
-    whole = train(recipe, images, tmp_path / "whole", steps=4, vgg=seen)
-    train(recipe, images, tmp_path / "parts", steps=2, vgg=seen)
-    parts = train(recipe, images, tmp_path / "parts", steps=4, vgg=seen)
+    whole, parts = whole_and_parts(recipe, 4, vgg=seen)
     assert whole.critic is not None and parts.critic is not None
     begun = start(recipe, "cpu", seen).critic
     assert begun is not None

@@ -18,6 +18,7 @@ from upscale.training import recipe as recipes
 from upscale.training.examples.photos import Photos
 from upscale.training.export import export
 from upscale.training.loop.begin import begin, start
+from upscale.training.loop.state import State
 from upscale.training.loop.train import train
 from upscale.training.objectives import last_step
 from upscale.training.objectives.last_step import loss_of, make_batch
@@ -111,7 +112,12 @@ def test_runs_that_end_at_the_photo_have_no_loss(hr: torch.Tensor, recipe: Recip
 
 
 def test_only_the_last_step_is_trained(
-    base: Recipe, recipe: Recipe, images: Photos, seen: VGGFeatures, tmp_path: Path
+    base: Recipe,
+    recipe: Recipe,
+    images: Photos,
+    seen: VGGFeatures,
+    tmp_path: Path,
+    whole_and_parts: Callable[..., tuple[State, State]],
 ) -> None:
     """It begins as a copy of the other steps; a run goes on as if it had not been stopped."""
     train(base, images, tmp_path / "base", steps=3)
@@ -125,9 +131,7 @@ def test_only_the_last_step_is_trained(
     assert bool(eyes) == recipe.network["first_encoder"]
     assert all(torch.equal(w, before[name.removeprefix("first.")]) for name, w in eyes.items())
     how: Any = {"begin_with": tmp_path / "base" / "state.pt", "vgg": seen}
-    whole = train(recipe, images, tmp_path / "whole", steps=4, **how)
-    train(recipe, images, tmp_path / "parts", steps=2, **how)
-    parts = train(recipe, images, tmp_path / "parts", steps=4, **how)
+    whole, parts = whole_and_parts(recipe, 4, **how)
     for name, weight in whole.network.state_dict().items():
         assert torch.equal(weight, before[name]) == (not name.startswith("last.")), name
         assert torch.equal(weight, parts.network.state_dict()[name]), name

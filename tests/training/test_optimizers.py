@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from upscale.training.loop import optimizers
 from upscale.training.loop.begin import start
 from upscale.training.loop.muon import Muon, orthogonalized
 from upscale.training.loop.optimizers import OPTIMIZERS, Together
-from upscale.training.loop.state import read
+from upscale.training.loop.state import State, read
 from upscale.training.loop.train import train
 from upscale.training.recipe import Recipe
 
@@ -145,11 +146,11 @@ def test_unknown_kinds(recipe: Recipe, images: Photos, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", OPTIMIZERS)
-def test_six_steps_are_three_and_three(kind: str, recipe: Recipe, images: Photos, tmp_path: Path) -> None:
+def test_six_steps_are_three_and_three(
+    kind: str, recipe: Recipe, whole_and_parts: Callable[..., tuple[State, State]]
+) -> None:
     recipe = with_kind(recipe, kind)
-    whole = train(recipe, images, tmp_path / "whole", steps=6)
-    train(recipe, images, tmp_path / "parts", steps=3)
-    parts = train(recipe, images, tmp_path / "parts", steps=6)
+    whole, parts = whole_and_parts(recipe, 6)
     for one, other in ((whole.network, parts.network), (whole.ema, parts.ema)):
         for a, b in zip(one.parameters(), other.parameters(), strict=True):
             assert torch.equal(a, b)

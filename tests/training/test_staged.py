@@ -18,7 +18,7 @@ from upscale.training import recipe as recipes
 from upscale.training.examples.degrade import reduce_bicubic
 from upscale.training.examples.photos import Photos
 from upscale.training.loop.begin import start
-from upscale.training.loop.train import train
+from upscale.training.loop.state import State
 from upscale.training.objectives import staged
 from upscale.training.objectives.last_step import loss_of, make_batch
 from upscale.training.objectives.perceptual import VGGFeatures
@@ -167,11 +167,9 @@ def test_what_it_makes_is_its_own(hr: torch.Tensor, recipe: Recipe) -> None:
 
 
 def test_a_run_goes_on_as_if_it_had_not_been_stopped(
-    recipe: Recipe, images: Photos, seen: VGGFeatures, tmp_path: Path
+    recipe: Recipe, seen: VGGFeatures, whole_and_parts: Callable[..., tuple[State, State]]
 ) -> None:
-    whole = train(recipe, images, tmp_path / "whole", steps=4, vgg=seen)
-    train(recipe, images, tmp_path / "parts", steps=2, vgg=seen)
-    parts = train(recipe, images, tmp_path / "parts", steps=4, vgg=seen)
+    whole, parts = whole_and_parts(recipe, 4, vgg=seen)
     for name, weight in whole.network.state_dict().items():
         assert torch.equal(weight, parts.network.state_dict()[name]), name
 

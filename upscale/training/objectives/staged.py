@@ -75,8 +75,7 @@ def first_stage(network: Any, staged: Staged, recipe: Recipe, dtype: torch.dtype
     """Return what a second stage is given, [K, 3, h, w] in [-1, 1]: what the network makes, in one run."""
     seen = look(network, staged.lr, staged.lr.new_zeros(len(staged.lr)), recipe, dtype)
     x0 = run(network, seen, staged.noise, staged.sigmas, recipe, dtype, staged.fidelity)
-    residual = recipe.residual_std * F.pixel_shuffle(x0, recipe.scale)
-    hr = (upsample_bicubic(staged.lr, recipe.scale) + residual).clamp(-1, 1)
+    hr = _restored(staged.lr, x0, recipe).clamp(-1, 1)
     if staged.whole:
         return resample(hr, 2 * staged.lr.shape[2], 2 * staged.lr.shape[3])
     height, width = hr.shape[2] // 2, hr.shape[3] // 2
@@ -86,15 +85,22 @@ def first_stage(network: Any, staged: Staged, recipe: Recipe, dtype: torch.dtype
 
 def restored_from(lr: Tensor, batch: AnyBatch, recipe: Recipe) -> AnyBatch:
     """Return a batch whose first examples are restored to the same photos from lr [K, 3, h, w]."""
-    count, scale, std = len(lr), recipe.scale, recipe.residual_std
-    hr = upsample_bicubic(batch.lr[:count], scale) + std * F.pixel_shuffle(batch.target[:count], scale)
-    target = F.pixel_unshuffle((hr - upsample_bicubic(lr, scale)) / std, scale)
+    count = len(lr)
+    hr = _restored(batch.lr[:count], batch.target[:count], recipe)
+    residual = (hr - upsample_bicubic(lr, recipe.scale)) / recipe.residual_std
+    target = F.pixel_unshuffle(residual, recipe.scale)
     return replace(
         batch,
         lr=torch.cat([lr, batch.lr[count:]]),
         aug_level=torch.cat([torch.zeros_like(batch.aug_level[:count]), batch.aug_level[count:]]),
         target=torch.cat([target, batch.target[count:]]),
     )
+
+
+def _restored(lr: Tensor, x0: Tensor, recipe: Recipe) -> Tensor:
+    """Return lr [K, 3, h, w] enlarged, with the residual x0 [K, 3 scale^2, h, w] added."""
+    residual = recipe.residual_std * F.pixel_shuffle(x0, recipe.scale)
+    return upsample_bicubic(lr, recipe.scale) + residual
 
 
 def _margins(side: int) -> tuple[int, int]:
