@@ -1,13 +1,14 @@
 """Photographs as they come: blurred, noisy, out of a JPEG; with as much noise taken out as `--denoise` says.
 
 python tests/benchmarks/degraded.py PHOTOS --lpips lpips_alex.safetensors [--denoise 0,auto] [--fidelity 0.5]
-    [--model NAME] [--kinds poor,clean,noise3,noise5,noise10,jpeg90,jpeg60,webp75,webp50,both,soft,enlarged]
+    [--model NAME] [--kinds poor,clean,noise3,noise5,noise10,jpeg90,jpeg60,webp75,webp50,both,soft,enlarged,
+    box,bilinear,lanczos,nearest]
     [--reduce 2] [--crop 384] [--limit N] [--save FOLDER]
 
 A kind says what is done before the photograph is enlarged 4x again and compared with itself: blur (std in
-pixels of the photograph), Pillow's bicubic reduction (`enlarged` times further than that, and back), Gaussian
-noise (std in levels of 255, each channel for itself), JPEG or WebP as Pillow writes it. The
-photograph's place in the folder is the seed.
+pixels of the photograph), Pillow's bicubic reduction (`enlarged` times further than that, and back) or
+another of its filters, Gaussian noise (std in levels of 255, each channel for itself), JPEG or WebP as Pillow
+writes it. The photograph's place in the folder is the seed.
 """
 
 from __future__ import annotations
@@ -45,6 +46,7 @@ class Kind:
     """What is done to a photograph, in this order; 0 for nothing."""
 
     blur: float = 0.0
+    reduction: str = "bicubic"
     enlarged: int = 1
     noise: float = 0.0
     jpeg: int = 0
@@ -64,6 +66,7 @@ KINDS = {
     "both": Kind(noise=5, jpeg=60),
     "soft": Kind(blur=4),
     "enlarged": Kind(enlarged=2),
+    **{name: Kind(reduction=name) for name in ("box", "bilinear", "lanczos", "nearest")},
 }
 
 
@@ -128,7 +131,7 @@ def spoilt(hr: Pixels, kind: Kind, seed: int) -> Picture:
         x = blur(x, std, std, torch.zeros(1), radius=max(6, math.ceil(4 * kind.blur)))
         hr = from_float(x[0].permute(1, 2, 0).numpy(), np.uint8)
     size = (hr.shape[1] // SCALE, hr.shape[0] // SCALE)
-    lr = resize(hr, (size[0] // kind.enlarged, size[1] // kind.enlarged), resample="bicubic")
+    lr = resize(hr, (size[0] // kind.enlarged, size[1] // kind.enlarged), resample=kind.reduction)
     if kind.enlarged > 1:
         lr = resize(lr, size, resample="bicubic")
     if kind.noise:

@@ -10,6 +10,7 @@ from torch import Tensor
 from upscale.images.pixels import from_float, to_float
 from upscale.images.resize import resize
 from upscale.training.examples.degrade import (
+    OTHER_REDUCTIONS,
     REDUCTIONS,
     blur,
     degrade,
@@ -17,6 +18,7 @@ from upscale.training.examples.degrade import (
     photon_noise,
     qualities,
     quantize,
+    reduce_area,
     sensor_noise,
     soften,
     unsharp,
@@ -84,7 +86,41 @@ def test_the_last_are_spared(spared: int, hr: Tensor) -> None:
     assert same == [False] * (4 - spared) + [True] * spared
 
 
-@pytest.mark.parametrize("reduce", REDUCTIONS, ids=lambda f: f.__name__)
+def test_resampled_examples_are_what_pillow_and_torch_make(hr: Tensor) -> None:
+    """Each is one of the kinds, and all kinds are there."""
+    many = hr[:1].expand(40, -1, -1, -1)
+    lr = degrade(many, 4, Degradation(share=0.0, resampled=1.0), generator())
+    size = (12, 8)
+    expected = [
+        to_float(resize(levels(hr[0]), size, resample=name)) for name in ("box", "lanczos", "nearest")
+    ]
+    skipping = torch.nn.functional.interpolate(hr[:1], size=size[::-1], mode="bilinear")[0]
+    expected.append(skipping.permute(1, 2, 0).numpy())
+    apart = np.stack(
+        [[np.abs(small.permute(1, 2, 0).numpy() - kind).max() for kind in expected] for small in lr]
+    )
+    assert (apart.min(1) <= LEVEL + 1e-5).all()
+    assert set(apart.argmin(1)) == {0, 1, 2, 3}
+
+
+def test_the_share_of_resampled_examples(hr: Tensor) -> None:
+    many = hr[:1].expand(400, -1, -1, -1)
+    clean = degrade(hr[:1], 4, CLEAN, generator())
+    other = (degrade(many, 4, Degradation(share=0.0, resampled=0.3), generator()) != clean).flatten(1).any(1)
+    assert 0.2 < other.float().mean() < 0.4
+
+
+def test_half_of_the_pages_are_as_on_screens(hr: Tensor) -> None:
+    many = hr[:1].expand(400, -1, -1, -1)
+    lr = degrade(many, 4, Degradation(share=1.0, soft=1.0, resampled=0.1), generator(), spared=400)
+    clean = degrade(hr[:1], 4, CLEAN, generator())[0]
+    averaged = quantize(reduce_area(hr[:1], 4))[0]
+    kinds = [(torch.equal(small, clean), torch.equal(small, averaged)) for small in lr]
+    assert set(kinds) == {(True, False), (False, True)}
+    assert 150 < sum(on_screen for _, on_screen in kinds) < 250
+
+
+@pytest.mark.parametrize("reduce", {*REDUCTIONS, *OTHER_REDUCTIONS}, ids=lambda f: f.__name__)
 def test_reductions_keep_the_mean(reduce: type, hr: Tensor) -> None:
     small = reduce(hr, 4)
     assert small.shape == (4, 3, 8, 12)

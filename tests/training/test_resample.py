@@ -22,7 +22,7 @@ def test_it_is_antialiased_interpolation(size: tuple[int, int], mode: str) -> No
     assert torch.equal(resample(x[0], *size, mode), resample(x, *size, mode)[0])
 
 
-@pytest.mark.parametrize(("mode", "kernel"), [("bicubic", 3), ("bilinear", 2)])
+@pytest.mark.parametrize(("mode", "kernel"), [("bicubic", 3), ("bilinear", 2), ("lanczos", 1)])
 def test_it_is_pillows_resize(mode: str, kernel: int) -> None:
     x = torch.rand(40, 56, generator=torch.Generator().manual_seed(0))
     expected = Image.fromarray(x.numpy()).resize((14, 10), Image.Resampling(kernel))

@@ -48,6 +48,7 @@ class Degradation:
         sharpen: Of the spoilt ones: unsharp masking before the last JPEG.
         webp: Of those that are compressed last: WebP in place of JPEG.
         soft: Of all examples, spoilt or not: those as soft as photos never reduced, or enlarged before.
+        resampled: Of those not spoilt: those reduced by another filter than bicubic, see `OTHER_REDUCTIONS`.
         noise_share: Of all examples: conditioning augmentation by noise, of which the network is told.
         noise_max: Largest std of that noise in [-1, 1] units.
         blur_share: Of all examples: conditioning augmentation by blur, of which it is not.
@@ -59,6 +60,7 @@ class Degradation:
     sharpen: float = 0.0
     webp: float = 0.0
     soft: float = 0.0
+    resampled: float = 0.0
     noise_share: float = 0.25
     noise_max: float = 0.2
     blur_share: float = 0.0
