@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
 from upscale.engine.upscaler import Upscaler
 from upscale.images.picture import Picture
@@ -75,3 +75,20 @@ def test_half_precision_moves_no_colours(entry: Entry, steps: int | None) -> Non
         for dtype in ("fp32", "bf16")
     )
     assert np.abs(full.mean((0, 1)) - half.mean((0, 1))).max() < 0.1
+
+
+@models
+def test_letters_have_no_halo(entry: Entry) -> None:
+    """Drawn small, as screens show them, not reduced from large ones; a pixel away paper is paper."""
+    torch.set_num_threads(1)
+    scale = catalog.describe(entry.name).scale
+    page = Image.new("RGB", (120, 48), "white")
+    draw = ImageDraw.Draw(page)
+    for size, top in ((18, 6), (12, 28)):
+        draw.text((6, top), "Family photo", fill="black", font=ImageFont.load_default(size))
+    ink = page.convert("L").point(lambda level: 255 * (level < 250)).filter(ImageFilter.MaxFilter(3))
+    large = (120 * scale, 48 * scale)
+    sharp = np.asarray(Upscaler(entry.name, device="cpu", dtype="fp32")(page, scale).convert("L"))
+    paper = sharp[np.asarray(ink.resize(large, Image.Resampling.NEAREST)) == 0]
+    assert np.percentile(paper, 0.1) >= 245
+    assert np.percentile(sharp, 3) <= 15  # and ink ink
