@@ -10,20 +10,18 @@ from torch import Tensor
 from upscale.images.pixels import from_float, to_float
 from upscale.images.resize import resize
 from upscale.training.examples.degrade import (
-    OTHER_REDUCTIONS,
-    REDUCTIONS,
     blur,
     degrade,
     make_soft,
     photon_noise,
     qualities,
     quantize,
-    reduce_area,
     sensor_noise,
     soften,
     unsharp,
 )
 from upscale.training.examples.jpeg import jpeg
+from upscale.training.examples.reductions import OTHER_REDUCTIONS, REDUCTIONS, reduce_area
 from upscale.training.recipe import Degradation
 
 LEVEL = 2 / 255  # one 8-bit level in [-1, 1]

@@ -15,8 +15,8 @@ from torch.nn import functional as F
 from upscale.diffusion.conditioning import upsample_bicubic
 from upscale.errors import UsageError
 from upscale.training import recipe as recipes
-from upscale.training.examples.degrade import reduce_bicubic
 from upscale.training.examples.photos import Photos
+from upscale.training.examples.reductions import reduce_bicubic
 from upscale.training.loop.begin import start
 from upscale.training.loop.state import State
 from upscale.training.objectives import staged

@@ -10,8 +10,9 @@ import torch
 from PIL import Image
 
 from upscale.images.pixels import from_float
-from upscale.training.examples.degrade import degrade, qualities, quantize, reduce_bicubic
+from upscale.training.examples.degrade import degrade, qualities, quantize
 from upscale.training.examples.pillow import webp
+from upscale.training.examples.reductions import reduce_bicubic
 from upscale.training.recipe import Degradation
 
 

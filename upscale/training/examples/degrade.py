@@ -7,14 +7,13 @@ from the generator given.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from upscale.training.examples.jpeg import jpeg
 from upscale.training.examples.pillow import webp
+from upscale.training.examples.reductions import REDUCTIONS, reduced
 from upscale.training.examples.resample import resample
 from upscale.training.recipe import Degradation
 
@@ -22,43 +21,6 @@ from upscale.training.recipe import Degradation
 def quantize(x: Tensor) -> Tensor:
     """Return x clipped to [-1, 1] and rounded to the 256 levels of an 8-bit file."""
     return ((x.clamp(-1, 1) + 1) * 127.5).round_() / 127.5 - 1
-
-
-def reduce_bicubic(hr: Tensor, scale: int) -> Tensor:
-    """Return hr [B, C, H, W] reduced with the antialiased bicubic kernel of Pillow (a = -0.5)."""
-    return resample(hr, hr.shape[2] // scale, hr.shape[3] // scale)
-
-
-def reduce_bilinear(hr: Tensor, scale: int) -> Tensor:
-    """Return hr reduced with the antialiased triangle kernel."""
-    return resample(hr, hr.shape[2] // scale, hr.shape[3] // scale, "bilinear")
-
-
-def reduce_area(hr: Tensor, scale: int) -> Tensor:
-    """Return hr reduced by averaging `scale` x `scale` pixels."""
-    return F.avg_pool2d(hr, scale)
-
-
-def reduce_lanczos(hr: Tensor, scale: int) -> Tensor:
-    """Return hr reduced with the antialiased Lanczos kernel of Pillow, three lobes: sharper than bicubic."""
-    return resample(hr, hr.shape[2] // scale, hr.shape[3] // scale, "lanczos")
-
-
-def skip_bilinear(hr: Tensor, scale: int) -> Tensor:
-    """Return hr interpolated where the small picture's pixels lie, all between passed over: aliased."""
-    return F.interpolate(hr, scale_factor=1 / scale, mode="bilinear")
-
-
-def skip_nearest(hr: Tensor, scale: int) -> Tensor:
-    """Return one pixel of `scale` x `scale`, the rest passed over: aliased the most."""
-    return F.interpolate(hr, scale_factor=1 / scale, mode="nearest-exact")
-
-
-Reduction = Callable[[Tensor, int], Tensor]
-REDUCTIONS: tuple[Reduction, ...] = (reduce_bicubic, reduce_area, reduce_bilinear)
-# How else a photograph may be reduced that is not spoilt otherwise; the first is how screens draw letters.
-OTHER_REDUCTIONS: tuple[Reduction, ...] = (reduce_area, reduce_lanczos, skip_bilinear, skip_nearest)
-AS_ON_SCREENS = 0.5  # of the pages
 
 
 def blur(x: Tensor, sigma_x: Tensor, sigma_y: Tensor, angle: Tensor, radius: int = 6) -> Tensor:
@@ -172,9 +134,9 @@ def degrade(hr: Tensor, scale: int, how: Degradation, generator: torch.Generator
     (a share), JPEG or, for a share of them, WebP (two thirds). `how.soft` of all examples, spoilt or not, are
     made soft behind the reduction. Of those not spoilt `how.resampled` are reduced by one of
     `OTHER_REDUCTIONS`. Shares of 0 draw nothing, so that other draws stay what they are. The last `spared`
-    are pages, neither spoilt nor soft; where others are resampled, half of them are reduced by `reduce_area`.
+    are pages, neither spoilt nor soft; see `reduced`.
     """
-    lr = _reduced(hr, scale, how.resampled, generator, spared)
+    lr = reduced(hr, scale, how.resampled, generator, spared)
     u = torch.rand(len(hr), 10, generator=generator)
     spoilt = (u[: len(hr) - spared, 0] < how.share).nonzero()[:, 0]
     softness = torch.ones(len(hr), 5)
@@ -217,20 +179,6 @@ def degrade(hr: Tensor, scale: int, how: Degradation, generator: torch.Generator
         y = webp(y, last.where(web, 0).tolist())
         last = last.where(~web, 0)
     lr[spoilt] = quantize(jpeg(y, last.tolist()))
-    return lr
-
-
-def _reduced(hr: Tensor, scale: int, share: float, generator: torch.Generator, spared: int) -> Tensor:
-    """Return hr reduced by bicubic, or for a share of them by another of what reduces; see `degrade`."""
-    lr = reduce_bicubic(hr, scale)
-    if not share:
-        return lr
-    u = torch.rand(len(hr), 2, generator=generator)
-    page = torch.arange(len(hr)) >= len(hr) - spared
-    kinds = (u[:, 1] * len(OTHER_REDUCTIONS)).long().where(~page, 0)
-    chosen = u[:, 0] < torch.where(page, AS_ON_SCREENS, share)
-    for index in chosen.nonzero()[:, 0].tolist():
-        lr[index] = OTHER_REDUCTIONS[kinds[index]](hr[index : index + 1], scale)[0]
     return lr
 
 
