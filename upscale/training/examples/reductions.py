@@ -13,12 +13,12 @@ from upscale.training.examples.resample import resample
 
 def reduce_bicubic(hr: Tensor, scale: int) -> Tensor:
     """Return hr [B, C, H, W] reduced with the antialiased bicubic kernel of Pillow (a = -0.5)."""
-    return resample(hr, hr.shape[2] // scale, hr.shape[3] // scale)
+    return resample(hr, *_smaller(hr, scale))
 
 
 def reduce_bilinear(hr: Tensor, scale: int) -> Tensor:
     """Return hr reduced with the antialiased triangle kernel."""
-    return resample(hr, hr.shape[2] // scale, hr.shape[3] // scale, "bilinear")
+    return resample(hr, *_smaller(hr, scale), "bilinear")
 
 
 def reduce_area(hr: Tensor, scale: int) -> Tensor:
@@ -28,17 +28,21 @@ def reduce_area(hr: Tensor, scale: int) -> Tensor:
 
 def reduce_lanczos(hr: Tensor, scale: int) -> Tensor:
     """Return hr reduced with the antialiased Lanczos kernel of Pillow, three lobes: sharper than bicubic."""
-    return resample(hr, hr.shape[2] // scale, hr.shape[3] // scale, "lanczos")
+    return resample(hr, *_smaller(hr, scale), "lanczos")
 
 
 def skip_bilinear(hr: Tensor, scale: int) -> Tensor:
     """Return hr interpolated where the small picture's pixels lie, all between passed over: aliased."""
-    return F.interpolate(hr, scale_factor=1 / scale, mode="bilinear")
+    return F.interpolate(hr, size=_smaller(hr, scale), mode="bilinear")
 
 
 def skip_nearest(hr: Tensor, scale: int) -> Tensor:
     """Return one pixel of `scale` x `scale`, the rest passed over: aliased the most."""
-    return F.interpolate(hr, scale_factor=1 / scale, mode="nearest-exact")
+    return F.interpolate(hr, size=_smaller(hr, scale), mode="nearest-exact")
+
+
+def _smaller(hr: Tensor, scale: int) -> tuple[int, int]:
+    return hr.shape[2] // scale, hr.shape[3] // scale
 
 
 Reduction = Callable[[Tensor, int], Tensor]
