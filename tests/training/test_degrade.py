@@ -118,6 +118,19 @@ def test_half_of_the_pages_are_as_on_screens(hr: Tensor) -> None:
     assert 150 < sum(on_screen for _, on_screen in kinds) < 250
 
 
+def test_a_share_of_the_pages_is_jpeg(hr: Tensor) -> None:
+    """Of no lower quality than asked for: by Pillow's own, the further away the lower."""
+    many = hr[:1].expand(400, -1, -1, -1)
+    how = Degradation(share=1.0, pages_jpeg=0.3, pages_quality=80)
+    lr = degrade(many, 4, how, generator(), spared=400)
+    clean = degrade(hr[:1], 4, CLEAN, generator())
+    apart = (lr - clean).square().flatten(1).mean(1)
+    assert 0.2 < (apart > 0).float().mean() < 0.4
+    made = {q: (quantize(jpeg(clean, [q])) - clean).square().mean() for q in (80, 95)}
+    found = apart[apart > 0]
+    assert made[95] / 2 < found.min() < found.max() < made[80] * 2
+
+
 @pytest.mark.parametrize("reduce", {*REDUCTIONS, *OTHER_REDUCTIONS}, ids=lambda f: f.__name__)
 def test_reductions_keep_the_mean(reduce: type, hr: Tensor) -> None:
     small = reduce(hr, 4)

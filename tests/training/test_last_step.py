@@ -87,6 +87,18 @@ def test_the_steps_before_are_as_at_use(
     assert [call[2] for call in calls] == pytest.approx(levels, abs=1e-5)
 
 
+def test_a_run_is_taken_as_the_recipe_says(hr: torch.Tensor, recipe: Recipe, seen: VGGFeatures) -> None:
+    """As second order as at use: of three steps on, where there are two estimates before the last."""
+    network: Any = start(recipe, "cpu").network
+    losses = {}
+    for steps in (2, 3):
+        for sampler in ("ddim", "dpmpp_2m"):
+            how = replace(recipe, last_step=LastStep(steps=(steps,), sampler=sampler))
+            losses[steps, sampler] = loss_of(network, make_batch(hr, how, draws()), how, torch.float32, seen)
+    assert torch.equal(losses[2, "ddim"], losses[2, "dpmpp_2m"])
+    assert not torch.allclose(losses[3, "ddim"], losses[3, "dpmpp_2m"], rtol=1e-3)
+
+
 def test_runs_that_end_at_the_photo_have_no_loss(hr: torch.Tensor, recipe: Recipe, seen: VGGFeatures) -> None:
     batch = make_batch(hr, recipe, draws())
 
@@ -143,14 +155,15 @@ def test_only_the_last_step_is_trained(
 
 
 @pytest.mark.parametrize("steps", [2, 3])
+@pytest.mark.parametrize("sampler", ["ddim", "dpmpp_2m"])
 def test_the_steps_between_learn_with_it(
-    steps: int, recipe: Recipe, images: Photos, seen: VGGFeatures, tmp_path: Path
+    sampler: str, steps: int, recipe: Recipe, images: Photos, seen: VGGFeatures, tmp_path: Path
 ) -> None:
     """Where a recipe says so, and a run has any; the first estimate stays what it was.
 
     Their encoder learns, too, unless the first step sees by it.
     """
-    recipe = replace(recipe, last_step=LastStep(steps=(steps,), between=True))
+    recipe = replace(recipe, last_step=LastStep(steps=(steps,), sampler=sampler, between=True))
     before = {name: w.clone() for name, w in start(recipe, "cpu").network.state_dict().items()}
     after = train(recipe, images, tmp_path / "run", steps=3, vgg=seen).network.state_dict()
     changed = {name for name, w in after.items() if not torch.equal(w, before[name])}

@@ -49,6 +49,8 @@ class Degradation:
         webp: Of those that are compressed last: WebP in place of JPEG.
         soft: Of all examples, spoilt or not: those as soft as photos never reduced, or enlarged before.
         resampled: Of those not spoilt: those reduced by another filter than bicubic, see `OTHER_REDUCTIONS`.
+        pages_jpeg: Of the pages of text, which are not spoilt otherwise: JPEG, as screenshots are sent.
+        pages_quality: Lowest quality of that JPEG, up to 95.
         noise_share: Of all examples: conditioning augmentation by noise, of which the network is told.
         noise_max: Largest std of that noise in [-1, 1] units.
         blur_share: Of all examples: conditioning augmentation by blur, of which it is not.
@@ -61,6 +63,8 @@ class Degradation:
     webp: float = 0.0
     soft: float = 0.0
     resampled: float = 0.0
+    pages_jpeg: float = 0.0
+    pages_quality: int = 75
     noise_share: float = 0.25
     noise_max: float = 0.2
     blur_share: float = 0.0
@@ -117,8 +121,9 @@ class Recovery:
 class LastStep:
     """The runs whose last step is trained: see `last_step`.
 
-    `steps` are the numbers of steps to draw from, with a grid of the given `power`, the network `told` less
-    noise than there is; the score of patches counts `pixels` times beside those of VGG's four layers.
+    `steps` are the numbers of steps to draw from, taken as `sampler` does, with a grid of the given `power`,
+    the network `told` less noise than there is; the score of patches counts `pixels` times beside those of
+    VGG's four layers.
     `spread` is how much of the variety that is possible the score asks for; at 1 all of it.
     What a critic says counts `critic` times, 0 for none; its rate is `critic_rate` times the optimizer's.
     A grid of the period of folded pixels, as photos have none, counts `grid` times: see `grid_apart`.
@@ -127,6 +132,7 @@ class LastStep:
     """
 
     steps: tuple[int, ...] = (2, 3, 4, 4, 6)
+    sampler: str = "ddim"
     power: float = 2.0
     told: float = 1.0
     pixels: float = 1.0

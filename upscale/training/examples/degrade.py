@@ -87,9 +87,9 @@ def unsharp(x: Tensor, sigma: Tensor, amount: Tensor) -> Tensor:
     return x + amount[:, None, None, None] * (x - soft)
 
 
-def qualities(u: Tensor, share: float) -> list[int]:
-    """Return JPEG qualities of 30-95 for a share of the examples, 0 for the rest; u [B, 2] is uniform."""
-    return [round(30 + 65 * q) if p <= share else 0 for p, q in u.tolist()]
+def qualities(u: Tensor, share: float, lowest: int = 30) -> list[int]:
+    """Return JPEG qualities up to 95 for a share of the examples, 0 for the rest; u [B, 2] is uniform."""
+    return [round(lowest + (95 - lowest) * q) if p <= share else 0 for p, q in u.tolist()]
 
 
 def soften(lr: Tensor, share: float, generator: torch.Generator) -> Tensor:
@@ -134,7 +134,7 @@ def degrade(hr: Tensor, scale: int, how: Degradation, generator: torch.Generator
     (a share), JPEG or, for a share of them, WebP (two thirds). `how.soft` of all examples, spoilt or not, are
     made soft behind the reduction. Of those not spoilt `how.resampled` are reduced by one of
     `OTHER_REDUCTIONS`. Shares of 0 draw nothing, so that other draws stay what they are. The last `spared`
-    are pages, neither spoilt nor soft; see `reduced`.
+    are pages, neither spoilt nor soft, `how.pages_jpeg` of them JPEG; see `reduced`.
     """
     lr = reduced(hr, scale, how.resampled, generator, spared)
     u = torch.rand(len(hr), 10, generator=generator)
@@ -143,6 +143,9 @@ def degrade(hr: Tensor, scale: int, how: Degradation, generator: torch.Generator
     if how.soft:
         softness[: len(hr) - spared] = torch.rand(len(hr) - spared, 5, generator=generator)
     lr = quantize(_softened(lr, softness, how.soft))
+    if spared and how.pages_jpeg:
+        drawn = torch.rand(spared, 2, generator=generator)
+        lr[-spared:] = quantize(jpeg(lr[-spared:], qualities(drawn, how.pages_jpeg, how.pages_quality)))
     if not len(spoilt):
         return lr
     u = u[spoilt]

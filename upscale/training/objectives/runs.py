@@ -87,5 +87,5 @@ def run(
         with torch.set_grad_enabled(learns):
             return between(x, sigma)
 
-    x0 = samplers.sample("ddim", step, noise * sigmas[0], sigmas, lambda _: noise)
+    x0 = samplers.sample(recipe.last_step.sampler, step, noise * sigmas[0], sigmas, lambda _: noise)
     return x0 if estimate is None or not fidelity else x0.lerp(estimate, fidelity)
