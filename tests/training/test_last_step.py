@@ -180,10 +180,11 @@ def test_the_steps_between_learn_with_it(
 def test_what_is_exported_runs_as_it_was_trained(
     recipe: Recipe, images: Photos, seen: VGGFeatures, tmp_path: Path
 ) -> None:
+    recipe = replace(recipe, last_step=replace(recipe.last_step, sampler="dpmpp_2m"))
     train(recipe, images, tmp_path / "run", steps=1, vgg=seen)
     export(recipe, tmp_path / "run", tmp_path / "model", steps=3)
     restorer = Restorer.load(str(tmp_path / "model"), torch.float32, torch.device("cpu"))
-    assert restorer.config.told == 0.7
+    assert restorer.config.told == 0.7 and restorer.config.sampler == "dpmpp_2m"
     assert restorer.network.first is not None and restorer.network.last is not None
 
 

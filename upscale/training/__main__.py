@@ -277,7 +277,9 @@ def export_command(
     run: Annotated[Path, typer.Argument(help="Folder of the run.", exists=True, file_okay=False)],
     folder: Annotated[Path, typer.Argument(help="Model folder to write.")],
     steps: Annotated[int, typer.Option(help="Default number of steps.")] = 4,
-    sampler: Annotated[str, typer.Option(help="Default sampler.")] = "ddim",
+    sampler: Annotated[
+        str | None, typer.Option(help="Default sampler; the one it was trained with if not given.")
+    ] = None,
     power: Annotated[float | None, typer.Option(help="Power of the noise grid.")] = None,
     told: Annotated[
         float | None,

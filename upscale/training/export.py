@@ -16,7 +16,7 @@ def export(
     folder: Path,
     *,
     steps: int = 4,
-    sampler: str = "ddim",
+    sampler: str | None = None,
     power: float | None = None,
     told: float | None = None,
     fidelity: float = 0.0,
@@ -32,7 +32,7 @@ def export(
         run: Folder of the run.
         folder: Model folder to write; its name becomes the model's.
         steps: Default number of steps, chosen by measurement.
-        sampler: Default sampler.
+        sampler: Default sampler; None takes the objective's.
         power: Of a trigonometric grid of noise levels; None takes the objective's.
         told: Factor on the sigma that the network is told, over a whole run; None takes the objective's.
         fidelity: Default share of the first estimate; likewise.
@@ -50,11 +50,11 @@ def export(
         recipe,
         folder.name,
         **({} if told is None else {"told": told}),
+        **({} if sampler is None else {"sampler": sampler}),
         fidelity=fidelity,
         cascade_fidelity=cascade_fidelity,
         spoilt_fidelity=spoilt_fidelity,
         steps=steps,
-        sampler=sampler,
         halo_px=halo_px,
         stage_noise=stage_noise,
     )

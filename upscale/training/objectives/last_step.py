@@ -136,7 +136,7 @@ def loss_of(
 def config(recipe: Recipe) -> dict[str, Any]:
     """Return what a model's config says of it: the runs that it was trained on."""
     grid = {"name": "trigonometric", "power": recipe.last_step.power, "sigma_max": recipe.noise.sigma_max}
-    return {"grid": grid, "told": recipe.last_step.told}
+    return {"grid": grid, "told": recipe.last_step.told, "sampler": recipe.last_step.sampler}
 
 
 def _twice(x: Tensor) -> Tensor:
