@@ -99,6 +99,15 @@ def test_a_run_is_taken_as_the_recipe_says(hr: torch.Tensor, recipe: Recipe, see
     assert not torch.allclose(losses[3, "ddim"], losses[3, "dpmpp_2m"], rtol=1e-3)
 
 
+@pytest.mark.parametrize("sampler", ["ddpm", "ddim@0.5", "no_such"])
+def test_what_runs_cannot_be_practised_with(
+    sampler: str, hr: torch.Tensor, recipe: Recipe, seen: VGGFeatures
+) -> None:
+    recipe = replace(recipe, last_step=LastStep(steps=(3,), sampler=sampler))
+    with pytest.raises(UsageError, match=f"sampler .?{sampler}"):
+        loss_of(start(recipe, "cpu").network, make_batch(hr, recipe, draws()), recipe, torch.float32, seen)
+
+
 def test_runs_that_end_at_the_photo_have_no_loss(hr: torch.Tensor, recipe: Recipe, seen: VGGFeatures) -> None:
     batch = make_batch(hr, recipe, draws())
 

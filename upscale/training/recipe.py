@@ -121,9 +121,9 @@ class Recovery:
 class LastStep:
     """The runs whose last step is trained: see `last_step`.
 
-    `steps` are the numbers of steps to draw from, taken as `sampler` does, with a grid of the given `power`,
-    the network `told` less noise than there is; the score of patches counts `pixels` times beside those of
-    VGG's four layers.
+    `steps` are the numbers of steps to draw from, taken as `sampler`, a deterministic one, does, with a grid
+    of the given `power`, the network `told` less noise than there is; the score of patches counts `pixels`
+    times beside those of VGG's four layers.
     `spread` is how much of the variety that is possible the score asks for; at 1 all of it.
     What a critic says counts `critic` times, 0 for none; its rate is `critic_rate` times the optimizer's.
     A grid of the period of folded pixels, as photos have none, counts `grid` times: see `grid_apart`.
