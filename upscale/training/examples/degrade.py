@@ -88,7 +88,10 @@ def unsharp(x: Tensor, sigma: Tensor, amount: Tensor) -> Tensor:
 
 
 def qualities(u: Tensor, share: float, lowest: int = 30) -> list[int]:
-    """Return JPEG qualities up to 95 for a share of the examples, 0 for the rest; u [B, 2] is uniform."""
+    """Return JPEG qualities from `lowest` to 95 for a share of the examples, 0 for the rest.
+
+    Which and what is in u [B, 2], uniform.
+    """
     return [round(lowest + (95 - lowest) * q) if p <= share else 0 for p, q in u.tolist()]
 
 
