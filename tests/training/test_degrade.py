@@ -21,7 +21,7 @@ from upscale.training.examples.degrade import (
     unsharp,
 )
 from upscale.training.examples.jpeg import jpeg
-from upscale.training.examples.reductions import OTHER_REDUCTIONS, REDUCTIONS, reduce_area
+from upscale.training.examples.reductions import OTHER_REDUCTIONS, REDUCTIONS, reduce_area, skip_nearest
 from upscale.training.recipe import Degradation
 
 LEVEL = 2 / 255  # one 8-bit level in [-1, 1]
@@ -108,14 +108,16 @@ def test_the_share_of_resampled_examples(hr: Tensor) -> None:
     assert 0.2 < other.float().mean() < 0.4
 
 
-def test_half_of_the_pages_are_as_on_screens(hr: Tensor) -> None:
+def test_half_of_the_pages_are_as_on_screens_and_some_have_steps(hr: Tensor) -> None:
     many = hr[:1].expand(400, -1, -1, -1)
     lr = degrade(many, 4, Degradation(share=1.0, soft=1.0, resampled=0.1), generator(), spared=400)
     clean = degrade(hr[:1], 4, CLEAN, generator())[0]
     averaged = quantize(reduce_area(hr[:1], 4))[0]
-    kinds = [(torch.equal(small, clean), torch.equal(small, averaged)) for small in lr]
-    assert set(kinds) == {(True, False), (False, True)}
-    assert 150 < sum(on_screen for _, on_screen in kinds) < 250
+    skipped = quantize(skip_nearest(hr[:1], 4))[0]
+    made = [[torch.equal(small, kind) for kind in (clean, averaged, skipped)] for small in lr]
+    assert all(sum(kind) == 1 for kind in made)
+    _, on_screen, with_steps = (sum(kind) for kind in zip(*made, strict=True))
+    assert 150 < on_screen < 250 and 30 < with_steps < 90
 
 
 def test_a_share_of_the_pages_is_jpeg(hr: Tensor) -> None:
@@ -214,10 +216,27 @@ def test_soft_ones_are_blurred_or_enlarged() -> None:
     assert one.sum() == pytest.approx(1, abs=1e-4) and most.sum() == pytest.approx(1, abs=1e-4)
     assert float((most[0].sum(0) * at**2).sum()) == pytest.approx(1.2**2, rel=0.05)
     checks = ((torch.arange(32)[:, None] + torch.arange(32)) % 2).float()[None, None]
-    for kind in (0.0, 0.9):  # bicubic, bilinear
+    for kind in (0.5, 0.9):  # bicubic, bilinear
         enlarged = make_soft(checks, torch.tensor([[0.9, 0.999, kind, 0.0]]))
         assert enlarged.shape == checks.shape and enlarged.std() < 0.03
         assert make_soft(checks, torch.tensor([[0.9, 0.0, kind, 0.0]])).std() > enlarged.std()
+
+
+def test_soft_ones_in_blocks() -> None:
+    """Of 2x2 or 3x3 pixels, anywhere, each as light as what it hides."""
+    picture = torch.rand(1, 3, 24, 24, generator=generator()) * 0.2 + torch.linspace(-0.5, 0.5, 24)
+    corners = set()
+    for size, side in ((0.9, 2), (0.1, 3)):
+        for place in torch.linspace(0, 0.999, 9).tolist():
+            out = make_soft(picture, torch.tensor([[0.9, size, 0.1, place]]))
+            rows, columns = (
+                out.diff(dim=axis).ne(0).flatten(0, 1).any(0).any(3 - axis).nonzero()[:, 0] + 1
+                for axis in (2, 3)
+            )
+            assert (rows.diff() == side).all() and (columns.diff() == side).all()
+            corners.add((side, int(rows[0]) % side, int(columns[0]) % side))
+            assert float((out - picture).mean()) == pytest.approx(0, abs=0.03)
+    assert len(corners) == 4 + 9  # every place that a block of either size may begin at
 
 
 def test_jpeg_before_the_reduction_is_that_of_the_large_picture(hr: Tensor) -> None:

@@ -64,18 +64,13 @@ def build(config: ModelConfig, where: str) -> nn.Module:
 
 def check_shapes(network: nn.Module, found: Mapping[str, tuple[int, ...]], where: str) -> None:
     """Raise `WeightsError` unless weights with these names and shapes are exactly those of the network."""
+    if apart := difference(network, found):
+        raise WeightsError(f"The weights {where} do not fit their config: {apart}.")
+
+
+def difference(network: nn.Module, found: Mapping[str, tuple[int, ...]]) -> str:
+    """Return how weights with these names and shapes differ from the network's, in words; nothing if not."""
     expected = {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
-    if found != expected:
-        raise WeightsError(f"The weights {where} do not fit their config: {_difference(expected, found)}.")
-
-
-def _fill(network: nn.Module, tensors: Tensors, where: str) -> nn.Module:
-    check_shapes(network, tensors.shapes, where)
-    network.load_state_dict({name: tensors.read(name).float() for name in tensors.shapes}, assign=True)
-    return network.eval().requires_grad_(False)
-
-
-def _difference(expected: Mapping[str, tuple[int, ...]], found: Mapping[str, tuple[int, ...]]) -> str:
     missing = [name for name in expected if name not in found]
     surplus = [name for name in found if name not in expected]
     changed = [name for name in expected if name in found and expected[name] != found[name]]
@@ -85,6 +80,12 @@ def _difference(expected: Mapping[str, tuple[int, ...]], found: Mapping[str, tup
         if names
     ]
     return ", ".join(parts)
+
+
+def _fill(network: nn.Module, tensors: Tensors, where: str) -> nn.Module:
+    check_shapes(network, tensors.shapes, where)
+    network.load_state_dict({name: tensors.read(name).float() for name in tensors.shapes}, assign=True)
+    return network.eval().requires_grad_(False)
 
 
 def save(config: ModelConfig, network: nn.Module, folder: Path, dtype: torch.dtype = torch.float16) -> Path:

@@ -25,7 +25,7 @@ from upscale.training.evaluation.evaluate import Setting, evaluate, parse_settin
 from upscale.training.evaluation.plot import plot
 from upscale.training.evaluation.scores import Scoring, scorer
 from upscale.training.evaluation.search import SPACE, Crops, Goal, parse_axis, search
-from upscale.training.examples.lettering import draw_pages
+from upscale.training.examples.pages import draw_pages
 from upscale.training.examples.photos import Photos
 from upscale.training.export import export
 from upscale.training.loop.display import display
@@ -313,9 +313,9 @@ def export_command(
     print(f'[{folder.name}]\nsha256 = "{sha256_of(weights)}"\nsize = {weights.stat().st_size}')
 
 
-@app.command("draw-text")
+@app.command("draw-pages")
 @explained
-def draw_text_command(
+def draw_pages_command(
     folder: Annotated[
         Path, typer.Argument(help="Folder to write, another one to train on.", file_okay=False)
     ],
@@ -325,7 +325,7 @@ def draw_text_command(
         list[Path] | None, typer.Option(help="TrueType font; may be repeated. Pillow's if not given.")
     ] = None,
 ) -> None:
-    """Draw pages of text and lines, to train on beside photographs."""
+    """Draw pages of text and of figures, to train on beside photographs."""
     try:
         draw_pages(folder, count, side, font or ())
     except OSError as error:

@@ -41,9 +41,9 @@ def network_of(recipe: Recipe, weights: Mapping[str, Any], where: str) -> nn.Mod
     """
     network: nn.Module = networks.get(recipe.arch).build(recipe.network)
     try:
-        network.load_state_dict(weights)
-    except RuntimeError as error:
-        raise UsageError(f"{where} does not fit the recipe: {error}") from None
+        state.load_weights(network, weights)
+    except ValueError as error:
+        raise UsageError(f"{where} does not fit the recipe: {error}.") from None
     return network
 
 

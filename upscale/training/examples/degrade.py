@@ -14,7 +14,7 @@ from torch.nn import functional as F
 from upscale.training.examples.jpeg import jpeg
 from upscale.training.examples.pillow import webp
 from upscale.training.examples.reductions import REDUCTIONS, reduced
-from upscale.training.examples.resample import resample
+from upscale.training.examples.resample import in_blocks, resample
 from upscale.training.recipe import Degradation
 
 
@@ -113,8 +113,9 @@ def soften(lr: Tensor, share: float, generator: torch.Generator) -> Tensor:
 def make_soft(x: Tensor, u: Tensor) -> Tensor:
     """Return x [B, C, H, W] as soft as photographs that were never reduced, or were enlarged before.
 
-    Half of them are blurred, std 0.3-1.2 pixels, the others reduced by a factor of 1.2-2.2, bicubic or
-    bilinear, and enlarged again; which and how much is in u [B, 4], uniform.
+    Half of them are blurred, std 0.3-1.2 pixels. Of the others one in six is drawn in blocks of 2x2 pixels
+    or, a quarter of these, 3x3, as if enlarged by repeating pixels; the rest is reduced by a factor of
+    1.2-2.2, bicubic or bilinear, and enlarged again. Which and how much is in u [B, 4], uniform.
     """
     height, width = x.shape[2:]
     blurred = u[:, 0] < 0.5
@@ -122,9 +123,13 @@ def make_soft(x: Tensor, u: Tensor) -> Tensor:
     across, angle = sigma * (0.7 + 0.3 * u[:, 2]), torch.pi * u[:, 3]
     out = blur(x, sigma.to(x.device), across.to(x.device), angle.to(x.device))
     for index in (~blurred).nonzero()[:, 0].tolist():
-        factor = float(1.2 + u[index, 1])
-        mode = "bicubic" if u[index, 2] < 0.7 else "bilinear"
-        small = resample(x[index], round(height / factor), round(width / factor), mode)
+        _, size, kind, place = u[index].tolist()
+        if kind < 1 / 6:
+            side = 3 if size < 0.25 else 2
+            out[index] = in_blocks(x[index], side, int(place * side), int(place * side**2) % side)
+            continue
+        mode = "bicubic" if kind < 0.75 else "bilinear"
+        small = resample(x[index], round(height / (1.2 + size)), round(width / (1.2 + size)), mode)
         out[index] = resample(small, height, width, mode)
     return out
 

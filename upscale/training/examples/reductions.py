@@ -47,9 +47,11 @@ def _smaller(hr: Tensor, scale: int) -> tuple[int, int]:
 
 Reduction = Callable[[Tensor, int], Tensor]
 REDUCTIONS: tuple[Reduction, ...] = (reduce_bicubic, reduce_area, reduce_bilinear)
-# How else a photograph may be reduced that is not spoilt otherwise; the first is how screens draw letters.
+# How else a photograph may be reduced that is not spoilt otherwise; the first is how screens draw letters,
+# the last how old programs draw.
 OTHER_REDUCTIONS: tuple[Reduction, ...] = (reduce_area, reduce_lanczos, skip_bilinear, skip_nearest)
-AS_ON_SCREENS = 0.5  # of the pages
+AS_ON_SCREENS = 0.5  # of the pages, and so many more without smooth edges, as old programs draw:
+WITH_STEPS = 0.15
 
 
 def reduced(hr: Tensor, scale: int, share: float, generator: torch.Generator, pages: int = 0) -> Tensor:
@@ -58,18 +60,19 @@ def reduced(hr: Tensor, scale: int, share: float, generator: torch.Generator, pa
     Args:
         hr: [B, C, H, W] in [-1, 1].
         scale: How many times smaller they become.
-        share: Of those that are no pages; of pages it is `AS_ON_SCREENS`. With 0 all are bicubic, and nothing
-            is drawn.
+        share: Of those that are no pages. With 0 all are bicubic, and nothing is drawn.
         generator: Source of the draws.
-        pages: So many of the last are pages of text, reduced by `reduce_area` where not by bicubic.
+        pages: So many of the last are pages, of which `AS_ON_SCREENS` are reduced by `reduce_area`,
+            `WITH_STEPS` by `skip_nearest`, the rest by bicubic.
     """
     lr = reduce_bicubic(hr, scale)
     if not share:
         return lr
     u = torch.rand(len(hr), 2, generator=generator)
     page = torch.arange(len(hr)) >= len(hr) - pages
-    kinds = (u[:, 1] * len(OTHER_REDUCTIONS)).long().where(~page, 0)
-    chosen = u[:, 0] < torch.where(page, AS_ON_SCREENS, share)
+    kinds = (u[:, 1] * len(OTHER_REDUCTIONS)).long()
+    kinds[page] = torch.where(u[page, 0] < AS_ON_SCREENS, 0, len(OTHER_REDUCTIONS) - 1)
+    chosen = u[:, 0] < torch.where(page, AS_ON_SCREENS + WITH_STEPS, share)
     for index in chosen.nonzero()[:, 0].tolist():
         lr[index] = OTHER_REDUCTIONS[kinds[index]](hr[index : index + 1], scale)[0]
     return lr

@@ -32,3 +32,16 @@ def resample(x: Tensor, height: int, width: int, mode: str = "bicubic") -> Tenso
     down = matrix(x.shape[-2], height, mode, x.device)
     across = matrix(x.shape[-1], width, mode, x.device)
     return down @ x @ across.T
+
+
+def in_blocks(x: Tensor, side: int, top: int, left: int) -> Tensor:
+    """Return x [C, H, W] reduced by `side` and enlarged again by repeating pixels.
+
+    The blocks at the upper and left edge lack `top` rows and `left` columns.
+    """
+    height, width = x.shape[-2:]
+    padding = (left, -(left + width) % side, top, -(top + height) % side)
+    padded = F.pad(x[None], padding, mode="replicate")[0]
+    small = resample(padded, padded.shape[-2] // side, padded.shape[-1] // side)
+    blocks = small.repeat_interleave(side, -2).repeat_interleave(side, -1)
+    return blocks[..., top : top + height, left : left + width]

@@ -14,7 +14,7 @@ from upscale.errors import UsageError
 from upscale.models import catalog, checkpoint
 from upscale.training import objectives
 from upscale.training.loop import optimizers
-from upscale.training.loop.state import State, read
+from upscale.training.loop.state import State, load_weights, read
 from upscale.training.objectives.critic import Critic
 from upscale.training.objectives.perceptual import VGGFeatures
 from upscale.training.recipe import Recipe
@@ -92,14 +92,14 @@ def begin(
     if begin_with is not None:
         try:
             weights = with_own_steps(weights_of(begin_with), recipe)
-            state.network.load_state_dict(weights)
-            state.ema.load_state_dict(weights)
-        except (KeyError, RuntimeError) as error:
-            raise UsageError(f"{begin_with} does not fit the recipe: {error}") from None
+            load_weights(state.network, weights)
+            load_weights(state.ema, weights)
+        except (KeyError, ValueError) as error:
+            raise UsageError(f"{begin_with} does not fit the recipe: {error}.") from None
     if path.exists():
         try:
             state.load(path)
-        except (KeyError, RuntimeError, ValueError) as error:
+        except (KeyError, ValueError) as error:
             raise UsageError(
                 f"The run in {path.parent} does not fit the recipe: {error}.",
                 hint="Choose another --run; if only the optimizer differs it may --begin-with that state.pt.",

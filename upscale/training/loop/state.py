@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import pickle
 import statistics
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ import torch
 from torch import nn
 
 from upscale.errors import InputError
+from upscale.models.checkpoint import difference
 from upscale.training.loop.optimizers import Together
 from upscale.training.objectives.critic import Critic
 
@@ -35,6 +37,17 @@ def read(path: Path) -> dict[str, Any]:
             f"The training state {path} cannot be read ({error}).", hint="Give the folder of a run."
         ) from None
     return content
+
+
+def load_weights(network: nn.Module, weights: Mapping[str, torch.Tensor]) -> None:
+    """Copy weights by these names into the network.
+
+    Raises:
+        ValueError: They are another network's; it says how they differ.
+    """
+    if apart := difference(network, {name: tuple(weight.shape) for name, weight in weights.items()}):
+        raise ValueError(apart)
+    network.load_state_dict(weights)
 
 
 def _copied(value: Any) -> Any:
@@ -121,8 +134,7 @@ class State:
 
         Raises:
             InputError: It is missing or damaged.
-            RuntimeError: It is that of another network.
-            ValueError: It is that of another optimiser.
+            ValueError: It is that of another network or optimiser.
         """
         content = read(path)
         if content["optimizer"].keys() != self.optimizer.state_dict().keys():
@@ -134,11 +146,11 @@ class State:
 
     def _take(self, content: dict[str, Any]) -> None:
         self.step, self.norms, self.losses = content["step"], content["norms"], content.get("losses", [])
-        self.network.load_state_dict(content["network"])
-        self.ema.load_state_dict(content["ema"])
+        load_weights(self.network, content["network"])
+        load_weights(self.ema, content["ema"])
         self.optimizer.load_state_dict(content["optimizer"])
         if self.critic:
-            self.critic.load_state_dict(content["critic"])
+            load_weights(self.critic, content["critic"])
 
     @torch.no_grad()
     def update_ema(self, decay: float) -> None:
