@@ -16,7 +16,7 @@ The photographs are reduced by Pillow's bicubic and enlarged again. Parts, at 4x
 and at the larger --scales:
     cascades     noise on the input of the stages after the first (CDM, arXiv 2106.15282; `stage_noise` in a
                  model's config), and consistency
-The model's default is always scored, and what --settings names: sampler:steps, or sampler:steps:fidelity.
+The model's default is always scored, and what --settings names: steps, sampler:steps or sampler:steps:fidelity.
 
 A run of everything takes long; with --log it can be stopped, and goes on where it was.
 """
@@ -75,7 +75,7 @@ def main(
     steps: Annotated[str, typer.Option(help="Of the samplers, with commas.")] = "1,2,4,8,16,50",
     noise: Annotated[str, typer.Option(help="Of cascades, std in [-1, 1] units.")] = "0,0.02,0.05,0.1",
     scales: Annotated[str, typer.Option(help="Of cascades, with commas.")] = "8,16",
-    settings: Annotated[str, typer.Option(help="sampler:steps[:fidelity], with commas.")] = "",
+    settings: Annotated[str, typer.Option(help="[sampler:]steps[:fidelity], with commas.")] = "",
     limit: Annotated[int | None, typer.Option(help="Only so many photographs.")] = None,
     log: Annotated[Path | None, typer.Option(help="Scores of each picture, kept for the next run.")] = None,
     markdown: Annotated[Path | None, typer.Option(help="File for the tables as docs/ has them.")] = None,
@@ -117,15 +117,15 @@ def main(
 def _ways(model: str, asked: Asked) -> Iterator[tuple[str, Way]]:
     """Yield the parts at 4x with their ways; a single step is the same whatever the sampler."""
     yield "default", Way(model, denoise=None)
-    for setting in parse_settings(asked.settings) if asked.settings else ():
+    own = Way(model, steps=2).settled()  # a single step has no fidelity
+    for setting in parse_settings(asked.settings, own.sampler or "") if asked.settings else ():
         yield "settings", Way(model, setting.sampler, setting.steps, setting.fidelity)
-    own = Way(model, steps=2).settled().fidelity or 0.0  # a single step has none
     more = [count for count in asked.steps if count > 1]
     others = [asked.relay] if asked.relay is not None else []
     ways: dict[str, list[Way]] = {
         "samplers": [Way(model, steps=count) for count in asked.steps if count == 1]
         + [Way(model, sampler, count) for sampler in asked.samplers for count in more],
-        "fidelity": [Way(model, fidelity=f) for f in sorted({*FIDELITIES, own})],
+        "fidelity": [Way(model, fidelity=f) for f in sorted({*FIDELITIES, own.fidelity or 0.0})],
         "starts": [Way(model, steps=count, start=start) for count in START_STEPS for start in STARTS],
         "samples": [Way(model, samples=count) for count in SAMPLES],
         "consistency": [Way(model, consistency=on) for on in (False, True)],

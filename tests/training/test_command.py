@@ -39,10 +39,10 @@ def test_from_photos_to_scores(recipe_file: Callable[..., Path], photos: Path, t
     weights = model / "model.safetensors"
     assert row == {"sha256": sha256_of(weights), "size": weights.stat().st_size}
 
-    scored = call("evaluate", model, photos, "--settings", "ddim:1,ddpm:2", "--dtype", "fp32", "--limit", "2")
+    scored = call("evaluate", model, photos, "--settings", "1,ddpm:2:0.5", "--dtype", "fp32", "--limit", "2")
     assert scored.exit_code == 0, scored.output
     scores = json.loads(scored.stdout)
-    assert list(scores) == ["bicubic", "ddim 1", "ddpm 2"]
+    assert list(scores) == ["bicubic", "ddim 1", "ddpm 2 f=0.5"]  # ddim is the model's own
     assert all(score["psnr_y"] > 10 and score["lpips"] is None for score in scores.values())
     assert scores["bicubic"]["drift"] == 0
 
@@ -76,6 +76,7 @@ def test_scores_are_those_of_the_pictures(make_model: Callable[..., Path], photo
         (["evaluate", "sr3-photo-4x", "PHOTOS", "--settings", "dimm:1"], 2, "no sampler 'dimm'"),
         (["evaluate", "sr3-photo-4x", "PHOTOS", "--settings", "ddim"], 2, "no number of steps"),
         (["evaluate", "sr3-photo-4x", "PHOTOS", "--settings", "ddim:0"], 2, "no number of steps"),
+        (["evaluate", "sr3-photo-4x", "PHOTOS", "--settings", "4:2"], 2, "no number of steps"),
         (["evaluate", "sr3-photo-4x", "PHOTOS", "--dtype", "int8"], 2, "--dtype int8 is unknown"),
         (["evaluate", "TINY", "EMPTY"], 3, "No photographs in"),
         (["search-schedule", "TINY", "EMPTY", "--steps", "2", "--score", "psnr"], 3, "No photographs in"),

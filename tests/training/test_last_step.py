@@ -100,12 +100,9 @@ def test_a_run_is_taken_as_the_recipe_says(hr: torch.Tensor, recipe: Recipe, see
 
 
 @pytest.mark.parametrize("sampler", ["ddpm", "ddim@0.5", "no_such"])
-def test_what_runs_cannot_be_practised_with(
-    sampler: str, hr: torch.Tensor, recipe: Recipe, seen: VGGFeatures
-) -> None:
-    recipe = replace(recipe, last_step=LastStep(steps=(3,), sampler=sampler))
-    with pytest.raises(UsageError, match=f"sampler .?{sampler}"):
-        loss_of(start(recipe, "cpu").network, make_batch(hr, recipe, draws()), recipe, torch.float32, seen)
+def test_what_runs_cannot_be_practised_with(sampler: str, recipe_file: Callable[..., Path]) -> None:
+    with pytest.raises(UsageError, match=f"toml does not fit: .*sampler .?{sampler}"):
+        recipes.load(str(recipe_file(more=f'[last_step]\nsampler = "{sampler}"')))
 
 
 def test_runs_that_end_at_the_photo_have_no_loss(hr: torch.Tensor, recipe: Recipe, seen: VGGFeatures) -> None:

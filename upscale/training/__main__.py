@@ -20,7 +20,7 @@ from upscale.metrics.lpips import LPIPS
 from upscale.models.digest import sha256_of
 from upscale.models.restorer import Restorer
 from upscale.training import recipe as recipes
-from upscale.training.averaged import restorer_at
+from upscale.training.averaged import config_of, restorer_at
 from upscale.training.evaluation.evaluate import Setting, evaluate, parse_settings, untiled
 from upscale.training.evaluation.plot import plot
 from upscale.training.evaluation.scores import Scoring, scorer
@@ -36,6 +36,7 @@ from upscale.training.objectives.perceptual import VGGFeatures
 
 app = typer.Typer(no_args_is_help=True, add_completion=False)
 console = Console(stderr=True)
+SETTINGS = "Numbers of steps, [sampler:]steps[:fidelity] each, with commas; the model's sampler if not named."
 P = ParamSpec("P")
 
 
@@ -114,7 +115,7 @@ def train_command(
     evaluate_on: Annotated[
         Path | None, typer.Option(help="Photographs to evaluate on.", exists=True, file_okay=False)
     ] = None,
-    evaluate_settings: Annotated[str, typer.Option(help="Samplers and steps.")] = "ddim:1,ddim:4",
+    evaluate_settings: Annotated[str, typer.Option(help=SETTINGS)] = "1,4",
     evaluate_limit: Annotated[int | None, typer.Option(help="Only so many photographs.", min=1)] = None,
     lpips: Annotated[Path | None, typer.Option(help="Weights of LPIPS (AlexNet), to evaluate with.")] = None,
 ) -> None:
@@ -135,7 +136,7 @@ def train_command(
         scoring = Scoring(
             evaluate_every,
             evaluate_on,
-            parse_settings(evaluate_settings),
+            parse_settings(evaluate_settings, config_of(chosen, run.name).sampler),
             LPIPS.from_file(lpips) if lpips else None,
             evaluate_limit,
         )
@@ -171,7 +172,7 @@ def train_command(
 def evaluate_command(
     model: Annotated[str, typer.Argument(help="A model by name or path, or the folder of a run.")],
     photos: Annotated[Path, typer.Argument(help="Folder of photographs.", exists=True, file_okay=False)],
-    settings: Annotated[str, typer.Option(help="Samplers and steps.")] = "ddim:1,ddim:2,ddim:4,ddim:8",
+    settings: Annotated[str, typer.Option(help=SETTINGS)] = "1,2,4,8",
     lpips: Annotated[Path | None, typer.Option(help="Weights of LPIPS (AlexNet), safetensors.")] = None,
     power: Annotated[float | None, typer.Option(help="Another power of the noise grid.")] = None,
     sigma_max: Annotated[float | None, typer.Option(help="Another first noise level.")] = None,
@@ -184,13 +185,13 @@ def evaluate_command(
     """Print a model's scores beside bicubic's, and the same as one JSON line."""
     if threads:
         torch.set_num_threads(threads)
-    chosen = [Setting(None), *parse_settings(settings)]
     if dtype not in DTYPES:
         raise UsageError(f"--dtype {dtype} is unknown.", hint=f"Choose from {', '.join(DTYPES)}.")
     if (Path(model) / "state.pt").exists():
         restorer = restorer_at(Path(model), DTYPES[dtype])
     else:
         restorer = Restorer.load(model, DTYPES[dtype], torch.device("cpu"))
+    chosen = [Setting(None), *parse_settings(settings, restorer.config.sampler)]
     others = {"power": power, "sigma_max": sigma_max, "sigma_last": sigma_last}
     grid = {**restorer.config.grid, **{name: value for name, value in others.items() if value is not None}}
     restorer.config = replace(restorer.config, grid=grid, told=restorer.config.told if told is None else told)

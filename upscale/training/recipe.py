@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from upscale.diffusion import samplers
 from upscale.errors import InputError, UsageError
 
 RECIPES = Path(__file__).parent / "recipes"
@@ -25,7 +26,7 @@ class Data:
         shrink_max: By how much those are reduced at most; by 1 at least.
         turn: Of all crops: those that are turned on their heads, and those that are laid on their sides.
         among: Each is chosen among so many, in proportion to their detail: smooth ones teach little.
-        pages: Of all crops: those of pages of text, where there are some; they are not spoilt.
+        pages: Of all crops: those of pages, where there are some; they are not spoilt.
     """
 
     patch: int = 32
@@ -49,7 +50,7 @@ class Degradation:
         webp: Of those that are compressed last: WebP in place of JPEG.
         soft: Of all examples, spoilt or not: those as soft as photos never reduced, or enlarged before.
         resampled: Of those not spoilt: those reduced by another filter than bicubic, see `OTHER_REDUCTIONS`.
-        pages_jpeg: Of the pages of text, which are not spoilt otherwise: JPEG, as screenshots are sent.
+        pages_jpeg: Of the pages, which are not spoilt otherwise: JPEG, as screenshots are sent.
         pages_quality: Lowest quality of that JPEG, up to 95.
         noise_share: Of all examples: conditioning augmentation by noise, of which the network is told.
         noise_max: Largest std of that noise in [-1, 1] units.
@@ -143,6 +144,18 @@ class LastStep:
     critic_rate: float = 6.0
     staged: float = 0.0
 
+    def __post_init__(self) -> None:
+        """Refuse samplers that runs cannot be practised with.
+
+        Raises:
+            UsageError: There is no such sampler, or it draws noise between the steps.
+        """
+        if samplers.get(self.sampler).stochastic:
+            raise UsageError(
+                f"runs cannot be practised with the sampler {self.sampler}, which draws noise between steps.",
+                hint="Take a deterministic one for [last_step] sampler, such as dpmpp_2m.",
+            )
+
 
 @dataclass(frozen=True)
 class Chain:
@@ -233,7 +246,7 @@ def from_table(table: dict[str, Any], where: str) -> Recipe:
     """Return the recipe of nested plain values; `where` they are from is for messages.
 
     Raises:
-        UsageError: There are unknown or missing entries.
+        UsageError: There are unknown or missing entries, or ones that cannot be.
     """
     sections = {
         "data": Data,
@@ -252,6 +265,8 @@ def from_table(table: dict[str, Any], where: str) -> Recipe:
         return Recipe(**table)
     except (TypeError, AttributeError) as error:
         raise UsageError(f"{where} does not fit: {error}.") from None
+    except UsageError as error:
+        raise UsageError(f"{where} does not fit: {error.message}", hint=error.hint) from None
 
 
 def as_table(recipe: Recipe) -> dict[str, Any]:

@@ -35,15 +35,19 @@ class Setting:
         return f"{self.sampler} {self.steps}" + ("" if self.fidelity is None else f" f={self.fidelity:g}")
 
 
-def parse_settings(text: str) -> list[Setting]:
-    """Return the settings of a list such as `ddim:1,dpmpp_2m:4,ddim:4:0.5` (fidelity 0.5).
+def parse_settings(text: str, own: str) -> list[Setting]:
+    """Return the settings of a list such as `1,4,ddim:4,dpmpp_2m:4:0.5` (fidelity 0.5).
+
+    Args:
+        text: The list.
+        own: The model's sampler, for those that name none.
 
     Raises:
         UsageError: It is no such list, or names an unknown sampler.
     """
     chosen = []
     for part in text.split(","):
-        name, _, numbers = part.partition(":")
+        name, _, numbers = (part if not part[:1].isdigit() else f"{own}:{part}").partition(":")
         samplers.get(name)
         steps, _, fidelity = numbers.partition(":")
         try:
@@ -52,7 +56,7 @@ def parse_settings(text: str) -> list[Setting]:
             setting = Setting(name)
         if setting.steps < 1 or not 0 <= (setting.fidelity or 0) <= 1:
             raise UsageError(
-                f"--settings {part!r} says no number of steps.", hint="Write ddim:4, or ddim:4:0.5."
+                f"--settings {part!r} says no number of steps.", hint="Write 4, ddim:4, or ddim:4:0.5."
             )
         chosen.append(setting)
     return chosen

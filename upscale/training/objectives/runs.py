@@ -14,7 +14,6 @@ from torch import Tensor, nn
 
 from upscale.diffusion import samplers
 from upscale.diffusion.denoiser import Denoiser, NetworkDenoiser, retold, trigonometric_level
-from upscale.errors import UsageError
 from upscale.networks.residual_unet.network import Features
 from upscale.training.objectives.residual_v import encode, evaluate, eyes_of_first
 from upscale.training.recipe import Recipe
@@ -65,9 +64,6 @@ def run(
         recipe: What says how it is told.
         dtype: What to compute in.
         fidelity: Share of the first estimate in the result, of networks that have a first step of their own.
-
-    Raises:
-        UsageError: There is no such sampler, or it draws noise between the steps.
     """
 
     def denoiser(step: nn.Module, features: Features) -> Denoiser:
@@ -91,11 +87,5 @@ def run(
         with torch.set_grad_enabled(learns):
             return between(x, sigma)
 
-    name = recipe.last_step.sampler
-    if samplers.get(name).stochastic:
-        raise UsageError(
-            f"Runs cannot be practised with the sampler {name}, which draws noise between the steps.",
-            hint="Take a deterministic one for [last_step] sampler, such as dpmpp_2m.",
-        )
-    x0 = samplers.sample(name, step, noise * sigmas[0], sigmas, lambda _: noise)
+    x0 = samplers.sample(recipe.last_step.sampler, step, noise * sigmas[0], sigmas, lambda _: noise)
     return x0 if estimate is None or not fidelity else x0.lerp(estimate, fidelity)
