@@ -16,7 +16,7 @@ The photographs are reduced by Pillow's bicubic and enlarged again. Parts, at 4x
 and at the larger --scales:
     cascades     noise on the input of the stages after the first (CDM, arXiv 2106.15282; `stage_noise` in a
                  model's config), and consistency
-The model's default is always scored, and what --settings names: steps, sampler:steps or sampler:steps:fidelity.
+The model's default is always scored, and what --settings names: [sampler:]steps[:fidelity], with commas.
 
 A run of everything takes long; with --log it can be stopped, and goes on where it was.
 """
