@@ -15,6 +15,7 @@ from torch.nn import functional as F
 from upscale import networks
 from upscale.diffusion.block_noise import BlockNoiseField
 from upscale.diffusion.conditioning import augmentation_level, upsample_bicubic
+from upscale.diffusion.mixture import USUAL, mix
 from upscale.diffusion.noise import INITIAL, NoiseField
 from upscale.diffusion.relay import Relay
 from upscale.diffusion.samplers import SAMPLERS
@@ -138,15 +139,19 @@ def test_the_network_is_told_what_the_config_says(make_model: MakeModel, lr: tor
     assert torch.allclose(hr, conditioned.image(x / (1 + (low / 2) ** 2)), atol=1e-5)
 
 
-def test_fidelity_is_the_share_of_the_first_estimate(make_model: MakeModel, lr: torch.Tensor) -> None:
-    restorer = load(make_model(told=0.7))
+@pytest.mark.parametrize("arch", ["residual_unet", "sr3_unet"])
+def test_fidelity_leads_to_the_first_estimate(arch: str, make_model: MakeModel, lr: torch.Tensor) -> None:
+    restorer = load(make_model(arch, told=0.7, prediction="v"))
 
     def of(steps: int, fidelity: float) -> torch.Tensor:
         return restorer.restore(lr, noise(4), sampler="ddim", steps=steps, fidelity=fidelity)
 
     first, last, between = of(1, 0.0), of(3, 0.0), of(3, 0.3)
     assert (first - last).abs().max() > 0.01
-    assert torch.allclose(between, last + 0.3 * (first - last), atol=1e-5)
+    unit = restorer.config.residual_std if restorer.config.target == "residual" else USUAL
+    ends = (F.pixel_unshuffle(x / unit, 4) for x in (last, first))
+    expected = unit * F.pixel_shuffle(mix(*ends, torch.full((1, 1, 1, 1), 0.3), 4, torch.float32), 4)
+    assert torch.allclose(between, expected, atol=1e-5)
     assert torch.allclose(of(3, 1.0), first, atol=1e-5)
 
 

@@ -51,7 +51,7 @@ class Settings:
         dtype: `fp32`, `bf16` or `fp16`.
         sampler: Name of the sampler.
         steps: Network evaluations per stage and sample.
-        fidelity: Share of the first step's estimate in the result.
+        fidelity: How near the result is to the first step's estimate, 0 to 1.
         cascade_fidelity: The same where an enlargement takes several stages.
         spoilt_fidelity: The same for a photo of which `SPOILT` or more is hidden, in the first stage.
         start: Noise level that a run begins at, 1 for pure noise.
@@ -80,7 +80,7 @@ class Settings:
     tile_px: int
 
     def fidelity_for(self, hidden: float, stages: int) -> float:
-        """Return the share of the first estimate for one photo in one stage.
+        """Return the fidelity for one photo in one stage.
 
         The more is hidden, the more of what the last step draws is made up: so it counts the less.
 

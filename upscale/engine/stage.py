@@ -91,7 +91,7 @@ class Stage:
         restorer: The model.
         lrs: The inputs, [H, W, 1 or 3] each; grey is given to the model as three equal channels.
         noise: Std in [-1, 1] units of the noise that each of them has already, and that shall be taken out.
-        fidelity: Share of the first estimate in each, see `Restorer.samples`.
+        fidelity: How near each is to its first estimate, see `Restorer.samples`.
         hrs: The canvases to fill, [H', W', 1 or 3] each, at most `scale` times as large; what sticks out is
             cut off.
         spreads: Canvases of the same sizes for where the samples disagree, [H', W', 1]: their standard

@@ -45,7 +45,7 @@ class Picture:
         uncertainty: [H, W] uint8, where the samples of a result differ: their standard deviation, 255 is 32
             levels of 8 bits; None where nobody asked.
         denoised: Of a result, how much noise was taken out of the input, 0 to 1 as `--denoise` counts.
-        fidelity: Of a result, the share of the first estimate in it, 0 to 1; of a cascade in its first stage.
+        fidelity: Of a result, how near it is to the first estimate, 0 to 1; of a cascade in its first stage.
     """
 
     color: Pixels

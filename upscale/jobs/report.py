@@ -38,7 +38,7 @@ class Outcome:
         unfailing: How it ended where there is no error.
         denoised: How much noise was taken out of the input, 0 to 1; None where nothing was made of it, or of
             several frames each had its own.
-        fidelity: The share of the first estimate in the result, 0 to 1; None likewise.
+        fidelity: How near the result is to the first estimate, 0 to 1; None likewise.
         differs: Of one skipped: in what its result was made otherwise (`steps`, `weights`, …).
     """
 

@@ -52,7 +52,7 @@ class ModelConfig:
         grid: Which noise levels the sampler visits: `name` of a grid in `diffusion.schedule` and its
             parameters.
         told: Factor on the sigma that the network is told, over a whole run (`diffusion.denoiser.retold`).
-        fidelity: Default share of the first estimate in the result, 0 to 1; see `Restorer.restore`.
+        fidelity: How near results are to the first estimate by default, 0 to 1; see `Restorer.samples`.
         cascade_fidelity: The same where an enlargement takes several stages, each of which enlarges what the
             one before made up; None for no difference.
         spoilt_fidelity: The same for a photo in which noise or the marks of JPEG hide the detail; None for no
@@ -199,7 +199,7 @@ def color_fix_of(configs: Sequence[ModelConfig], asked: str) -> str:
 def fidelity_of(
     config: ModelConfig, options: EngineOptions, stages: int = 1, *, spoilt: bool = False
 ) -> float:
-    """Return the share of the first estimate that a model is used with.
+    """Return the fidelity that a model is used with.
 
     Args:
         config: The model's.

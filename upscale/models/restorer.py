@@ -23,6 +23,7 @@ from upscale.diffusion import samplers, schedule
 from upscale.diffusion.block_noise import BlockNoiseField
 from upscale.diffusion.conditioning import augmentation_level, upsample_bicubic
 from upscale.diffusion.denoiser import LEVELS, Denoiser, Level, NetworkDenoiser, retold, timestep_level
+from upscale.diffusion.mixture import USUAL, mix
 from upscale.diffusion.noise import INITIAL, Field, NoiseField
 from upscale.diffusion.samplers import OnStep
 from upscale.errors import WeightsError
@@ -52,6 +53,10 @@ class Conditioned(Protocol):
 
     def image(self, x0: Tensor) -> Tensor:
         """Return the HR image [B, 3, s h, s w], nominally in [-1, 1], for a result of sampling."""
+        ...
+
+    def mixed(self, drawn: Tensor, estimate: Tensor, fidelity: Tensor) -> Tensor:
+        """Return the x0 between the end of a run and its first estimate, for a fidelity [B, 1, 1, 1]."""
         ...
 
     @property
@@ -155,10 +160,9 @@ class Restorer:
         """Yield HR images [B, 3, s h, s w] float32, nominally in [-1, 1], one for each noise.
 
         The first estimate of a run, out of pure noise, is the mean of all that the LR image may be; the end
-        of the run is one of these. Between the two, the straight line is the best that can be had: no picture
-        is closer to the photo at the same likeness to photos (Freirich et al., arXiv 2107.02555, theorem 3).
-        A run that starts below pure noise takes the upsampled picture for the photo under that noise: its
-        first estimate leans towards that picture and has grain, and the line is just a mixture.
+        of the run is one of these. Between the two are their mixtures, see `diffusion.mixture`. A run that
+        starts below pure noise takes the upsampled picture for the photo under that noise: its first estimate
+        leans towards that picture and has grain.
 
         Args:
             lr: [B, 3, h, w] in [-1, 1] float32, with noise of std `sigma_aug`.
@@ -168,7 +172,7 @@ class Restorer:
             steps: Network evaluations.
             start: The time t of the first noise level, sigma = tan(pi t / 2). Below 1 a run starts from the
                 upsampled picture with so much noise.
-            fidelity: Share of the first estimate in the result, 0 to 1; of all images or of each.
+            fidelity: How near the result is to the first estimate, 0 to 1; of all images or of each.
             sigma_aug: Conditioning augmentation that the network is told, of all images or of each.
             on_step: Called after each evaluation; may raise to cancel.
         """
@@ -190,7 +194,7 @@ class Restorer:
             x0 = samplers.sample(
                 sampler, denoiser, x, sigmas, fresh, on_step, blur=relay.blur if relay else None
             )
-            yield conditioned.image(x0 if run.first is None else x0.lerp(run.first, shares))
+            yield conditioned.image(x0 if run.first is None else conditioned.mixed(x0, run.first, shares))
 
     def _start(self, sigma: float) -> float:
         """Return the standard deviation of the pure noise that a run starts from.
@@ -310,6 +314,9 @@ class _Residual:
     def image(self, x0: Tensor) -> Tensor:
         return self._base + self._config.residual_std * F.pixel_shuffle(x0, self._config.scale)
 
+    def mixed(self, drawn: Tensor, estimate: Tensor, fidelity: Tensor) -> Tensor:
+        return mix(drawn, estimate, fidelity, self._config.scale, self._restorer.dtype)
+
     @property
     def upsampled(self) -> float:
         return 0.0
@@ -337,6 +344,7 @@ class _Image:
 
     def __init__(self, restorer: Restorer, lr: Tensor) -> None:
         self.upsampled = upsample_bicubic(lr, restorer.config.scale)
+        self._restorer = restorer
         self._denoiser = restorer.denoiser(restorer.narrow(self.upsampled), clamp=1.0)
         self.first = self.last = self._denoiser
 
@@ -348,6 +356,11 @@ class _Image:
 
     def image(self, x0: Tensor) -> Tensor:
         return x0
+
+    def mixed(self, drawn: Tensor, estimate: Tensor, fidelity: Tensor) -> Tensor:
+        scale = self._restorer.config.scale
+        ends = [F.pixel_unshuffle(x, scale) / USUAL for x in (drawn, estimate)]
+        return USUAL * F.pixel_shuffle(mix(ends[0], ends[1], fidelity, scale, self._restorer.dtype), scale)
 
 
 class _Latent:
@@ -366,6 +379,9 @@ class _Latent:
     def image(self, x0: Tensor) -> Tensor:
         image: Tensor = self._restorer.runner.decode(x0)
         return image.float().clamp(-1.0, 1.0)
+
+    def mixed(self, drawn: Tensor, estimate: Tensor, fidelity: Tensor) -> Tensor:
+        return drawn.lerp(estimate, fidelity)
 
     @property
     def upsampled(self) -> Tensor:

@@ -286,7 +286,7 @@ def export_command(
         float | None,
         typer.Option(help="Factor on the level told, over a whole run; the recipe's if not given."),
     ] = None,
-    fidelity: Annotated[float, typer.Option(help="Default share of the first estimate, 0 to 1.")] = 0.0,
+    fidelity: Annotated[float, typer.Option(help="Default fidelity, 0 to 1.")] = 0.0,
     cascade_fidelity: Annotated[
         float | None, typer.Option(help="The same for several stages, if it differs.")
     ] = None,

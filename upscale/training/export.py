@@ -35,7 +35,7 @@ def export(
         sampler: Default sampler; None takes the objective's.
         power: Of a trigonometric grid of noise levels; None takes the objective's.
         told: Factor on the sigma that the network is told, over a whole run; None takes the objective's.
-        fidelity: Default share of the first estimate; likewise.
+        fidelity: Default fidelity; likewise.
         cascade_fidelity: The same for several stages; None for no difference.
         spoilt_fidelity: The same for noisy photos; None for no difference.
         halo_px: Halo that tiles need, measured.

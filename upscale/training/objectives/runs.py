@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from upscale.diffusion import samplers
 from upscale.diffusion.denoiser import Denoiser, NetworkDenoiser, retold, trigonometric_level
+from upscale.diffusion.mixture import mix
 from upscale.networks.residual_unet.network import Features
 from upscale.training.objectives.residual_v import encode, evaluate, eyes_of_first
 from upscale.training.recipe import Recipe
@@ -63,7 +64,7 @@ def run(
         sigmas: The noise levels of the run.
         recipe: What says how it is told.
         dtype: What to compute in.
-        fidelity: Share of the first estimate in the result, of networks that have a first step of their own.
+        fidelity: How near the result is to the first estimate, of networks with a first step of their own.
     """
 
     def denoiser(step: nn.Module, features: Features) -> Denoiser:
@@ -88,4 +89,5 @@ def run(
             return between(x, sigma)
 
     x0 = samplers.sample(recipe.last_step.sampler, step, noise * sigmas[0], sigmas, lambda _: noise)
-    return x0 if estimate is None or not fidelity else x0.lerp(estimate, fidelity)
+    share = torch.full((1, 1, 1, 1), fidelity, device=x0.device)
+    return x0 if estimate is None or not fidelity else mix(x0, estimate, share, recipe.scale, dtype)

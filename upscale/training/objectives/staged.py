@@ -37,7 +37,7 @@ class Staged(Movable):
         lr: [K, 3, h', w'] in [-1, 1].
         noise: [K, 3 scale^2, h', w'] of its run, unit Gaussian.
         sigmas: The noise levels of its run.
-        fidelity: Share of the first estimate in what it makes.
+        fidelity: How near what it makes is to the first estimate.
         whole: Whether all of what it makes is wanted, with sides of 2 h' and 2 w' (8 times in both stages);
             or the middle of it as it is (16 times), and the rest is only for what lies near to see.
     """
