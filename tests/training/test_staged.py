@@ -161,8 +161,9 @@ def test_what_it_makes_is_its_own(hr: torch.Tensor, recipe: Recipe) -> None:
         assert torch.equal(mine, of(network))
         assert not torch.equal(mine, of(start(replace(recipe, seed=5), "cpu").network))
         assert not torch.equal(mine, of(network, replace(drawn, noise=drawn.noise.flip(0))))
-        first = of(network, replace(drawn, fidelity=1.0))
-        assert torch.equal(first, of(network, replace(drawn, fidelity=1.0, noise=drawn.noise.flip(0))))
+        faithful = replace(drawn, fidelity=torch.ones(1, 1, 1, 1))
+        first = of(network, faithful)
+        assert torch.equal(first, of(network, replace(faithful, noise=drawn.noise.flip(0))))
         assert not torch.equal(mine, first)
 
 

@@ -42,11 +42,12 @@ def mix(drawn: Tensor, estimate: Tensor, fidelity: Tensor, scale: int, dtype: to
     high = (drawn - estimate).to(dtype, memory_format=torch.channels_last)
     low = F.conv2d(high, smooth, padding=1, groups=channels)
     high = torch.addcmul(high, low, (fidelity / LOW_FROM).clamp(max=1).to(dtype), value=-1)
-    root = F.conv2d(high.square(), gather, padding=1).clamp_(min=LEAST**2).sqrt_().sqrt_()
-    return estimate + high.div_(root.mul_((fidelity / (1 - fidelity)).to(dtype)).add_(1))
+    root = F.conv2d(high.square(), gather, padding=1).clamp(min=LEAST**2).sqrt().sqrt()
+    return estimate + high / (1 + root * (fidelity / (1 - fidelity)).to(dtype))
 
 
 @functools.lru_cache(maxsize=8)
+@torch.inference_mode(False)  # training may be the next to use them
 def _filters(channels: int, scale: int, dtype: torch.dtype, device: torch.device) -> tuple[Tensor, Tensor]:
     """Return convolutions of folded pictures: a blur of each channel, and the mean of all of them nearby."""
 

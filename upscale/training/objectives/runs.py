@@ -53,7 +53,7 @@ def run(
     sigmas: Sequence[float],
     recipe: Recipe,
     dtype: torch.dtype,
-    fidelity: float = 0.0,
+    fidelity: Tensor | None = None,
 ) -> Tensor:
     """Return x0 [B, 3 scale^2, h, w] at the end of a run, told less noise than there is, as at use.
 
@@ -64,7 +64,8 @@ def run(
         sigmas: The noise levels of the run.
         recipe: What says how it is told.
         dtype: What to compute in.
-        fidelity: How near the result is to the first estimate, of networks with a first step of their own.
+        fidelity: [B, 1, 1, 1], how near results are to the first estimate, of networks with a first step of
+            their own; None for ends of runs as they are.
     """
 
     def denoiser(step: nn.Module, features: Features) -> Denoiser:
@@ -89,5 +90,6 @@ def run(
             return between(x, sigma)
 
     x0 = samplers.sample(recipe.last_step.sampler, step, noise * sigmas[0], sigmas, lambda _: noise)
-    share = torch.full((1, 1, 1, 1), fidelity, device=x0.device)
-    return x0 if estimate is None or not fidelity else mix(x0, estimate, share, recipe.scale, dtype)
+    if estimate is None or fidelity is None:
+        return x0
+    return mix(x0, estimate, fidelity, recipe.scale, dtype)

@@ -37,7 +37,7 @@ class Staged(Movable):
         lr: [K, 3, h', w'] in [-1, 1].
         noise: [K, 3 scale^2, h', w'] of its run, unit Gaussian.
         sigmas: The noise levels of its run.
-        fidelity: How near what it makes is to the first estimate.
+        fidelity: [1, 1, 1, 1], how near what it makes is to the first estimate.
         whole: Whether all of what it makes is wanted, with sides of 2 h' and 2 w' (8 times in both stages);
             or the middle of it as it is (16 times), and the rest is only for what lies near to see.
     """
@@ -45,7 +45,7 @@ class Staged(Movable):
     lr: Tensor
     noise: Tensor
     sigmas: tuple[float, ...]
-    fidelity: float
+    fidelity: Tensor
     whole: bool
 
 
@@ -65,7 +65,7 @@ def draw(hr: Tensor, recipe: Recipe, generator: torch.Generator) -> Staged | Non
         lr=lr,
         noise=torch.randn((count, 3 * scale**2, *lr.shape[2:]), generator=generator).to(hr.device),
         sigmas=tuple(trigonometric_grid(steps, power=how.power, sigma_max=recipe.noise.sigma_max)),
-        fidelity=FIDELITY_MAX * share,
+        fidelity=hr.new_full((1, 1, 1, 1), FIDELITY_MAX * share),
         whole=whole,
     )
 
