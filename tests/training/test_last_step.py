@@ -87,25 +87,6 @@ def test_the_steps_before_are_as_at_use(
     assert [call[2] for call in calls] == pytest.approx(levels, abs=1e-5)
 
 
-def test_results_are_scored_as_mixed_at_use(hr: torch.Tensor, recipe: Recipe, seen: VGGFeatures) -> None:
-    """Each example with a fidelity of its own, both of its runs with the same; at 1 nothing is drawn."""
-    recipe = replace(recipe, last_step=LastStep(steps=(3,), fidelity=0.5))
-    network: Any = start(recipe, "cpu").network
-    batch = make_batch(hr, recipe, draws())
-    assert batch.fidelity is not None and batch.fidelity.shape == (3, 1, 1, 1)
-    assert len(batch.fidelity.unique()) == 3 and batch.fidelity.min() >= 0 and batch.fidelity.max() <= 0.5
-
-    def of(fidelity: torch.Tensor | None) -> torch.Tensor:
-        return loss_of(network, replace(batch, fidelity=fidelity), recipe, torch.float32, seen)
-
-    plain, at_zero, mixed = of(None), of(torch.zeros(3, 1, 1, 1)), of(batch.fidelity)
-    assert torch.allclose(plain, at_zero, rtol=1e-4) and not torch.allclose(plain, mixed, rtol=1e-3)
-    mixed.sum().backward()
-    assert network.last.head.weight.grad.any()
-    estimate = of(torch.ones(3, 1, 1, 1))
-    assert torch.equal(estimate[:3], estimate[3:])  # whatever the noise
-
-
 def test_a_run_is_taken_as_the_recipe_says(hr: torch.Tensor, recipe: Recipe, seen: VGGFeatures) -> None:
     """As second order as at use: of three steps on, where there are two estimates before the last."""
     network: Any = start(recipe, "cpu").network

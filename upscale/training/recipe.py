@@ -130,8 +130,6 @@ class LastStep:
     A grid of the period of folded pixels, as photos have none, counts `grid` times: see `grid_apart`.
     `between` says whether the steps between the first and the last learn with it. `staged` is the share of
     examples that are given what the network itself makes of a smaller picture, as second stages are.
-    With `fidelity` above 0 results are mixed with the first estimate before they are scored, as at use: each
-    example with a fidelity between 0 and it.
     """
 
     steps: tuple[int, ...] = (2, 3, 4, 4, 6)
@@ -145,7 +143,6 @@ class LastStep:
     critic: float = 0.0
     critic_rate: float = 6.0
     staged: float = 0.0
-    fidelity: float = 0.0
 
     def __post_init__(self) -> None:
         """Refuse samplers that runs cannot be practised with.

@@ -43,14 +43,12 @@ class Practice(Batch):
         offset: Where the part that the loss sees begins, (top, left) in pixels. Features are pooled by 8, the
             residual is folded by `scale`: at a fixed offset the network learns patterns of that period, which
             VGG does not see and people do.
-        fidelity: [B, 1, 1, 1], how near results are to the first estimate; None for ends of runs as they are.
         staged: What a first stage is given whose results take the place of the first examples' `lr`; None
             for no such examples.
     """
 
     sigmas: tuple[float, ...]
     offset: tuple[int, int]
-    fidelity: Tensor | None
     staged: Staged | None
 
 
@@ -58,9 +56,9 @@ def needs(recipe: Recipe) -> tuple[str, ...]:
     """Return the entries of a recipe's `[network]` that must be true.
 
     Without a first step of its own a run would begin with the weights of the steps between, and there would
-    be nothing faithful to mix into what runs make.
+    be nothing faithful to mix into what second stages are given.
     """
-    both = recipe.last_step.between or recipe.last_step.staged or recipe.last_step.fidelity
+    both = recipe.last_step.between or recipe.last_step.staged
     return ("first_step", "last_step") if both else ("last_step",)
 
 
@@ -78,11 +76,6 @@ def make_batch(hr: Tensor, recipe: Recipe, generator: torch.Generator, spared: i
     kind, top, left = torch.rand(3, generator=generator).tolist()
     steps = recipe.last_step.steps[int(kind * len(recipe.last_step.steps))]
     sigmas = trigonometric_grid(steps, power=recipe.last_step.power, sigma_max=recipe.noise.sigma_max)
-    fidelity = None
-    if recipe.last_step.fidelity:
-        fidelity = recipe.last_step.fidelity * torch.rand((len(hr), 1, 1, 1), generator=generator).to(
-            hr.device
-        )
     return Practice(
         lr=drawn.lr,
         aug_level=drawn.aug_level,
@@ -91,7 +84,6 @@ def make_batch(hr: Tensor, recipe: Recipe, generator: torch.Generator, spared: i
         noise=noise,
         sigmas=tuple(sigmas),
         offset=(int(top * UNSEEN_PX), int(left * UNSEEN_PX)),
-        fidelity=fidelity,
         staged=draw(hr, recipe, generator),
     )
 
@@ -111,8 +103,7 @@ def loss_of(
     if batch.staged:
         batch = restored_from(first_stage(network, batch.staged, recipe, dtype), batch, recipe)
     seen = look(network, batch.lr, batch.aug_level, recipe, dtype).each(_twice)
-    fidelity = None if batch.fidelity is None else _twice(batch.fidelity)
-    x0 = run(network, seen, batch.noise, batch.sigmas, recipe, dtype, fidelity)
+    x0 = run(network, seen, batch.noise, batch.sigmas, recipe, dtype)
     top, left = batch.offset
     base = upsample_bicubic(batch.lr, recipe.scale)
     side = base.shape[2] - UNSEEN_PX
