@@ -44,7 +44,7 @@ ALSO_CALLED = {"euler_ancestral": "ddpm"}  # the same unless it is given a numbe
 PARTS = ("samplers", "fidelity", "starts", "samples", "consistency", "color", "relay", "cascades")
 FIDELITIES = (0.0, 0.25, 0.5, 0.75, 1.0)
 STARTS = (1.0, 0.98, 0.95, 0.9, 0.8, 0.6, 0.4)
-START_STEPS = (1, 2, 4)
+START_STEPS = (1, 2, 3)
 SAMPLES = (1, 2, 4, 8)
 RELAY_STEPS = (1, 2, 4, 8, 16)
 
@@ -72,7 +72,7 @@ def main(
     samplers: Annotated[str, typer.Option(help="With commas.")] = ",".join(
         name for name in SAMPLERS if name not in ALSO_CALLED
     ),
-    steps: Annotated[str, typer.Option(help="Of the samplers, with commas.")] = "1,2,4,8,16,50",
+    steps: Annotated[str, typer.Option(help="Of the samplers, with commas.")] = "1,2,3,4,8,50",
     noise: Annotated[str, typer.Option(help="Of cascades, std in [-1, 1] units.")] = "0,0.02,0.05,0.1",
     scales: Annotated[str, typer.Option(help="Of cascades, with commas.")] = "8,16",
     settings: Annotated[str, typer.Option(help="[sampler:]steps[:fidelity], with commas.")] = "",
