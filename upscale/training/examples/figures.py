@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from PIL import Image, ImageDraw
 
-from upscale.training.examples.colors import Color, any_color, near, two_colors
+from upscale.training.examples.colors import Color, any_color, paper, two_colors
 
 FINER = 4  # drawn so many times as large and averaged, since Pillow draws edges in steps
 SMALLEST, LARGEST = 16.0, 0.6  # of a figure: pixels, and share of the side
@@ -24,11 +24,8 @@ def draw_figures(seed: int, side: int) -> Image.Image:
     """
     chance = random.Random(seed)
     full = side * FINER
-    paper, ink = two_colors(chance)
-    canvas = Image.new("RGB", (full, full), paper)
-    if chance.random() < 0.4:
-        shade = Image.linear_gradient("L").resize(canvas.size)
-        canvas.paste(Image.new("RGB", canvas.size, near(chance, paper)), mask=shade)
+    color, ink = two_colors(chance)
+    canvas = paper(chance, full, color)
     draw = ImageDraw.Draw(canvas)
     fills = [ink, *(any_color(chance) for _ in range(chance.randint(1, 6)))]
     outlined = chance.random()  # of the figures of this drawing

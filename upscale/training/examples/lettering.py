@@ -8,7 +8,7 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont
 
-from upscale.training.examples.colors import Color, near, two_colors
+from upscale.training.examples.colors import Color, paper, two_colors
 
 VOCABULARY = """
 about afternoon bakery Bicycle boat bread Bridge Café coffee corner Danger exit family Flowers garden harbour
@@ -31,11 +31,8 @@ def draw_text(seed: int, side: int, fonts: Sequence[Path] = ()) -> Image.Image:
     chance = random.Random(seed)
     finer = chance.choice((1, 2))  # drawn twice as large and reduced, as letters in photographs are softer
     full = side * finer
-    paper, written = two_colors(chance)
-    page = Image.new("RGB", (full, full), paper)
-    if chance.random() < 0.5:
-        shade = Image.linear_gradient("L").resize(page.size)
-        page.paste(Image.new("RGB", page.size, near(chance, paper)), mask=shade)
+    color, written = two_colors(chance)
+    page = paper(chance, full, color)
     draw = ImageDraw.Draw(page)
     y = 0
     while y < full:
@@ -52,7 +49,7 @@ def draw_text(seed: int, side: int, fonts: Sequence[Path] = ()) -> Image.Image:
             draw.text((chance.randrange(-size, size), y), line, fill=ink, font=font)
         y += round(size * chance.uniform(1.1, 1.6))
     if chance.random() < 0.5:
-        page = page.rotate(chance.gauss(0, 8), Image.Resampling.BICUBIC, fillcolor=paper)
+        page = page.rotate(chance.gauss(0, 8), Image.Resampling.BICUBIC, fillcolor=color)
     return page.resize((side, side), Image.Resampling.BICUBIC) if finer > 1 else page
 
 
