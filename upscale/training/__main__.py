@@ -97,7 +97,9 @@ def train_command(
     pages: Annotated[
         Path | None,
         typer.Option(
-            help="Pages of text, for recipes that take a share of them.", exists=True, file_okay=False
+            help="Pages, as draw-pages makes them, for recipes that take a share.",
+            exists=True,
+            file_okay=False,
         ),
     ] = None,
     begin_with: Annotated[

@@ -26,7 +26,7 @@ class Data:
         shrink_max: By how much those are reduced at most; by 1 at least.
         turn: Of all crops: those that are turned on their heads, and those that are laid on their sides.
         among: Each is chosen among so many, in proportion to their detail: smooth ones teach little.
-        pages: Of all crops: those of pages, where there are some; they are not spoilt.
+        pages: Of all crops: those of pages, where there are some; JPEG alone may spoil them.
     """
 
     patch: int = 32

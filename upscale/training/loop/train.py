@@ -89,7 +89,7 @@ def train(
         vgg: Features for recipes whose loss sees with them.
         compiled: Whether torch.compile fuses the operations of the network: minutes first, then faster steps.
         workers: Processes that make batches, of photos in the computer's memory; with none, a thread does.
-        pages: Pages of text, of which a recipe may take a share of all crops, unspoilt.
+        pages: Pages, see `draw_pages`, of which a recipe may take a share of all crops; spoilt by JPEG alone.
         on_report: Called with each line of the log.
         on_step: Called after each step.
 
