@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import torch
 
+from upscale.diffusion.schedule import sigma_to_time, trigonometric_grid
 from upscale.errors import UsageError, WeightsError
 from upscale.models.restorer import Restorer
 from upscale.training import objectives
@@ -23,6 +24,7 @@ from upscale.training.loop.train import train
 from upscale.training.objectives import last_step
 from upscale.training.objectives.last_step import loss_of, make_batch
 from upscale.training.objectives.perceptual import VGGFeatures
+from upscale.training.objectives.runs import draw_levels
 from upscale.training.recipe import Data, LastStep, Recipe
 
 
@@ -64,6 +66,22 @@ def test_every_picture_has_two_runs_with_other_noise(hr: torch.Tensor, recipe: R
     assert all(0 <= side < last_step.UNSEEN_PX for other in others for side in other.offset)
 
 
+def test_the_power_of_the_grid_is_drawn_as_far_apart_as_is_said(recipe: Recipe) -> None:
+    how = LastStep(steps=(3, 4), power=1.5, power_spread=1.4)
+    generator = draws()
+    drawn = [draw_levels(replace(recipe, last_step=how), generator) for _ in range(200)]
+    powers = []
+    for sigmas in drawn:
+        t_max, *_, last = map(sigma_to_time, sigmas)
+        steps = len(sigmas)
+        powers.append(math.log(1 - last / t_max) / math.log((steps - 1) / steps))
+    assert {len(sigmas) for sigmas in drawn} == {3, 4}
+    assert 1.5 / 1.4 <= min(powers) < 1.1 and 2.05 < max(powers) <= 1.5 * 1.4
+    assert sum(power < 1.5 for power in powers) == pytest.approx(100, abs=25)
+    alone = [draw_levels(replace(recipe, last_step=LastStep(steps=(3, 4))), generator) for _ in range(20)]
+    assert set(alone) == {tuple(trigonometric_grid(n, power=2.0)) for n in (3, 4)}
+
+
 @pytest.mark.parametrize("learn", [False, True], ids=["", "between learns"])
 @pytest.mark.parametrize("steps", [2, 4])
 def test_the_steps_before_are_as_at_use(
@@ -99,10 +117,19 @@ def test_a_run_is_taken_as_the_recipe_says(hr: torch.Tensor, recipe: Recipe, see
     assert not torch.allclose(losses[3, "ddim"], losses[3, "dpmpp_2m"], rtol=1e-3)
 
 
-@pytest.mark.parametrize("sampler", ["ddpm", "ddim@0.5", "no_such"])
-def test_what_runs_cannot_be_practised_with(sampler: str, recipe_file: Callable[..., Path]) -> None:
-    with pytest.raises(UsageError, match=f"toml does not fit: .*sampler .?{sampler}"):
-        recipes.load(str(recipe_file(more=f'[last_step]\nsampler = "{sampler}"')))
+@pytest.mark.parametrize(
+    ("how", "says"),
+    [
+        ('sampler = "ddpm"', "sampler ddpm"),
+        ('sampler = "ddim@0.5"', "sampler ddim@0.5"),
+        ('sampler = "no_such"', "sampler 'no_such'"),
+        ("power = 0.0", "power 0.0 and power_spread 1.0 give no range"),
+        ("power_spread = 0.9", "power 2.0 and power_spread 0.9 give no range"),
+    ],
+)
+def test_what_runs_cannot_be_practised_with(how: str, says: str, recipe_file: Callable[..., Path]) -> None:
+    with pytest.raises(UsageError, match=f"toml does not fit: .*{says}"):
+        recipes.load(str(recipe_file(more=f"[last_step]\n{how}")))
 
 
 def test_runs_that_end_at_the_photo_have_no_loss(hr: torch.Tensor, recipe: Recipe, seen: VGGFeatures) -> None:

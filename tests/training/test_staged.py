@@ -133,6 +133,7 @@ def test_examples_end_at_the_same_photo(hr: torch.Tensor, recipe: Recipe) -> Non
 
 def test_the_loss_is_of_what_is_made(hr: torch.Tensor, recipe: Recipe, seen: VGGFeatures) -> None:
     """As if what is made had been a photo's LR crop; and all that shall learn does."""
+    recipe = replace(recipe, last_step=replace(recipe.last_step, steps=(3,)))  # or nothing between learns
     network: Any = start(recipe, "cpu").network
     batch = make_batch(hr, recipe, draws())
     assert batch.staged is not None

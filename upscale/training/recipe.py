@@ -123,8 +123,10 @@ class LastStep:
     """The runs whose last step is trained: see `last_step`.
 
     `steps` are the numbers of steps to draw from, taken as `sampler`, a deterministic one, does, with a grid
-    of the given `power`, the network `told` less noise than there is; the score of patches counts `pixels`
-    times beside those of VGG's four layers.
+    whose power is drawn, too, log-uniform between `power` / `power_spread` and `power` * `power_spread`: what
+    has practised one power knows as many noise levels as there are numbers, and is uneven between them. The
+    network is `told` less noise than there is; the score of patches counts `pixels` times beside those of
+    VGG's four layers.
     `spread` is how much of the variety that is possible the score asks for; at 1 all of it.
     What a critic says counts `critic` times, 0 for none; its rate is `critic_rate` times the optimizer's.
     A grid of the period of folded pixels, as photos have none, counts `grid` times: see `grid_apart`.
@@ -135,6 +137,7 @@ class LastStep:
     steps: tuple[int, ...] = (2, 3, 4, 4, 6)
     sampler: str = "ddim"
     power: float = 2.0
+    power_spread: float = 1.0
     told: float = 1.0
     pixels: float = 1.0
     spread: float = 1.0
@@ -145,15 +148,20 @@ class LastStep:
     staged: float = 0.0
 
     def __post_init__(self) -> None:
-        """Refuse samplers that runs cannot be practised with.
+        """Refuse runs that cannot be practised.
 
         Raises:
-            UsageError: There is no such sampler, or it draws noise between the steps.
+            UsageError: There is no such sampler, or it draws noise between the steps; or no range of powers.
         """
         if samplers.get(self.sampler).stochastic:
             raise UsageError(
                 f"runs cannot be practised with the sampler {self.sampler}, which draws noise between steps.",
                 hint="Take a deterministic one for [last_step] sampler, such as dpmpp_2m.",
+            )
+        if self.power <= 0 or self.power_spread < 1:
+            raise UsageError(
+                f"[last_step] power {self.power} and power_spread {self.power_spread} give no range.",
+                hint="Take a power above 0, and 1 for power_spread to practise that alone, or more.",
             )
 
 

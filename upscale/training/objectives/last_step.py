@@ -20,14 +20,14 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from upscale.diffusion.conditioning import upsample_bicubic
-from upscale.diffusion.schedule import sigma_to_time, trigonometric_grid
+from upscale.diffusion.schedule import sigma_to_time
 from upscale.training.objectives.batch import Batch
 from upscale.training.objectives.critic import Critic, View
 from upscale.training.objectives.energy import energy_scores
 from upscale.training.objectives.grid import grid_apart
 from upscale.training.objectives.perceptual import VGGFeatures
 from upscale.training.objectives.residual_v import examples
-from upscale.training.objectives.runs import look, run
+from upscale.training.objectives.runs import draw_levels, look, run
 from upscale.training.objectives.staged import Staged, draw, first_stage, restored_from
 from upscale.training.recipe import Recipe
 
@@ -73,16 +73,15 @@ def make_batch(hr: Tensor, recipe: Recipe, generator: torch.Generator, spared: i
     drawn = examples(hr, recipe, generator, spared)
     shape = (2 * len(hr), *drawn.residual.shape[1:])
     noise = torch.randn(shape, generator=generator).to(hr.device)
-    kind, top, left = torch.rand(3, generator=generator).tolist()
-    steps = recipe.last_step.steps[int(kind * len(recipe.last_step.steps))]
-    sigmas = trigonometric_grid(steps, power=recipe.last_step.power, sigma_max=recipe.noise.sigma_max)
+    top, left = torch.rand(2, generator=generator).tolist()
+    sigmas = draw_levels(recipe, generator)
     return Practice(
         lr=drawn.lr,
         aug_level=drawn.aug_level,
         target=drawn.residual,
         level=torch.full((len(noise),), sigma_to_time(sigmas[-1]), device=hr.device),
         noise=noise,
-        sigmas=tuple(sigmas),
+        sigmas=sigmas,
         offset=(int(top * UNSEEN_PX), int(left * UNSEEN_PX)),
         staged=draw(hr, recipe, generator),
     )

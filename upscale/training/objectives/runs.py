@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from upscale.diffusion import samplers
 from upscale.diffusion.denoiser import Denoiser, NetworkDenoiser, retold, trigonometric_level
 from upscale.diffusion.mixture import mix
+from upscale.diffusion.schedule import trigonometric_grid
 from upscale.networks.residual_unet.network import Features
 from upscale.training.objectives.residual_v import encode, evaluate, eyes_of_first
 from upscale.training.recipe import Recipe
@@ -34,6 +35,15 @@ class Seen:
         """Return what is seen after a change of every tensor."""
         shared = Features(*map(change, self.shared))
         return Seen(shared, shared if self.first is self.shared else Features(*map(change, self.first)))
+
+
+def draw_levels(recipe: Recipe, generator: torch.Generator) -> tuple[float, ...]:
+    """Return the noise levels of a run, falling, of a number and a power that `generator` draws."""
+    how = recipe.last_step
+    number, share = torch.rand(2, generator=generator, dtype=torch.float64).tolist()
+    power = how.power * how.power_spread ** (2 * share - 1)
+    steps = how.steps[int(number * len(how.steps))]
+    return tuple(trigonometric_grid(steps, power=power, sigma_max=recipe.noise.sigma_max))
 
 
 def look(network: Any, lr: Tensor, aug_level: Tensor, recipe: Recipe, dtype: torch.dtype) -> Seen:

@@ -17,11 +17,10 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from upscale.diffusion.conditioning import upsample_bicubic
-from upscale.diffusion.schedule import trigonometric_grid
 from upscale.training.examples.degrade import degrade
 from upscale.training.examples.resample import resample
 from upscale.training.objectives.batch import Batch, Movable
-from upscale.training.objectives.runs import look, run
+from upscale.training.objectives.runs import draw_levels, look, run
 from upscale.training.recipe import Recipe
 
 FIDELITY_MAX = 0.6  # what people choose between the stages lies below, and so does every default
@@ -51,20 +50,19 @@ class Staged(Movable):
 
 def draw(hr: Tensor, recipe: Recipe, generator: torch.Generator) -> Staged | None:
     """Return what a first stage is given of hr [B, 3, H, W] in [-1, 1]; None if the recipe has no share."""
-    scale, how = recipe.scale, recipe.last_step
-    count = round(how.staged * len(hr))
+    scale = recipe.scale
+    count = round(recipe.last_step.staged * len(hr))
     if not count:
         return None
-    kind, length, share = torch.rand(3, generator=generator).tolist()
+    kind, share = torch.rand(2, generator=generator).tolist()
     whole = kind < 0.5
     lr = degrade(hr[:count], scale * (2 if whole else scale), recipe.degradation, generator)
     if not whole:
         lr = F.pad(lr, _margins(lr.shape[3]) + _margins(lr.shape[2]), mode="reflect")
-    steps = how.steps[int(length * len(how.steps))]
     return Staged(
         lr=lr,
         noise=torch.randn((count, 3 * scale**2, *lr.shape[2:]), generator=generator).to(hr.device),
-        sigmas=tuple(trigonometric_grid(steps, power=how.power, sigma_max=recipe.noise.sigma_max)),
+        sigmas=draw_levels(recipe, generator),
         fidelity=hr.new_full((1, 1, 1, 1), FIDELITY_MAX * share),
         whole=whole,
     )
