@@ -83,7 +83,7 @@ class Way:
             model=joined(model.name for model in models),
             sampler="any" if steps == 1 else options.sampler or models[0].sampler,
             steps=steps,
-            fidelity=1.0 if steps == 1 else fidelity_of(models[0], options, len(plan.stages)),
+            fidelity=1.0 if steps == 1 else fidelity_of(models[0], options, followed=len(plan.stages) > 1),
         )
 
 

@@ -50,14 +50,21 @@ def test_models_that_predict_noise_have_none(make_model: Callable[..., Path], lo
     load(str(make_model("sr3_unet")), fidelity=0.0)
 
 
-def test_several_stages_may_have_another(load: Load, draw: Draw, make_model: Callable[..., Path]) -> None:
-    """Each stage enlarges what the one before made up."""
+def test_stages_before_another_may_have_another(
+    load: Load, draw: Draw, make_model: Callable[..., Path]
+) -> None:
+    """What they make up is enlarged."""
     picture = draw(12, 8)
     own = load(str(make_model(fidelity=0.2, cascade_fidelity=0.7)))
     assert (own.settings.fidelity, own.settings.cascade_fidelity) == (0.2, 0.7)
-    for size, fidelity in (((48, 32), 0.2), ((96, 64), 0.7)):
-        same = load(str(make_model()), fidelity=fidelity).upscale(picture, size)
-        assert (own.upscale(picture, size).color == same.color).all()
+    ends, before = str(make_model(fidelity=0.2)), str(make_model(fidelity=0.7))
+    for size, models in (
+        ((48, 32), [ends]),
+        ((96, 64), [before, ends]),
+        ((96 * 8, 64 * 8), [before, before, ends]),
+    ):
+        made, same = own.upscale(picture, size), load(",".join(models)).upscale(picture, size)
+        assert (made.color == same.color).all() and made.fidelity == same.fidelity
     asked = load(str(make_model(fidelity=0.2, cascade_fidelity=0.7)), fidelity=0.4)
     assert asked.settings.cascade_fidelity == 0.4
 
@@ -72,7 +79,7 @@ def test_noise_leans_on_the_first_estimate(
     same = load(str(make_model()), fidelity=share, denoise=denoise)
     assert (own.upscale(picture, (48, 32)).color == same.upscale(picture, (48, 32)).color).all()
     asked = load(str(make_model(fidelity=0.2, spoilt_fidelity=0.7)), denoise=denoise, fidelity=0.4)
-    assert asked.settings.fidelity_for(denoise, stages=1) == pytest.approx(0.4)
+    assert asked.settings.fidelity_for(denoise, followed=False) == pytest.approx(0.4)
 
 
 @pytest.mark.parametrize(("denoise", "first"), [(0.0, 0.4), (0.1, 0.55), (1.0, 0.7)])
@@ -84,11 +91,11 @@ def test_of_a_cascade_the_first_stage_leans_on_it(
     own = load(str(make_model(fidelity=0.2, cascade_fidelity=0.4, spoilt_fidelity=0.7)), denoise=denoise)
     made = own.upscale(picture, (96, 64))
     assert made.fidelity == pytest.approx(first)
-    parts = [make_model(cascade_fidelity=share) for share in (made.fidelity, 0.4)]
+    parts = [make_model(fidelity=share) for share in (made.fidelity, 0.2)]
     same = load(",".join(map(str, parts)), denoise=denoise).upscale(picture, (96, 64))
     assert (made.color == same.color).all()
     calm = load(str(make_model(fidelity=0.2, cascade_fidelity=0.8, spoilt_fidelity=0.7)), denoise=denoise)
-    assert calm.settings.fidelity_for(denoise, stages=2) == 0.8
+    assert calm.settings.fidelity_for(denoise, followed=True) == 0.8
 
 
 def test_each_photo_leans_as_far_as_its_own_noise_asks_for(
@@ -101,7 +108,7 @@ def test_each_photo_leans_as_far_as_its_own_noise_asks_for(
     together = own.upscale_many([clean, noisy], (160, 160))
     assert together[0].denoised < 0.1 < 0.2 < together[1].denoised
     for picture, result in zip((clean, noisy), together, strict=True):
-        share = own.settings.fidelity_for(result.denoised, stages=1)
+        share = own.settings.fidelity_for(result.denoised, followed=False)
         alone = load(str(make_model()), fidelity=share).upscale(picture, (160, 160)).color
         assert np.abs(result.color.astype(int) - alone.astype(int)).max() <= 1
 

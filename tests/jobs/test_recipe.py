@@ -67,6 +67,20 @@ def test_record_of_a_cascade(photo: Photo, request_for: Ask, engine: Any, model:
     assert isinstance(alone, Skipped) and set(alone.differs) == {"weights", "steps"}
 
 
+@pytest.mark.parametrize(
+    ("scale", "asked", "fidelity"),
+    [(4, None, "0.2"), (8, None, "0.5,0.2"), (64, None, "0.5,0.5,0.2"), (8, 0.3, "0.3")],
+)
+def test_the_stages_before_the_last_may_be_nearer_to_the_photo(
+    scale: float, asked: float | None, fidelity: str, photo: Photo, request_for: Ask, tmp_path: Path
+) -> None:
+    config = ModelConfig("own", "none", {}, 4, fidelity=0.2, cascade_fidelity=0.5)
+    (tmp_path / "config.json").write_text(config.to_json())
+    (tmp_path / "model.safetensors").write_bytes(b"weights")
+    settled = plan(request_for(photo("a.png"), model=str(tmp_path), scale=scale, fidelity=asked))
+    assert recipe(settled.jobs[0], settled.request.engine, settled.models)["fidelity"] == fidelity
+
+
 def test_models_that_have_no_part_in_a_result_are_not_named(
     photo: Photo, request_for: Ask, engine: Any, model: str
 ) -> None:

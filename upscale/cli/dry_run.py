@@ -87,11 +87,11 @@ def _result(job: Job) -> tuple[str, str]:
 
 
 def _fidelity(plan: Plan) -> str:
-    one, spoilt, several = (
-        joined(f"{fidelity_of(model, plan.request.engine, stages, spoilt=spoilt):g}" for model in plan.models)
-        for stages, spoilt in ((1, False), (1, True), (2, False))
+    one, spoilt, followed = (
+        joined(f"{fidelity_of(model, plan.request.engine, **where):g}" for model in plan.models)
+        for where in ({}, {"spoilt": True}, {"followed": True})
     )
-    others = {"for noisy photos": spoilt, "in several stages": several}
+    others = {"for noisy photos": spoilt, "before another stage": followed}
     more = ", ".join(f"{share} {where}" for where, share in others.items() if share != one)
     return f"fidelity {one}" + (f" ({more})" if more else "")
 

@@ -79,7 +79,7 @@ def run(
         nothing = [0.0] * len(pictures)
         told = [sigma_of(level) for level in denoise] if stage.index == 0 and denoise else nothing
         unseen = hidden if stage.index == 0 and hidden else nothing
-        shares = [settings.fidelity_for(level, len(plan.stages)) for level in unseen]
+        shares = [settings.fidelity_for(level, followed=not last) for level in unseen]
         Stage(
             restorer, pictures, told, shares, hrs, unsure, stage.index, sampling, room, work.next_stage()
         ).run()

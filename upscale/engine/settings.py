@@ -27,7 +27,7 @@ def settle(restorer: Restorer, options: EngineOptions) -> Settings:
         sampler=options.sampler or config.sampler,
         steps=steps_of(config, options),
         fidelity=fidelity_of(config, options),
-        cascade_fidelity=fidelity_of(config, options, stages=2),
+        cascade_fidelity=fidelity_of(config, options, followed=True),
         spoilt_fidelity=fidelity_of(config, options, spoilt=True),
         start=options.start,
         denoise=denoise_of(config, options),
@@ -52,7 +52,7 @@ class Settings:
         sampler: Name of the sampler.
         steps: Network evaluations per stage and sample.
         fidelity: How near the result is to the first step's estimate, 0 to 1.
-        cascade_fidelity: The same where an enlargement takes several stages.
+        cascade_fidelity: The same in stages that another one follows.
         spoilt_fidelity: The same for a photo of which `SPOILT` or more is hidden, in the first stage.
         start: Noise level that a run begins at, 1 for pure noise.
         denoise: How much noise is taken out of the input, 0 to 1; None finds out how much there is.
@@ -79,7 +79,7 @@ class Settings:
     color_fix: str
     tile_px: int
 
-    def fidelity_for(self, hidden: float, stages: int) -> float:
+    def fidelity_for(self, hidden: float, *, followed: bool) -> float:
         """Return the fidelity for one photo in one stage.
 
         The more is hidden, the more of what the last step draws is made up: so it counts the less.
@@ -87,7 +87,7 @@ class Settings:
         Args:
             hidden: How much of the stage's input is hidden, 0 to 1, see `denoise.hidden_in`; what another
                 stage has made hides nothing.
-            stages: In how many stages it is enlarged.
+            followed: Whether another stage enlarges what it makes: then what it draws becomes things.
         """
-        usual = self.fidelity if stages == 1 else self.cascade_fidelity
+        usual = self.cascade_fidelity if followed else self.fidelity
         return usual + min(1.0, hidden / SPOILT) * max(0.0, self.spoilt_fidelity - usual)

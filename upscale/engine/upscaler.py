@@ -218,7 +218,7 @@ class Upscaler:
                 alpha=alpha,
                 uncertainty=None if spread is None else spread[:, :, 0],
                 denoised=level,
-                fidelity=self.settings.fidelity_for(less, len(plan.stages)),
+                fidelity=self.settings.fidelity_for(less, followed=len(plan.stages) > 1),
                 notes=(*picture.notes, *work.notes),
             )
             for picture, color, alpha, spread, level, less in zip(

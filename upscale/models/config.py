@@ -53,8 +53,8 @@ class ModelConfig:
             parameters.
         told: Factor on the sigma that the network is told, over a whole run (`diffusion.denoiser.retold`).
         fidelity: How near results are to the first estimate by default, 0 to 1; see `Restorer.samples`.
-        cascade_fidelity: The same where an enlargement takes several stages, each of which enlarges what the
-            one before made up; None for no difference.
+        cascade_fidelity: The same in stages that another one follows, which enlarges what they make up; None
+            for no difference.
         spoilt_fidelity: The same for a photo in which noise or the marks of JPEG hide the detail; None for no
             difference. See `engine.settings.Settings.fidelity_for`.
         steps: Default number of network evaluations.
@@ -197,19 +197,19 @@ def color_fix_of(configs: Sequence[ModelConfig], asked: str) -> str:
 
 
 def fidelity_of(
-    config: ModelConfig, options: EngineOptions, stages: int = 1, *, spoilt: bool = False
+    config: ModelConfig, options: EngineOptions, *, followed: bool = False, spoilt: bool = False
 ) -> float:
     """Return the fidelity that a model is used with.
 
     Args:
         config: The model's.
         options: What is asked for.
-        stages: In so many stages.
+        followed: In a stage that another one follows.
         spoilt: For a photo in which noise or the marks of JPEG hide the detail.
     """
     if options.fidelity is not None:
         return options.fidelity
-    if stages > 1 and config.cascade_fidelity is not None:
+    if followed and config.cascade_fidelity is not None:
         return config.cascade_fidelity
     if spoilt and config.spoilt_fidelity is not None:
         return config.spoilt_fidelity
