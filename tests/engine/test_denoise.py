@@ -126,11 +126,14 @@ def test_consistency_takes_the_input_at_its_word(listening: str, load: Load) -> 
 
 @pytest.mark.parametrize(("step", "hidden"), [(0, 0), (1, 0), (12, 0.09), (46, 0.2), (1000, 0.95)])
 def test_marks_of_jpeg_hide_as_noise_does(step: float, hidden: float) -> None:
-    """By the quantisation table, since little of the noise itself is left to be seen; none is told."""
+    """By the quantisation table, since little of the noise itself is left to be seen; none is told.
+
+    Noise that is told of hides half as much.
+    """
     picture = replace(soft(64, 48), luma_step=step)
     assert noise_in(picture, picture.color) == 0
     assert hidden_in(picture, 0.0) == pytest.approx(hidden, abs=0.01)
-    assert 0.3 <= hidden_in(picture, 0.3) <= 0.3 + hidden and hidden_in(picture, 1.0) == 1
+    assert 0.15 <= hidden_in(picture, 0.3) <= 0.15 + hidden and 0.5 <= hidden_in(picture, 1.0) <= 1
 
 
 def test_marks_are_seen_in_copies_that_are_no_jpeg() -> None:

@@ -13,6 +13,7 @@ from upscale.options import DENOISE_STD
 # of the best quality. By measurement (docs/sampling.md): 0.2 of `DENOISE_STD` at quality 60.
 JPEG_STD = 0.003
 FINE_STEP = 2.0
+TOLD = 0.5  # of what as much noise would hide: the network knows of it, and draws well what it hides
 
 
 def noise_in(picture: Picture, color: Pixels) -> float:
@@ -27,10 +28,11 @@ def noise_in(picture: Picture, color: Pixels) -> float:
 
 
 def hidden_in(picture: Picture, denoise: float) -> float:
-    """Return how much noise hides as much of a picture as it and what a lossy file lacks, 0 to 1.
+    """Return how much of a picture is hidden by what a lossy file lacks and by noise, 0 to 1.
 
-    The network is not told of the marks of JPEG and WebP: it knows them by themselves, and does better by
-    LPIPS.
+    It counts as the noise would that hides as much as a lossy file does. The network is not told of the marks
+    of JPEG and WebP: it knows them by themselves, and does better by LPIPS. Noise that it is told of hides
+    less (`TOLD`).
 
     Args:
         picture: As it was read.
@@ -38,7 +40,7 @@ def hidden_in(picture: Picture, denoise: float) -> float:
     """
     step = max(picture.luma_step, luma_step(picture.color))  # a copy may hide more than its file says
     marks = JPEG_STD * math.sqrt(max(0.0, step - FINE_STEP))
-    return min(1.0, math.hypot(denoise, marks / DENOISE_STD))
+    return min(1.0, math.hypot(TOLD * denoise, marks / DENOISE_STD))
 
 
 def sigma_of(denoise: float) -> float:

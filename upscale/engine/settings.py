@@ -9,7 +9,7 @@ from upscale.models.config import check_asked, color_fix_of, denoise_of, fidelit
 from upscale.models.restorer import Restorer
 from upscale.options import EngineOptions
 
-SPOILT = 0.2  # hidden as by noise of 5 levels of 255, or JPEG of quality 60
+SPOILT = 0.2  # hidden as by JPEG of quality 60, or by noise of 10 levels of 255 that is told of
 
 
 def settle(restorer: Restorer, options: EngineOptions) -> Settings:
