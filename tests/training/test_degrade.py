@@ -12,6 +12,7 @@ from upscale.images.resize import resize
 from upscale.training.examples.degrade import (
     blur,
     degrade,
+    grain,
     make_soft,
     photon_noise,
     qualities,
@@ -26,7 +27,7 @@ from upscale.training.recipe import Degradation
 
 LEVEL = 2 / 255  # one 8-bit level in [-1, 1]
 CLEAN, SPOILT = Degradation(share=0.0), Degradation(share=1.0)
-EVERYTHING = Degradation(share=1.0, jpeg_before=0.6, poisson=0.6, sharpen=0.6, webp=0.6, soft=0.6)
+EVERYTHING = Degradation(share=1.0, jpeg_before=0.6, poisson=0.6, grain=0.4, sharpen=0.6, webp=0.6, soft=0.6)
 
 
 def generator(seed: int = 0) -> torch.Generator:
@@ -180,7 +181,22 @@ def test_noise_grows_with_brightness(brightness: float) -> None:
     assert not torch.allclose(noise[0, 0], noise[0, 1], atol=1e-4)
 
 
-@pytest.mark.parametrize("part", ["jpeg_before", "poisson", "sharpen", "webp"])
+@pytest.mark.parametrize(("level", "size"), [(3.0, 0.8), (10.0, 1.2)])
+def test_grain_is_alike_in_neighbouring_pixels(level: float, size: float) -> None:
+    """White noise behind a Gaussian of that std is correlated by exp(-d^2 / (4 std^2)) at a distance d."""
+    x, two = torch.full((2, 3, 200, 200), 0.2), torch.ones(2)
+    noise = (grain(x, level * two, size * two, torch.tensor([False, True]), generator()) - x) * 127.5
+    for example in noise:
+        assert example.std() == pytest.approx(level, rel=0.02) and abs(float(example.mean())) < 0.1 * level
+        for distance in (1, 2):
+            pairs = torch.stack([example[:, :, distance:].flatten(), example[:, :, :-distance].flatten()])
+            assert torch.corrcoef(pairs)[0, 1] == pytest.approx(
+                float(np.exp(-((distance / size) ** 2) / 4)), abs=0.03
+            )
+    assert torch.equal(noise[1, 0], noise[1, 1]) and not torch.allclose(noise[0, 0], noise[0, 1])
+
+
+@pytest.mark.parametrize("part", ["jpeg_before", "poisson", "grain", "sharpen", "webp"])
 def test_each_part_of_its_own_changes_spoilt_examples_only(part: str, hr: Tensor) -> None:
     many = hr.repeat(6, 1, 1, 1)
     without = degrade(many, 4, Degradation(share=0.5), generator())

@@ -46,6 +46,7 @@ class Degradation:
         share: Of all examples: those that are not plain bicubic.
         jpeg_before: Of the spoilt ones: JPEG already before the reduction.
         poisson: Of the noisy ones: photons that are counted, in place of Gaussian noise of that strength.
+        grain: Of the spoilt ones: noise that is alike in neighbouring pixels, in place of other noise.
         sharpen: Of the spoilt ones: unsharp masking before the last JPEG.
         webp: Of those that are compressed last: WebP in place of JPEG.
         soft: Of all examples, spoilt or not: those as soft as photos never reduced, or enlarged before.
@@ -60,6 +61,7 @@ class Degradation:
     share: float = 0.35
     jpeg_before: float = 0.0
     poisson: float = 0.0
+    grain: float = 0.0
     sharpen: float = 0.0
     webp: float = 0.0
     soft: float = 0.0

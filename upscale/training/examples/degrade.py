@@ -81,6 +81,25 @@ def photon_noise(x: Tensor, shot: Tensor, gray: Tensor, generator: torch.Generat
     return x + 2 * noise
 
 
+def grain(x: Tensor, level: Tensor, size: Tensor, gray: Tensor, generator: torch.Generator) -> Tensor:
+    """Return x [B, C, H, W] in [-1, 1] with noise that is alike in neighbouring pixels.
+
+    Film has such noise where it is scanned, and a sensor's where a camera has smoothed or scaled it.
+
+    Args:
+        x: The images.
+        level: [B] its std, in 8-bit levels.
+        size: [B] std in pixels of the blur that white noise has gone through.
+        gray: [B] bool, whether the channels share their noise.
+        generator: Source of the noise.
+    """
+    noise = torch.randn(x.shape, generator=generator).to(x.device)
+    noise = blur(noise, size, size, torch.zeros_like(size), radius=4)
+    noise = torch.where(gray[:, None, None, None], noise[:, :1], noise)
+    strength = level / 127.5 / noise.square().mean((1, 2, 3)).sqrt()
+    return x + strength[:, None, None, None] * noise
+
+
 def unsharp(x: Tensor, sigma: Tensor, amount: Tensor) -> Tensor:
     """Return x [B, C, H, W] and `amount` [B] times what a blur of std `sigma` [B] pixels takes away."""
     soft = blur(x, sigma, sigma, torch.zeros_like(sigma))
@@ -138,11 +157,12 @@ def degrade(hr: Tensor, scale: int, how: Degradation, generator: torch.Generator
     """Return LR images [B, 3, H/scale, W/scale], 8-bit levels in [-1, 1], for hr [B, 3, H, W] in [-1, 1].
 
     `how.share` of the examples is spoilt, in this order: JPEG (a share of them), blur (half; std 0.3-2.8 HR
-    pixels, anisotropic), one of `REDUCTIONS`, noise (half; up to 8 levels, grey or coloured), unsharp masking
-    (a share), JPEG or, for a share of them, WebP (two thirds). `how.soft` of all examples, spoilt or not, are
-    made soft behind the reduction. Of those not spoilt `how.resampled` are reduced by one of
-    `OTHER_REDUCTIONS`. Shares of 0 draw nothing, so that other draws stay what they are. The last `spared`
-    are pages, neither spoilt nor soft, `how.pages_jpeg` of them JPEG; see `reduced`.
+    pixels, anisotropic), one of `REDUCTIONS`, noise (half; up to 8 levels, grey or coloured) or, for a share
+    of all, grain (1-12 levels, of 0.4-1.2 pixels, half of it grey), unsharp masking (a share), JPEG or, for a
+    share of them, WebP (two thirds). `how.soft` of all examples, spoilt or not, are made soft behind the
+    reduction. Of those not spoilt `how.resampled` are reduced by one of `OTHER_REDUCTIONS`. Shares of 0 draw
+    nothing, so that other draws stay what they are. The last `spared` are pages, neither spoilt nor soft,
+    `how.pages_jpeg` of them JPEG; see `reduced`.
     """
     lr = reduced(hr, scale, how.resampled, generator, spared)
     u = torch.rand(len(hr), 10, generator=generator)
@@ -173,6 +193,13 @@ def degrade(hr: Tensor, scale: int, how: Degradation, generator: torch.Generator
     noisy = (u[:, 6] < 0.5).float()
     level = (noisy * 8 * u[:, 7] ** 2).to(x.device)
     gray = (u[:, 6] < 0.15).to(x.device)
+    if how.grain:
+        v = torch.rand(len(x), 4, generator=generator)
+        grainy, v = v[:, 0] < how.grain, v.to(x.device)
+        level[grainy] = 0
+        if grainy.any():
+            strength, size = 1 + 11 * v[grainy, 1] ** 2, 0.4 + 0.8 * v[grainy, 2]
+            y[grainy] = grain(y[grainy], strength, size, v[grainy, 3] < 0.5, generator)
     shot = level
     if how.poisson:
         counted = (torch.rand(len(x), generator=generator) < how.poisson).to(x.device) & (level > 0)
