@@ -9,17 +9,12 @@ import numpy as np
 
 from upscale.engine.denoise import sigma_of
 from upscale.engine.loaded import Loaded
-from upscale.engine.plan import CascadePlan, StagePlan
+from upscale.engine.plan import CascadePlan, model_of
 from upscale.engine.resample import add_spread, resized
 from upscale.engine.stage import Sampling, Stage
 from upscale.engine.work import Work
 from upscale.images import scratch
 from upscale.images.picture import Pixels
-
-
-def model_of(stage: StagePlan, models: Sequence[Loaded]) -> Loaded:
-    """Return the model that makes a stage: the last one makes all further stages."""
-    return models[min(stage.index, len(models) - 1)]
 
 
 def run(
@@ -51,7 +46,7 @@ def run(
     dtypes = [pixels.dtype for pixels in pictures]
     spreads: list[Pixels] = []
     for stage in plan.stages:
-        model = model_of(stage, models)
+        model = model_of(stage.index, models)
         restorer, settings = model.restorer, model.settings
         if edges:
             settings = replace(settings, steps=1, samples=1, start=1.0)

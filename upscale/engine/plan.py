@@ -13,8 +13,16 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 from upscale.errors import UsageError
+
+OfModel = TypeVar("OfModel")
+
+
+def model_of(index: int, models: Sequence[OfModel]) -> OfModel:
+    """Return the model, or its scale, for the stage of that index: the last one makes all further stages."""
+    return models[min(index, len(models) - 1)]
 
 
 @dataclass(frozen=True)
@@ -79,7 +87,7 @@ def plan_cascade(
     given = [model_scale] if isinstance(model_scale, int) else list(model_scale)
     scales = given[:1]
     while any(inp * math.prod(scales) < out for inp, out in zip(input_size, output_size, strict=True)):
-        scales.append(given[min(len(scales), len(given) - 1)])
+        scales.append(model_of(len(scales), given))
 
     # Input sizes of the stages after the first, from the last one back: each makes at least what the next
     # needs.

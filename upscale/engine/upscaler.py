@@ -8,12 +8,12 @@ from dataclasses import replace
 
 from PIL import Image
 
-from upscale.engine.cascade import model_of, run
+from upscale.engine.cascade import run
 from upscale.engine.color import FIXES
 from upscale.engine.consistency import make_consistent
 from upscale.engine.denoise import hidden_in, noise_in
 from upscale.engine.loaded import load_models
-from upscale.engine.plan import plan_cascade
+from upscale.engine.plan import model_of, plan_cascade
 from upscale.engine.progress import ProgressCallback
 from upscale.engine.tiles import Tiling
 from upscale.engine.transparency import interpolated, keep_extremes, varies
@@ -167,7 +167,7 @@ class Upscaler:
             DeviceError: Memory ran out for good.
         """
         plan = plan_cascade(pictures[0].size, size, [m.restorer.config.scale for m in self._models])
-        models = [model_of(stage, self._models) for stage in plan.stages]
+        models = [model_of(stage.index, self._models) for stage in plan.stages]
         sees_alpha = all(model.restorer.config.prediction != "epsilon" for model in models)
         shaped = [i for i, p in enumerate(pictures) if p.alpha is not None and sees_alpha and varies(p.alpha)]
         work = Work(

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
+from upscale.engine.plan import model_of
 from upscale.errors import WeightsError
 from upscale.images.record import Record
 from upscale.jobs.items import Job
@@ -53,7 +54,10 @@ def recipe(job: Job, options: EngineOptions, models: Sequence[ModelConfig]) -> R
         **({"weights": joined(hashes)} if all(hashes) else {}),
         "scale": f"{job.output_size[0] / job.info.size[0]:.6g}",
         "steps": joined(steps_of(model, options) for model in models),
-        "fidelity": joined(_fidelities(models, options, stages)),
+        "fidelity": joined(
+            f"{fidelity_of(model_of(stage, models), options, followed=stage + 1 < stages):g}"
+            for stage in range(stages)
+        ),
         "start": f"{options.start:g}",
         "denoise": denoise_label(models[0], options),
         "samples": str(options.samples),
@@ -65,14 +69,6 @@ def recipe(job: Job, options: EngineOptions, models: Sequence[ModelConfig]) -> R
     if (size := _size_of(job.source)) is not None:
         entries["input_bytes"] = str(size)
     return entries
-
-
-def _fidelities(models: Sequence[ModelConfig], options: EngineOptions, stages: int) -> list[str]:
-    of_stages = [*models, *[models[-1]] * (stages - len(models))]
-    return [
-        f"{fidelity_of(model, options, followed=stage + 1 < stages):g}"
-        for stage, model in enumerate(of_stages)
-    ]
 
 
 def differences(old: Record, new: Record) -> tuple[str, ...]:
