@@ -1,14 +1,15 @@
 """Photographs as they come: blurred, noisy, out of a JPEG; with as much noise taken out as `--denoise` says.
 
 python tests/benchmarks/degraded.py PHOTOS --lpips lpips_alex.safetensors [--denoise 0,auto] [--fidelity 0.5]
-    [--model NAME] [--kinds poor,clean,noise3,noise5,noise10,jpeg90,jpeg60,webp75,webp50,both,soft,enlarged,
-    box,bilinear,lanczos,nearest]
+    [--model NAME] [--kinds poor,clean,noise3,noise5,noise10,jpeg90,jpeg60,webp75,webp50,both,grain,film,
+    soft,enlarged,box,bilinear,lanczos,nearest]
     [--reduce 2] [--crop 384] [--limit N] [--save FOLDER]
 
 A kind says what is done before the photograph is enlarged 4x again and compared with itself: blur (std in
 pixels of the photograph), Pillow's bicubic reduction (`enlarged` times further than that, and back) or
-another of its filters, Gaussian noise (std in levels of 255, each channel for itself), JPEG or WebP as Pillow
-writes it. The photograph's place in the folder is the seed.
+another of its filters, Gaussian noise (std in levels of 255, each channel for itself), grain (the same, alike
+in neighbouring pixels; `film` has no colours), JPEG or WebP as Pillow writes it. The photograph's place in
+the folder is the seed.
 """
 
 from __future__ import annotations
@@ -36,9 +37,10 @@ from upscale.metrics.lpips import LPIPS
 from upscale.metrics.psnr import psnr_y
 from upscale.options import DEFAULT_MODEL
 from upscale.training.evaluation.evaluate import distance, paths_of
-from upscale.training.examples.degrade import blur
+from upscale.training.examples.degrade import blur, grain
 
 SCALE = 4
+GRAIN_PX = 0.7  # std of the blur that it has gone through
 
 
 @dataclass(frozen=True)
@@ -49,6 +51,8 @@ class Kind:
     reduction: str = "bicubic"
     enlarged: int = 1
     noise: float = 0.0
+    gray: bool = False
+    grain: float = 0.0
     jpeg: int = 0
     webp: int = 0
 
@@ -64,6 +68,8 @@ KINDS = {
     "webp75": Kind(webp=75),
     "webp50": Kind(webp=50),
     "both": Kind(noise=5, jpeg=60),
+    "grain": Kind(grain=8),
+    "film": Kind(gray=True, grain=8),
     "soft": Kind(blur=4),
     "enlarged": Kind(enlarged=2),
     **{name: Kind(reduction=name) for name in ("box", "bilinear", "lanczos", "nearest")},
@@ -89,9 +95,10 @@ def main(
     }
     scores: dict[tuple[str, str], list[tuple[float, ...]]] = {}
     for index, path in enumerate(paths_of(photos)[:limit]):
-        hr = _photograph(path, reduce, crop)
-        size = (hr.shape[1], hr.shape[0])
+        photo = _photograph(path, reduce, crop)
+        size = (photo.shape[1], photo.shape[0])
         for kind in kinds.split(","):
+            hr = _without_color(photo) if KINDS[kind].gray else photo
             lr = spoilt(hr, KINDS[kind], index)
             results = {"bicubic": (resize(lr.color, size, resample="bicubic"), math.nan, math.nan)}
             for name, upscaler in upscalers.items():
@@ -137,12 +144,21 @@ def spoilt(hr: Pixels, kind: Kind, seed: int) -> Picture:
     if kind.noise:
         noise = np.random.default_rng(seed).normal(0, kind.noise, lr.shape)
         lr = np.clip(np.round(lr + noise), 0, 255).astype(np.uint8)
+    if kind.grain:
+        x = torch.from_numpy(to_float(lr)).permute(2, 0, 1)[None]
+        level, std, gray = torch.tensor([kind.grain]), torch.tensor([GRAIN_PX]), torch.tensor([kind.gray])
+        x = grain(x, level, std, gray, torch.Generator().manual_seed(seed))
+        lr = from_float(x[0].permute(1, 2, 0).numpy(), np.uint8)
     for name, quality in (("JPEG", kind.jpeg), ("WEBP", kind.webp)):
         if quality:
             file = io.BytesIO()
             Image.fromarray(lr).save(file, name, quality=quality)
             return read(file.getvalue())
     return Picture(lr)
+
+
+def _without_color(photo: Pixels) -> Pixels:
+    return np.asarray(Image.fromarray(photo).convert("L").convert("RGB"))
 
 
 def _photograph(path: Path, reduce: int, crop: int) -> Pixels:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -194,6 +196,16 @@ def test_grain_is_alike_in_neighbouring_pixels(level: float, size: float) -> Non
                 float(np.exp(-((distance / size) ** 2) / 4)), abs=0.03
             )
     assert torch.equal(noise[1, 0], noise[1, 1]) and not torch.allclose(noise[0, 0], noise[0, 1])
+
+
+def test_noise_has_no_colour_where_a_picture_has_none(hr: Tensor) -> None:
+    """A grey file holds nothing else; one that is toned is a colour file."""
+    gray = hr[:1, :1].expand(60, 3, -1, -1)
+    how = replace(EVERYTHING, sharpen=0.0, webp=0.0)
+    out = degrade(gray, 4, how, generator())
+    assert (out == out[:, :1]).all()
+    toned = gray * torch.tensor([1.0, 0.95, 0.9])[:, None, None]
+    assert not (degrade(toned, 4, how, generator()).diff(dim=1).diff(dim=3).abs() < 3 * LEVEL).all()
 
 
 @pytest.mark.parametrize("part", ["jpeg_before", "poisson", "grain", "sharpen", "webp"])

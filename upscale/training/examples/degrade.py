@@ -159,10 +159,10 @@ def degrade(hr: Tensor, scale: int, how: Degradation, generator: torch.Generator
     `how.share` of the examples is spoilt, in this order: JPEG (a share of them), blur (half; std 0.3-2.8 HR
     pixels, anisotropic), one of `REDUCTIONS`, noise (half; up to 8 levels, grey or coloured) or, for a share
     of all, grain (1-12 levels, of 0.4-1.2 pixels, half of it grey), unsharp masking (a share), JPEG or, for a
-    share of them, WebP (two thirds). `how.soft` of all examples, spoilt or not, are made soft behind the
-    reduction. Of those not spoilt `how.resampled` are reduced by one of `OTHER_REDUCTIONS`. Shares of 0 draw
-    nothing, so that other draws stay what they are. The last `spared` are pages, neither spoilt nor soft,
-    `how.pages_jpeg` of them JPEG; see `reduced`.
+    share of them, WebP (two thirds). Pictures without colour get noise without. `how.soft` of all examples,
+    spoilt or not, are made soft behind the reduction. Of those not spoilt `how.resampled` are reduced by one
+    of `OTHER_REDUCTIONS`. Shares of 0 draw nothing, so that other draws stay what they are. The last `spared`
+    are pages, neither spoilt nor soft, `how.pages_jpeg` of them JPEG; see `reduced`.
     """
     lr = reduced(hr, scale, how.resampled, generator, spared)
     u = torch.rand(len(hr), 10, generator=generator)
@@ -192,14 +192,15 @@ def degrade(hr: Tensor, scale: int, how: Degradation, generator: torch.Generator
     y = _softened(y, softness[spoilt], how.soft)
     noisy = (u[:, 6] < 0.5).float()
     level = (noisy * 8 * u[:, 7] ** 2).to(x.device)
-    gray = (u[:, 6] < 0.15).to(x.device)
+    colorless = (y == y[:, :1]).flatten(1).all(1)
+    gray = (u[:, 6] < 0.15).to(x.device) | colorless
     if how.grain:
         v = torch.rand(len(x), 4, generator=generator)
         grainy, v = v[:, 0] < how.grain, v.to(x.device)
         level[grainy] = 0
         if grainy.any():
             strength, size = 1 + 11 * v[grainy, 1] ** 2, 0.4 + 0.8 * v[grainy, 2]
-            y[grainy] = grain(y[grainy], strength, size, v[grainy, 3] < 0.5, generator)
+            y[grainy] = grain(y[grainy], strength, size, ((v[:, 3] < 0.5) | colorless)[grainy], generator)
     shot = level
     if how.poisson:
         counted = (torch.rand(len(x), generator=generator) < how.poisson).to(x.device) & (level > 0)
