@@ -12,6 +12,7 @@ from torch import Tensor
 from upscale.images.pixels import from_float, to_float
 from upscale.images.resize import resize
 from upscale.training.examples.degrade import (
+    add_noise,
     blur,
     degrade,
     grain,
@@ -206,6 +207,27 @@ def test_noise_has_no_colour_where_a_picture_has_none(hr: Tensor) -> None:
     assert (out == out[:, :1]).all()
     toned = gray * torch.tensor([1.0, 0.95, 0.9])[:, None, None]
     assert not (degrade(toned, 4, how, generator()).diff(dim=1).diff(dim=3).abs() < 3 * LEVEL).all()
+
+
+@pytest.mark.parametrize(("share", "alike"), [(0.0, 0), (0.5, 15), (1.0, 30)])
+def test_noise_that_is_told_of_may_be_grain(share: float, alike: int) -> None:
+    """Of the strength that is told, whatever its kind."""
+    x = torch.zeros(30, 3, 60, 60)
+    x[:, 0] = 0.1
+    noise = add_noise(x, torch.full((30,), 0.06), share, generator()) - x
+    assert noise.std((1, 2, 3)).sub(0.06).abs().max() < 0.004
+    related = (noise[..., 1:] * noise[..., :-1]).mean((1, 2, 3)) / 0.06**2
+    assert abs(int((related > 0.05).sum()) - alike) <= (0 if share in (0, 1) else 5)
+    shared = torch.isclose(noise[:, :1], noise[:, 1:], atol=1e-6).flatten(1).all(1)
+    assert abs(int(shared.sum()) - alike / 2) <= 5
+
+
+def test_noise_that_is_told_of_has_no_colour_where_a_picture_has_none() -> None:
+    x = torch.zeros(6, 3, 20, 20)
+    x[3:, 0] = 0.1
+    noise = add_noise(x, torch.tensor([0.0, 0.1, 0.1, 0.1, 0.1, 0.1]), 0.0, generator()) - x
+    assert (noise[0] == 0).all() and (noise[1:].std((1, 2, 3)) > 0.05).all()
+    assert (noise[:3] == noise[:3, :1]).all() and not torch.isclose(noise[3:, 0], noise[3:, 1]).all()
 
 
 @pytest.mark.parametrize("part", ["jpeg_before", "poisson", "grain", "sharpen", "webp"])

@@ -57,6 +57,7 @@ class Degradation:
         pages_quality: Lowest quality of that JPEG, up to 95.
         noise_share: Of all examples: conditioning augmentation by noise, of which the network is told.
         noise_max: Largest std of that noise in [-1, 1] units.
+        noise_grain: Of that noise: grain.
         blur_share: Of all examples: conditioning augmentation by blur, of which it is not.
     """
 
@@ -72,6 +73,7 @@ class Degradation:
     pages_quality: int = 75
     noise_share: float = 0.25
     noise_max: float = 0.2
+    noise_grain: float = 0.0
     blur_share: float = 0.0
 
 

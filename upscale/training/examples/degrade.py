@@ -93,11 +93,15 @@ def grain(x: Tensor, level: Tensor, size: Tensor, gray: Tensor, generator: torch
         gray: [B] bool, whether the channels share their noise.
         generator: Source of the noise.
     """
-    noise = torch.randn(x.shape, generator=generator).to(x.device)
+    noise = as_grain(torch.randn(x.shape, generator=generator).to(x.device), size, gray)
+    return x + level[:, None, None, None] / 127.5 * noise
+
+
+def as_grain(noise: Tensor, size: Tensor, gray: Tensor) -> Tensor:
+    """Return white noise [B, C, H, W] blurred by std `size` [B] pixels, of unit std again; see `grain`."""
     noise = blur(noise, size, size, torch.zeros_like(size), radius=4)
     noise = torch.where(gray[:, None, None, None], noise[:, :1], noise)
-    strength = level / 127.5 / noise.square().mean((1, 2, 3)).sqrt()
-    return x + strength[:, None, None, None] * noise
+    return noise / noise.square().mean((1, 2, 3), keepdim=True).sqrt()
 
 
 def unsharp(x: Tensor, sigma: Tensor, amount: Tensor) -> Tensor:
@@ -127,6 +131,28 @@ def soften(lr: Tensor, share: float, generator: torch.Generator) -> Tensor:
     out = lr.clone()
     out[chosen] = blur(lr[chosen], sigma, sigma, torch.zeros_like(sigma), radius=1)
     return out
+
+
+def add_noise(lr: Tensor, sigma: Tensor, share: float, generator: torch.Generator) -> Tensor:
+    """Return lr [B, C, H, W] with noise of std `sigma` [B]: conditioning augmentation.
+
+    A share of it is alike in neighbouring pixels, blurred by 0.4-1.2 of them and half of that grey, as grain
+    is: a photo that the network is told of at use has not always white noise. Pictures without colour get
+    noise without.
+    """
+    noise = torch.randn(lr.shape, generator=generator).to(lr.device)
+    if share:
+        u = torch.rand(len(lr), 3, generator=generator)
+        chosen, u = u[:, 0] < share, u.to(lr.device)
+        if chosen.any():
+            noise[chosen] = as_grain(noise[chosen], 0.4 + 0.8 * u[chosen, 1], u[chosen, 2] < 0.5)
+    noise = torch.where(colorless(lr)[:, None, None, None], noise[:, :1], noise)
+    return lr + sigma[:, None, None, None] * noise
+
+
+def colorless(x: Tensor) -> Tensor:
+    """Return which of the pictures x [B, C, H, W] are grey, [B] bool."""
+    return (x == x[:, :1]).flatten(1).all(1)
 
 
 def make_soft(x: Tensor, u: Tensor) -> Tensor:
@@ -192,15 +218,15 @@ def degrade(hr: Tensor, scale: int, how: Degradation, generator: torch.Generator
     y = _softened(y, softness[spoilt], how.soft)
     noisy = (u[:, 6] < 0.5).float()
     level = (noisy * 8 * u[:, 7] ** 2).to(x.device)
-    colorless = (y == y[:, :1]).flatten(1).all(1)
-    gray = (u[:, 6] < 0.15).to(x.device) | colorless
+    plain = colorless(y)
+    gray = (u[:, 6] < 0.15).to(x.device) | plain
     if how.grain:
         v = torch.rand(len(x), 4, generator=generator)
         grainy, v = v[:, 0] < how.grain, v.to(x.device)
         level[grainy] = 0
         if grainy.any():
             strength, size = 1 + 11 * v[grainy, 1] ** 2, 0.4 + 0.8 * v[grainy, 2]
-            y[grainy] = grain(y[grainy], strength, size, ((v[:, 3] < 0.5) | colorless)[grainy], generator)
+            y[grainy] = grain(y[grainy], strength, size, ((v[:, 3] < 0.5) | plain)[grainy], generator)
     shot = level
     if how.poisson:
         counted = (torch.rand(len(x), generator=generator) < how.poisson).to(x.device) & (level > 0)

@@ -18,7 +18,7 @@ from torch.nn import functional as F
 from upscale.diffusion.conditioning import augmentation_level
 from upscale.diffusion.schedule import sigma_to_time
 from upscale.networks.residual_unet.network import ResidualUNet
-from upscale.training.examples.degrade import degrade, soften
+from upscale.training.examples.degrade import add_noise, degrade, soften
 from upscale.training.examples.resample import resample
 from upscale.training.objectives.batch import Batch
 from upscale.training.recipe import Recipe
@@ -59,9 +59,7 @@ def examples(hr: Tensor, recipe: Recipe, generator: torch.Generator, spared: int
     sigma_aug = torch.where(
         u[:, 0] < recipe.degradation.noise_share, recipe.degradation.noise_max * u[:, 1] ** 2, 0.0
     )
-    lr = lr + sigma_aug[:, None, None, None].to(device) * torch.randn(lr.shape, generator=generator).to(
-        device
-    )
+    lr = add_noise(lr, sigma_aug.to(device), recipe.degradation.noise_grain, generator)
     residual = resample(lr, *hr.shape[2:]).sub_(hr).div_(-recipe.residual_std)  # to bicubic
     aug_level = torch.tensor([augmentation_level(s) for s in sigma_aug.tolist()], device=device)
     return Examples(lr, aug_level, F.pixel_unshuffle(residual, scale), u[:, 2])
