@@ -37,7 +37,8 @@ from upscale.metrics.lpips import LPIPS
 from upscale.metrics.psnr import psnr_y
 from upscale.options import DEFAULT_MODEL
 from upscale.training.evaluation.evaluate import distance, paths_of
-from upscale.training.examples.degrade import blur, grain
+from upscale.training.examples.blurs import blur
+from upscale.training.examples.noises import grain
 
 SCALE = 4
 GRAIN_PX = 0.7  # std of the blur that it has gone through

@@ -18,7 +18,9 @@ from torch.nn import functional as F
 from upscale.diffusion.conditioning import augmentation_level
 from upscale.diffusion.schedule import sigma_to_time
 from upscale.networks.residual_unet.network import ResidualUNet
-from upscale.training.examples.degrade import add_noise, degrade, soften
+from upscale.training.examples.blurs import soften
+from upscale.training.examples.degrade import degrade
+from upscale.training.examples.noises import add_noise
 from upscale.training.examples.resample import resample
 from upscale.training.objectives.batch import Batch
 from upscale.training.recipe import Recipe
