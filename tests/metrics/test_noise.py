@@ -64,7 +64,7 @@ def grainy(pixels: np.ndarray, levels: float, *, gray: bool = False) -> np.ndarr
 @pytest.mark.parametrize("levels", [6, 8, 12])
 def test_most_of_the_grain_of_film_is_seen(name: str, levels: int) -> None:
     found = 255 * noise_std(grainy(photo(name), levels))
-    assert 0.6 * levels < found < levels
+    assert 0.8 * levels < found < 1.15 * levels
 
 
 def gray_of(pixels: np.ndarray) -> np.ndarray:
@@ -82,7 +82,7 @@ def test_grain_is_seen_in_pictures_without_colour(name: str, look: Callable[[Any
     """Its colours tell nothing there: the noise is the same in all."""
     clean = look(photo(name))
     assert noise_std(clean) == 0
-    assert 0.6 * 8 < 255 * noise_std(grainy(clean, 8, gray=True)) < 8
+    assert 0.8 * 8 < 255 * noise_std(grainy(clean, 8, gray=True)) < 1.1 * 8
 
 
 @pytest.mark.parametrize("levels", [5, 10])
@@ -113,7 +113,7 @@ def test_what_is_not_known_does_not_count() -> None:
 def test_grey_texture_all_over_is_no_strong_grain() -> None:
     """White noise of that strength is seen by the finer mask, which believes what it sees."""
     flat = np.full((128, 128, 1), 120, np.uint8)
-    assert 255 * noise_std(grainy(flat, 25)) == pytest.approx(10, abs=0.1)
+    assert 255 * noise_std(grainy(flat, 25)) < 12
     assert 255 * noise_std(grainy(np.repeat(flat, 3, 2), 25)) > 15
     assert 255 * noise_std(noisy(flat, 25)) > 20
 
