@@ -156,3 +156,20 @@ def test_its_rate_follows_the_run_s(
 def test_without_a_weight_there_is_none(recipe: Recipe, seen: VGGFeatures) -> None:
     without = replace(recipe, last_step=replace(recipe.last_step, critic=0.0))
     assert start(without, "cpu", seen).critic is None
+
+
+def test_a_new_critic_learns_alone_first(
+    recipe: Recipe, images: Photos, tmp_path: Path, seen: VGGFeatures
+) -> None:
+    first = replace(recipe, last_step=replace(recipe.last_step, critic_alone=2))
+    begun = start(first, "cpu", seen)
+    alone = train(first, images, tmp_path, steps=2, vgg=seen)
+    assert begun.critic is not None and alone.critic is not None
+    weights = [name for name, p in alone.critic.named_parameters() if p.ndim == 4]
+    now, before = alone.critic.state_dict(), begun.critic.state_dict()
+    assert weights and not any(torch.equal(now[name], before[name]) for name in weights)
+    for name, weight in alone.network.state_dict().items():
+        assert torch.equal(weight, begun.network.state_dict()[name])
+    both = train(first, images, tmp_path, steps=3, vgg=seen)
+    after = both.network.state_dict()
+    assert any(not torch.equal(after[name], w) for name, w in begun.network.state_dict().items())

@@ -134,7 +134,8 @@ class LastStep:
     network is `told` less noise than there is; the score of patches counts `pixels` times beside those of
     VGG's four layers.
     `spread` is how much of the variety that is possible the score asks for; at 1 all of it.
-    What a critic says counts `critic` times, 0 for none; its rate is `critic_rate` times the optimizer's.
+    What a critic says counts `critic` times, 0 for none; its rate is `critic_rate` times the optimizer's. For
+    the first `critic_alone` steps only the critic learns: what a new one says is wrong at first.
     A grid of the period of folded pixels, as photos have none, counts `grid` times: see `grid_apart`.
     `between` says whether the steps between the first and the last learn with it. `staged` is the share of
     examples that are given what the network itself makes of a smaller picture, as second stages are.
@@ -151,6 +152,7 @@ class LastStep:
     between: bool = False
     critic: float = 0.0
     critic_rate: float = 6.0
+    critic_alone: int = 0
     staged: float = 0.0
 
     def __post_init__(self) -> None:

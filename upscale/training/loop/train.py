@@ -128,8 +128,9 @@ def train(
                     break
                 rate = rate_at(recipe, state.step, decay_from, steps) * recovery.slower(recipe, state)
                 rate *= faded(passed, minutes, decay_minutes)
+                alone = state.critic is not None and state.step < recipe.last_step.critic_alone
                 for group in state.optimizer.param_groups:
-                    group["lr"] = rate * group.get("times", 1.0)
+                    group["lr"] = rate * group.get("times", 0.0 if alone else 1.0)
                 one_step(recipe, batches, state, log, vgg)
                 if state.step % LOG_EVERY == 0:
                     log.flush(state)
