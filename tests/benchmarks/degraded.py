@@ -48,11 +48,11 @@ GRAIN_PX = 0.7  # std of the blur that it has gone through
 class Kind:
     """What is done to a photograph, in this order; 0 for nothing."""
 
+    gray: bool = False
     blur: float = 0.0
     reduction: str = "bicubic"
     enlarged: int = 1
     noise: float = 0.0
-    gray: bool = False
     grain: float = 0.0
     jpeg: int = 0
     webp: int = 0

@@ -47,7 +47,7 @@ def test_noise_of_a_sensor_is_measured(name: str, levels: int) -> None:
 @pytest.mark.parametrize("levels", [5, 10, 20])
 def test_noise_in_grey_is_measured_with_more_care(levels: int) -> None:
     found = 255 * noise_std(noisy(photo("chelsea.jpg")[:, :, :1], levels))
-    assert 0.7 * levels < found < 1.1 * levels
+    assert 0.7 * levels < found < 1.05 * levels
 
 
 def grainy(pixels: np.ndarray, levels: float, *, gray: bool = False) -> np.ndarray:

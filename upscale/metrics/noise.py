@@ -55,9 +55,7 @@ class Smooth(NamedTuple):
 
 FINE = Mask(1, 1.5 / 255, 2 / 255)
 COARSE = Mask(2, 3 / 255, 3 / 255, 8 / 255)
-UNSEEN = (
-    1.6  # variance of grain for each unit that the coarse mask sees of it, if a blur of 0.7 pixels made it
-)
+UNSEEN = 1.6  # variance of grain, made by a blur of 0.7 pixels, for each unit that the coarse mask sees
 SMOOTH = Smooth(5.0, 0.8)
 GRAY_SMOOTH = Smooth(2.0, 0.75)
 LEVELS = 32  # of brightness, at which colours are compared

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from upscale.training.examples.blurs import blur, make_soft, unsharp
 from upscale.training.examples.jpeg import jpeg
-from upscale.training.examples.noises import colorless, grain, photon_noise, sensor_noise
+from upscale.training.examples.noises import colorless, grain, kind_of_grain, photon_noise, sensor_noise
 from upscale.training.examples.pillow import webp
 from upscale.training.examples.reductions import REDUCTIONS, reduced
 from upscale.training.recipe import Degradation
@@ -77,8 +77,8 @@ def degrade(hr: Tensor, scale: int, how: Degradation, generator: torch.Generator
         grainy, v = v[:, 0] < how.grain, v.to(x.device)
         level[grainy] = 0
         if grainy.any():
-            strength, size = 1 + 11 * v[grainy, 1] ** 2, 0.4 + 0.8 * v[grainy, 2]
-            y[grainy] = grain(y[grainy], strength, size, ((v[:, 3] < 0.5) | plain)[grainy], generator)
+            size, shared = kind_of_grain(v[grainy, 2:])
+            y[grainy] = grain(y[grainy], 1 + 11 * v[grainy, 1] ** 2, size, shared | plain[grainy], generator)
     shot = level
     if how.poisson:
         counted = (torch.rand(len(x), generator=generator) < how.poisson).to(x.device) & (level > 0)

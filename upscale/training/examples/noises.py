@@ -66,19 +66,23 @@ def as_grain(noise: Tensor, size: Tensor, gray: Tensor) -> Tensor:
     return noise / noise.square().mean((1, 2, 3), keepdim=True).sqrt()
 
 
+def kind_of_grain(u: Tensor) -> tuple[Tensor, Tensor]:
+    """Return sizes [B], 0.4-1.2 pixels, and which are grey [B], half of them; u [B, 2], uniform, decides."""
+    return 0.4 + 0.8 * u[:, 0], u[:, 1] < 0.5
+
+
 def add_noise(lr: Tensor, sigma: Tensor, share: float, generator: torch.Generator) -> Tensor:
     """Return lr [B, C, H, W] with noise of std `sigma` [B]: conditioning augmentation.
 
-    A share of it is alike in neighbouring pixels, blurred by 0.4-1.2 of them and half of that grey, as grain
-    is: a photo that the network is told of at use has not always white noise. Pictures without colour get
-    noise without.
+    A share of it is grain, see `kind_of_grain`: a photo that the network is told of at use has not always
+    white noise. Pictures without colour get noise without.
     """
     noise = torch.randn(lr.shape, generator=generator).to(lr.device)
     if share:
         u = torch.rand(len(lr), 3, generator=generator)
         chosen, u = u[:, 0] < share, u.to(lr.device)
         if chosen.any():
-            noise[chosen] = as_grain(noise[chosen], 0.4 + 0.8 * u[chosen, 1], u[chosen, 2] < 0.5)
+            noise[chosen] = as_grain(noise[chosen], *kind_of_grain(u[chosen, 1:]))
     noise = torch.where(colorless(lr)[:, None, None, None], noise[:, :1], noise)
     return lr + sigma[:, None, None, None] * noise
 
