@@ -1,15 +1,15 @@
 """Photographs as they come: blurred, noisy, out of a JPEG; with as much noise taken out as `--denoise` says.
 
 python tests/benchmarks/degraded.py PHOTOS --lpips lpips_alex.safetensors [--denoise 0,auto] [--fidelity 0.5]
-    [--model NAME] [--kinds poor,clean,noise3,noise5,noise10,jpeg90,jpeg60,webp75,webp50,both,grain,film,
-    soft,enlarged,box,bilinear,lanczos,nearest]
+    [--model NAME] [--kinds poor,clean,noise3,noise5,noise10,jpeg90,jpeg60,webp75,webp50,both,grain,film,luma,
+    phone,soft,enlarged,box,bilinear,lanczos,nearest]
     [--reduce 2] [--crop 384] [--limit N] [--save FOLDER]
 
 A kind says what is done before the photograph is enlarged 4x again and compared with itself: blur (std in
 pixels of the photograph), Pillow's bicubic reduction (`enlarged` times further than that, and back) or
 another of its filters, Gaussian noise (std in levels of 255, each channel for itself), grain (the same, alike
-in neighbouring pixels; `film` has no colours), JPEG or WebP as Pillow writes it. The photograph's place in
-the folder is the seed.
+in neighbouring pixels; `film` has no colours, `luma` has grain of brightness alone, `phone` the same and
+JPEG), JPEG or WebP as Pillow writes it. The photograph's place in the folder is the seed.
 """
 
 from __future__ import annotations
@@ -49,6 +49,7 @@ class Kind:
     """What is done to a photograph, in this order; 0 for nothing."""
 
     gray: bool = False
+    luma: bool = False  # noise and grain that all channels share
     blur: float = 0.0
     reduction: str = "bicubic"
     enlarged: int = 1
@@ -70,7 +71,9 @@ KINDS = {
     "webp50": Kind(webp=50),
     "both": Kind(noise=5, jpeg=60),
     "grain": Kind(grain=8),
-    "film": Kind(gray=True, grain=8),
+    "film": Kind(gray=True, luma=True, grain=8),
+    "luma": Kind(luma=True, grain=8),
+    "phone": Kind(luma=True, grain=8, jpeg=85),
     "soft": Kind(blur=4),
     "enlarged": Kind(enlarged=2),
     **{name: Kind(reduction=name) for name in ("box", "bilinear", "lanczos", "nearest")},
@@ -143,11 +146,11 @@ def spoilt(hr: Pixels, kind: Kind, seed: int) -> Picture:
     if kind.enlarged > 1:
         lr = resize(lr, size, resample="bicubic")
     if kind.noise:
-        noise = np.random.default_rng(seed).normal(0, kind.noise, lr.shape)
+        noise = np.random.default_rng(seed).normal(0, kind.noise, (*lr.shape[:2], 1 if kind.luma else 3))
         lr = np.clip(np.round(lr + noise), 0, 255).astype(np.uint8)
     if kind.grain:
         x = torch.from_numpy(to_float(lr)).permute(2, 0, 1)[None]
-        level, std, gray = torch.tensor([kind.grain]), torch.tensor([GRAIN_PX]), torch.tensor([kind.gray])
+        level, std, gray = torch.tensor([kind.grain]), torch.tensor([GRAIN_PX]), torch.tensor([kind.luma])
         x = grain(x, level, std, gray, torch.Generator().manual_seed(seed))
         lr = from_float(x[0].permute(1, 2, 0).numpy(), np.uint8)
     for name, quality in (("JPEG", kind.jpeg), ("WEBP", kind.webp)):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -79,10 +80,41 @@ def toned(pixels: np.ndarray) -> np.ndarray:
 @pytest.mark.parametrize("look", [gray_of, toned])
 @pytest.mark.parametrize("name", ["astronaut.jpg", "chelsea.jpg"])
 def test_grain_is_seen_in_pictures_without_colour(name: str, look: Callable[[Any], Any]) -> None:
-    """Its colours tell nothing there: the noise is the same in all."""
+    """Their colours tell nothing: the noise is the same in all."""
     clean = look(photo(name))
     assert noise_std(clean) == 0
     assert 0.8 * 8 < 255 * noise_std(grainy(clean, 8, gray=True)) < 1.1 * 8
+
+
+@pytest.mark.parametrize("name", ["astronaut.jpg", "chelsea.jpg", "coffee.jpg"])
+@pytest.mark.parametrize("levels", [5, 8])
+def test_noise_that_all_colours_share_is_seen(name: str, levels: int) -> None:
+    """Phones take out that of colours, and leave that of brightness."""
+    clean = photo(name)
+    assert noise_std(clean) == 0
+    assert 0.75 * levels < 255 * noise_std(noisy(clean, levels, gray=True)) < 1.25 * levels
+    assert 0.6 * levels < 255 * noise_std(grainy(clean, levels, gray=True)) < 1.1 * levels
+
+
+@pytest.mark.parametrize("name", ["astronaut.jpg", "chelsea.jpg", "coffee.jpg"])
+def test_grain_is_seen_behind_jpeg(name: str) -> None:
+    clean = photo(name)
+    assert noise_std(jpeg(clean, 85)) == 0
+    assert 0.5 * 8 < 255 * noise_std(jpeg(grainy(clean, 8, gray=True), 85)) < 1.1 * 8
+
+
+def jpeg(pixels: np.ndarray, quality: int) -> np.ndarray:
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, "JPEG", quality=quality)
+    return np.asarray(Image.open(file))
+
+
+def test_what_is_not_everywhere_alike_is_texture() -> None:
+    strength = np.random.default_rng(1).uniform(0.1, 1.5, (25, 25)).repeat(8, 0).repeat(8, 1)
+    flat = np.full((200, 200, 1), 120.0)
+    texture = (noisy(flat, 12) - flat) * strength[:, :, None]
+    assert 255 * noise_std(np.clip(np.round(flat + texture), 0, 255).astype(np.uint8)) < 2
+    assert 255 * noise_std(noisy(flat, 12)) > 8
 
 
 @pytest.mark.parametrize("levels", [5, 10])
@@ -143,4 +175,4 @@ def test_large_pictures_take_no_longer(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(noise, "_detail", counted)
     noise_std(np.broadcast_to(np.uint8(7), (20_000, 30_000, 3)))
-    assert 1e6 < sum(seen) <= 2 * 3 * 64 * 128 * 128
+    assert 1e6 < sum(seen) <= 2 * (3 + 1) * 64 * 128 * 128  # two masks, three colours and brightness

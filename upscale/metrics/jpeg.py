@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from upscale.metrics.luma import BLACK, WHITE, luma
+from upscale.metrics.luma import full_swing_luma
 from upscale.metrics.pair import Float64, Pixels
 from upscale.metrics.windows import windows
 
@@ -88,7 +88,7 @@ def _coefficients(pixels: Pixels) -> Float64:
     for window in windows(pixels.shape, WINDOW_PX, MOST_WINDOWS):
         part = pixels[window]
         sound = (_blocks(part.min(axis=2)) > 0) & (_blocks(part.max(axis=2)) < full)
-        y = (luma(part * (255 / full)) - BLACK) * (255 / (WHITE - BLACK)) - 128
+        y = full_swing_luma(part * (255 / full)) - 128
         found.append(_blocks(y)[sound.all(axis=(1, 2))])
     down, across = np.array(list(STEPS)).T
     whole = _COSINES @ np.concatenate(found) @ _COSINES.T

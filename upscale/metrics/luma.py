@@ -28,3 +28,8 @@ def luma(rgb: Pixels) -> Float64:
     assert rgb.ndim == 3 and rgb.shape[2] in (1, 3), rgb.shape
     pixels = np.broadcast_to(rgb.astype(np.float64), (*rgb.shape[:2], 3))
     return BLACK + pixels @ _WEIGHTS
+
+
+def full_swing_luma(rgb: Pixels) -> Float64:
+    """Return Y as JPEG files have it (JFIF): that of `luma`, but 0 for black and 255 for white."""
+    return (luma(rgb) - BLACK) * (255 / (WHITE - BLACK))

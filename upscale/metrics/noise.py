@@ -1,13 +1,16 @@
 """How noisy a picture is, without knowing the clean one.
 
-A second difference in both directions takes smooth shading and straight edges away and leaves noise; the
-median of its magnitude is a robust scale (MAD; Donoho & Johnstone, Biometrika 81, 1994; the mask: Immerkaer,
-CVIU 64, 1996). Between neighbours it sees white noise; between every second pixel also noise that is alike
-in neighbours, as the grain of scanned film is and what cameras have smoothed. Small pictures are full of
-texture that such a mask takes for noise. But texture is much the same in all colours and the noise of a
-sensor is not, so in colour pictures the mask looks at differences of colours; and noise is everywhere, also
-in the smoother parts, so no more is believed than those show. Pictures without colour, grey or toned, have
-only their smoothest blocks to judge by.
+A second difference in both directions takes smooth shading and straight edges away and leaves noise (the
+mask: Immerkaer, CVIU 64, 1996). Between neighbours it sees white noise; between every second pixel also
+noise that is alike in neighbours, as the grain of scanned film is and what cameras have smoothed. Small
+pictures are full of texture that such masks take for noise. Two things tell noise from texture, and the one
+that finds more is believed:
+
+- Texture is much the same in all colours, and the noise of a sensor is not: the median of differences of
+  colours is a robust scale (MAD; Donoho & Johnstone, Biometrika 81, 1994).
+- Noise is everywhere: the smoothest parts of a picture are alike where nothing is smoother than its noise.
+  So brightness is looked at where it is smoothest, and not believed where the smoothest parts differ. This
+  sees noise that all colours share: in grey pictures, old prints, behind JPEG and out of phones.
 """
 
 from __future__ import annotations
@@ -17,63 +20,49 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from upscale.metrics.luma import full_swing_luma
 from upscale.metrics.pair import Pixels
 from upscale.metrics.windows import windows
 
 NORMAL_MEDIAN = 0.6745  # of |x| for a unit normal x
 NORMAL_MEAN = 0.7979  # likewise
 BLOCK_PX = 8
+SMOOTH = 0.05  # share of the blocks that is looked at
+SMOOTHER, LESS_SMOOTH = 0.02, 0.1  # shares that are compared:
+ALIKE, APART = 1.5, 2.0  # noise up to this ratio of their variances, nothing but texture from that on
+
+FINE, COARSE = 1, 2  # pixels from one to the next that are compared
 
 
-class Mask(NamedTuple):
-    """A second difference.
+class Texture(NamedTuple):
+    """What the masks see in clean photographs, 95 of 100, as a share of full scale; taken off in squares."""
 
-    Attributes:
-        apart: How many pixels lie between those that are compared.
-        texture: What clean photographs reach, 95 of 100, as a share of full scale; taken off in squares.
-        gray_texture: Likewise grey ones.
-        gray_most: More than that is not believed of grey ones: gravel and grass all over are no grain.
-    """
-
-    apart: int
-    texture: float
-    gray_texture: float
-    gray_most: float = 1.0
+    fine: float
+    coarse: float
 
 
-class Smooth(NamedTuple):
-    """The smoother blocks of a picture.
-
-    Attributes:
-        percent: How many of all blocks are smoother than the one that is looked at.
-        reached: What that block shows of white noise, by chance less than there is.
-    """
-
-    percent: float
-    reached: float
-
-
-FINE = Mask(1, 1.5 / 255, 2 / 255)
-COARSE = Mask(2, 3 / 255, 3 / 255, 8 / 255)
+IN_COLORS = Texture(1.5 / 255, 3 / 255)
+IN_BRIGHTNESS = Texture(1.6 / 255, 2 / 255)
+MOST = 8 / 255  # more of the coarse than that is not believed in brightness alone: grass all over is no grain
+REACHED_COLORS = 0.8  # what the smoothest of the blocks shows of white noise, by chance less than there is
+REACHED_BRIGHTNESS = 0.84  # likewise, their mean
 UNSEEN = 1.6  # variance of grain, made by a blur of 0.7 pixels, for each unit that the coarse mask sees
-SMOOTH = Smooth(5.0, 0.8)
-GRAY_SMOOTH = Smooth(2.0, 0.75)
-LEVELS = 32  # of brightness, at which colours are compared
-COLORED = 2.5 / 255  # root of the mean square by which colours differ there, in pictures that have any
 WINDOW_PX = 128
 MOST_WINDOWS = 64
 CLIPPED = 0.04  # share of full scale near black and near white where noise is cut off
 
 Float32 = npt.NDArray[np.float32]
 Known = npt.NDArray[np.bool_] | npt.NDArray[np.uint8] | npt.NDArray[np.uint16]
+Part = tuple[Float32, Known | None]
 
 
 def noise_std(pixels: Pixels, known: Known | None = None) -> float:
     """Return the standard deviation of the noise in a picture, as a share of full scale; 0 for a clean one.
 
-    Noise of each channel by itself is meant; what JPEG has smoothed is hardly seen. Photographs without noise
-    give 0, and 2, 5 and 10 levels of 255 of white noise give about 1.5, 4.8 and 9.9: rather too little than
-    too much. So do grain of 4 and 8 levels, blurred by 0.7 pixels: 2.5 and 7.6. Of coarser one less is seen.
+    Noise of each channel is meant, whether its own or shared with the others. Photographs without noise give
+    0; 3, 5 and 10 levels of 255 of white noise give about 2.7, 4.8 and 9.8; so do 4 and 8 levels of grain,
+    blurred by 0.7 pixels: 2.6 and 7.6, of brightness alone 3.1 and 7.1. Of coarser grain less is seen, as of
+    what JPEG has smoothed.
 
     Args:
         pixels: [H, W, 1 or 3], uint8 or uint16.
@@ -84,37 +73,65 @@ def noise_std(pixels: Pixels, known: Known | None = None) -> float:
         (pixels[window].astype(np.float32) / full, None if known is None else known[window])
         for window in windows(pixels.shape, WINDOW_PX, MOST_WINDOWS)
     ]
-    gray = _is_gray(np.concatenate([part.reshape(-1, part.shape[2]) for part, _ in parts]))
-    if gray:
-        parts = [(part[:, :, :1], counts) for part, counts in parts]
-    fine, coarse = (_seen_by(mask, parts, gray) ** 2 for mask in (FINE, COARSE))
-    return float(np.sqrt(fine + UNSEEN * max(0.0, coarse - fine)))
+    variance = _in_brightness([(_brightness(part), counts) for part, counts in parts])
+    if pixels.shape[2] == 3:
+        variance = max(variance, _in_colors(parts))
+    return float(np.sqrt(variance))
 
 
-def _is_gray(colors: Float32) -> bool:
-    """Return whether colours [N, 1 or 3] follow from their brightness: grey, or toned as old prints are."""
-    first, others = colors[:, 0], colors[:, 1:] - colors[:, :1]
-    level = (first * LEVELS).astype(np.intp)
-    count = np.maximum(1, np.bincount(level))
-    for other in others.T:
-        usual = (np.bincount(level, other) / count)[level]
-        if np.sqrt(np.mean((other - usual) ** 2)) > COLORED:
-            return False
-    return True
+def _brightness(part: Float32) -> Float32:
+    """Return the brightness [h, w, 1] of a part [h, w, 1 or 3] of a picture, of the same scale."""
+    return (full_swing_luma(255 * part)[:, :, None] / 255).astype(np.float32)
 
 
-def _seen_by(mask: Mask, parts: list[tuple[Float32, Known | None]], gray: bool) -> float:
-    """Return the noise by one mask; parts are [h, w, 1 or 3], with what counts of them."""
-    details = [_detail(part, mask.apart, known) for part, known in parts]
-    if gray:
-        found, texture, most = _of_blocks(details, GRAY_SMOOTH), mask.gray_texture, mask.gray_most
-    else:
-        found, texture, most = min(_of_colors(details), _of_blocks(details, SMOOTH)), mask.texture, 1.0
-    return float(min(most, np.sqrt(max(0.0, found**2 - texture**2))))
+def _together(fine: float, coarse: float) -> float:
+    """Return the variance of the noise by those that two masks see."""
+    return max(0.0, fine) + UNSEEN * max(0.0, coarse - max(0.0, fine))
 
 
-def _of_colors(parts: list[Float32]) -> float:
-    """Return the noise by what differs between colours: the mean of red against green and blue against."""
+def _in_brightness(parts: list[Part]) -> float:
+    """Return the variance of the noise by the smoothest blocks of brightness."""
+    seen = np.concatenate([_variances(*part) for part in parts], axis=1)
+    seen = seen[:, np.isfinite(seen).all(0)] / REACHED_BRIGHTNESS**2
+    if not seen.size:
+        return 0.0
+    seen = seen[:, np.argsort(seen.sum(0))]
+    smoother, smooth, less_smooth = (
+        seen[:, : max(1, round(share * seen.shape[1]))].mean(1) for share in (SMOOTHER, SMOOTH, LESS_SMOOTH)
+    )
+    fine, coarse = (smooth - np.square(IN_BRIGHTNESS)).tolist()
+    ratio = less_smooth.sum() / max(smoother.sum(), 1e-12)
+    return _together(fine, min(coarse, MOST**2)) * float(np.interp(ratio, (ALIKE, APART), (1.0, 0.0)))
+
+
+def _variances(x: Float32, known: Known | None) -> Float32:
+    """Return what both masks see [2, blocks] of x [h, w, 1] in the same blocks."""
+    inner = [(side - 2 * COARSE) // BLOCK_PX for side in x.shape[:2]]
+    if min(inner) < 1:
+        return np.empty((2, 0), np.float32)
+    seen = []
+    for apart in (FINE, COARSE):
+        start = COARSE - apart
+        rows, columns = (slice(start, start + count * BLOCK_PX) for count in inner)
+        d = _detail(x, apart, known)[0, rows, columns]
+        seen.append(np.square(d).reshape(inner[0], BLOCK_PX, inner[1], BLOCK_PX).mean((1, 3)).ravel())
+    return np.stack(seen)
+
+
+def _in_colors(parts: list[Part]) -> float:
+    """Return the variance of the noise by what differs between colours.
+
+    That is no more than the smoother blocks show.
+    """
+    seen = []
+    for apart in (FINE, COARSE):
+        details = [_detail(part, apart, known) for part, known in parts]
+        seen.append(min(_between(details), _of_blocks(details)) ** 2)
+    return _together(seen[0] - IN_COLORS.fine**2, seen[1] - IN_COLORS.coarse**2)
+
+
+def _between(parts: list[Float32]) -> float:
+    """Return the noise by the differences of colours: the mean of red and blue, each against green."""
     red, green, blue = np.concatenate([part.reshape(3, -1) for part in parts], axis=1)
     scales = []
     for other in (red, blue):
@@ -125,7 +142,7 @@ def _of_colors(parts: list[Float32]) -> float:
     return float(np.mean(scales)) if scales else 0.0
 
 
-def _of_blocks(parts: list[Float32], smooth: Smooth) -> float:
+def _of_blocks(parts: list[Float32]) -> float:
     """Return the noise by the smoother blocks of all channels."""
     scales = []
     for part in parts:
@@ -137,7 +154,7 @@ def _of_blocks(parts: list[Float32], smooth: Smooth) -> float:
         scales.append(blocks.ravel() / NORMAL_MEAN)
     values = np.concatenate(scales)
     values = values[np.isfinite(values)]
-    return float(np.percentile(values, smooth.percent)) / smooth.reached if values.size else 0.0
+    return float(np.percentile(values, 100 * SMOOTH)) / REACHED_COLORS if values.size else 0.0
 
 
 def _detail(x: Float32, apart: int, known: Known | None) -> Float32:
