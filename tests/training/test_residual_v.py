@@ -80,6 +80,21 @@ def test_augmentation_is_told(hr: torch.Tensor, recipe: Recipe) -> None:
     assert torch.allclose(sigma, told, rtol=0.15)
 
 
+def test_noise_that_is_told_of_may_lie_behind_jpeg(hr: torch.Tensor, recipe: Recipe) -> None:
+    """As auto finds it in a phone's photos; clean examples stay what they are."""
+    told = replace(recipe, degradation=replace(recipe.degradation, share=0.0, noise_share=0.5))
+    saved = replace(told, degradation=replace(told.degradation, noise_jpeg=1.0))
+    one, other = (make_batch(hr, r, torch.Generator().manual_seed(1)) for r in (told, saved))
+    assert torch.equal(one.aug_level, other.aug_level)
+    noisy = one.aug_level > 0
+    assert 0 < noisy.sum() < 6 and torch.equal(one.lr[~noisy], other.lr[~noisy])
+    levels = (other.lr[noisy] + 1) * 127.5
+    assert torch.allclose(levels, levels.round(), atol=1e-3) and levels.min() > -0.5 and levels.max() < 255.5
+    assert 0 < (one.lr - other.lr)[noisy].std() < 0.2
+    again = upsample_bicubic(other.lr, 4) + recipe.residual_std * F.pixel_shuffle(other.target, 4)
+    assert torch.allclose(again, hr, atol=1e-5)
+
+
 def test_conditioning_is_blurred_where_asked_for_and_the_target_follows(
     hr: torch.Tensor, recipe: Recipe
 ) -> None:

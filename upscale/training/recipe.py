@@ -58,6 +58,7 @@ class Degradation:
         noise_share: Of all examples: conditioning augmentation by noise, of which the network is told.
         noise_max: Largest std of that noise in [-1, 1] units.
         noise_grain: Of that noise: grain.
+        noise_jpeg: Of the examples with such noise: JPEG behind it, as phones save it.
         blur_share: Of all examples: conditioning augmentation by blur, of which it is not.
     """
 
@@ -74,6 +75,7 @@ class Degradation:
     noise_share: float = 0.25
     noise_max: float = 0.2
     noise_grain: float = 0.0
+    noise_jpeg: float = 0.0
     blur_share: float = 0.0
 
 

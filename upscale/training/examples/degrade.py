@@ -31,6 +31,13 @@ def qualities(u: Tensor, share: float, lowest: int = 30) -> list[int]:
     return [round(lowest + (95 - lowest) * q) if p <= share else 0 for p, q in u.tolist()]
 
 
+def compressed(x: Tensor, u: Tensor, share: float, lowest: int) -> Tensor:
+    """Return x [B, 3, H, W] with a share of it out of JPEGs, and 8-bit again; for u see `qualities`."""
+    chosen = qualities(u, share, lowest)
+    through = torch.tensor([quality > 0 for quality in chosen], device=x.device)[:, None, None, None]
+    return torch.where(through, quantize(jpeg(x, chosen)), x)
+
+
 def degrade(hr: Tensor, scale: int, how: Degradation, generator: torch.Generator, spared: int = 0) -> Tensor:
     """Return LR images [B, 3, H/scale, W/scale], 8-bit levels in [-1, 1], for hr [B, 3, H, W] in [-1, 1].
 
@@ -51,7 +58,7 @@ def degrade(hr: Tensor, scale: int, how: Degradation, generator: torch.Generator
     lr = quantize(_softened(lr, softness, how.soft))
     if spared and how.pages_jpeg:
         drawn = torch.rand(spared, 2, generator=generator)
-        lr[-spared:] = quantize(jpeg(lr[-spared:], qualities(drawn, how.pages_jpeg, how.pages_quality)))
+        lr[-spared:] = compressed(lr[-spared:], drawn, how.pages_jpeg, how.pages_quality)
     if not len(spoilt):
         return lr
     u = u[spoilt]

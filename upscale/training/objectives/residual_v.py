@@ -19,11 +19,15 @@ from upscale.diffusion.conditioning import augmentation_level
 from upscale.diffusion.schedule import sigma_to_time
 from upscale.networks.residual_unet.network import ResidualUNet
 from upscale.training.examples.blurs import soften
-from upscale.training.examples.degrade import degrade
+from upscale.training.examples.degrade import compressed, degrade
 from upscale.training.examples.noises import add_noise
 from upscale.training.examples.resample import resample
 from upscale.training.objectives.batch import Batch
 from upscale.training.recipe import Recipe
+
+NOISE_QUALITY = (
+    60  # lowest of the JPEGs behind noise that the network is told of; worse ones leave little of it
+)
 
 
 def charbonnier(error: Tensor) -> Tensor:
@@ -62,6 +66,10 @@ def examples(hr: Tensor, recipe: Recipe, generator: torch.Generator, spared: int
         u[:, 0] < recipe.degradation.noise_share, recipe.degradation.noise_max * u[:, 1] ** 2, 0.0
     )
     lr = add_noise(lr, sigma_aug.to(device), recipe.degradation.noise_grain, generator)
+    if recipe.degradation.noise_jpeg:
+        noisy = sigma_aug > 0
+        drawn = torch.rand(int(noisy.sum()), 2, generator=generator)
+        lr[noisy] = compressed(lr[noisy], drawn, recipe.degradation.noise_jpeg, NOISE_QUALITY)
     residual = resample(lr, *hr.shape[2:]).sub_(hr).div_(-recipe.residual_std)  # to bicubic
     aug_level = torch.tensor([augmentation_level(s) for s in sigma_aug.tolist()], device=device)
     return Examples(lr, aug_level, F.pixel_unshuffle(residual, scale), u[:, 2])
