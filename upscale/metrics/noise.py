@@ -28,8 +28,8 @@ NORMAL_MEDIAN = 0.6745  # of |x| for a unit normal x
 NORMAL_MEAN = 0.7979  # likewise
 BLOCK_PX = 8
 SMOOTH = 0.05  # share of the blocks that is looked at
-SMOOTHER, LESS_SMOOTH = 0.02, 0.1  # shares that are compared:
-ALIKE, APART = 1.5, 2.0  # noise up to this ratio of their variances, nothing but texture from that on
+SMOOTHER, LESS_SMOOTH = 0.02, 0.2  # shares that are compared:
+ALIKE, APART = 1.8, 2.4  # noise up to this ratio of their variances, nothing but texture from that on
 
 FINE, COARSE = 1, 2  # pixels from one to the next that are compared
 
@@ -61,7 +61,7 @@ def noise_std(pixels: Pixels, known: Known | None = None) -> float:
 
     Noise of each channel is meant, whether its own or shared with the others. Photographs without noise give
     0; 3, 5 and 10 levels of 255 of white noise give about 2.7, 4.8 and 9.8; so do 4 and 8 levels of grain,
-    blurred by 0.7 pixels: 2.6 and 7.6, of brightness alone 3.1 and 7.1. Of coarser grain less is seen, as of
+    blurred by 0.7 pixels: 2.6 and 7.6, of brightness alone 3.0 and 7.0. Of coarser grain less is seen, as of
     what JPEG has smoothed.
 
     Args:
