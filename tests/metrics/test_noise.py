@@ -134,6 +134,15 @@ def test_what_is_clipped_says_nothing(level: int) -> None:
     assert 4 < 255 * noise_std(noisy(pixels, 5)) < 5
 
 
+@pytest.mark.parametrize("background", [0, 255])
+def test_small_print_on_a_page_is_no_noise(background: int) -> None:
+    """All the rest is clipped, and letters are as fine as noise is."""
+    page = np.full((256, 256, 1), background, np.uint8)
+    page[20:80, 20:220] = noisy(np.full((60, 200, 1), 120), 30)
+    assert noise_std(page) == noise_std(page.repeat(3, 2)) == 0
+    assert noise_std(page[20:80, 20:220]) > 0.05
+
+
 def test_what_is_not_known_does_not_count() -> None:
     pixels = noisy(np.full((256, 256, 3), 120, np.uint8), 5)
     known = np.ones((256, 256), bool)

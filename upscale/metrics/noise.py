@@ -30,6 +30,7 @@ BLOCK_PX = 8
 SMOOTH = 0.05  # share of the blocks that is looked at
 SMOOTHER, LESS_SMOOTH = 0.02, 0.2  # shares that are compared:
 ALIKE, APART = 1.8, 2.4  # noise up to this ratio of their variances, nothing but texture from that on
+ENOUGH = 0.2  # share of the blocks that must be neither clipped nor unknown: of a page only the text is left
 
 FINE, COARSE = 1, 2  # pixels from one to the next that are compared
 
@@ -92,8 +93,9 @@ def _together(fine: float, coarse: float) -> float:
 def _in_brightness(parts: list[Part]) -> float:
     """Return the variance of the noise by the smoothest blocks of brightness."""
     seen = np.concatenate([_variances(*part) for part in parts], axis=1)
+    count = seen.shape[1]
     seen = seen[:, np.isfinite(seen).all(0)] / REACHED_BRIGHTNESS**2
-    if not seen.size:
+    if not seen.size or seen.shape[1] < ENOUGH * count:
         return 0.0
     seen = seen[:, np.argsort(seen.sum(0))]
     smoother, smooth, less_smooth = (
