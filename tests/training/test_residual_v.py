@@ -96,6 +96,11 @@ def test_noise_that_is_told_of_may_lie_behind_jpeg(hr: torch.Tensor, recipe: Rec
     assert torch.allclose(again, hr, atol=1e-5)
 
 
+def test_a_batch_may_have_no_noise_that_is_told_of(hr: torch.Tensor, recipe: Recipe) -> None:
+    none = replace(recipe, degradation=replace(recipe.degradation, noise_share=0.0, noise_jpeg=0.3))
+    assert (make_batch(hr, none, torch.Generator().manual_seed(1)).aug_level == 0).all()
+
+
 def test_conditioning_is_blurred_where_asked_for_and_the_target_follows(
     hr: torch.Tensor, recipe: Recipe
 ) -> None:

@@ -34,7 +34,7 @@ def qualities(u: Tensor, share: float, lowest: int = 30) -> list[int]:
 def compressed(x: Tensor, u: Tensor, share: float, lowest: int) -> Tensor:
     """Return x [B, 3, H, W] with a share of it out of JPEGs, and 8-bit again; for u see `qualities`."""
     chosen = qualities(u, share, lowest)
-    through = torch.tensor([quality > 0 for quality in chosen], device=x.device)[:, None, None, None]
+    through = torch.tensor(chosen, device=x.device)[:, None, None, None] > 0
     return torch.where(through, quantize(jpeg(x, chosen)), x)
 
 
