@@ -18,6 +18,7 @@ from upscale.engine.upscaler import Upscaler
 from upscale.errors import UsageError
 from upscale.images.picture import Picture
 from upscale.images.pil import from_pil
+from upscale.metrics.noise import noise_std
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "astronaut.jpg"
 Load = Callable[..., Upscaler]
@@ -134,6 +135,23 @@ def test_marks_of_jpeg_hide_as_noise_does(step: float, hidden: float) -> None:
     assert noise_in(picture, picture.color) == 0
     assert hidden_in(picture, 0.0) == pytest.approx(hidden, abs=0.01)
     assert 0.15 <= hidden_in(picture, 0.3) <= 0.15 + hidden and 0.5 <= hidden_in(picture, 1.0) <= 1
+
+
+@pytest.mark.parametrize("quality", [95, 85, 75, 60])
+def test_noise_behind_jpeg_is_told_as_it_was_before(quality: int) -> None:
+    """Grain of brightness, as phones leave it; what is left of it is less and less."""
+    plain = np.random.default_rng(0).normal(0, 1, (240, 320))
+    rolled = [np.roll(plain, shift, axis) for axis in (0, 1) for shift in (-1, 1)]
+    grain = plain + 0.37 * np.sum(rolled, axis=0)
+    picture = soft(320, 240)
+    color = picture.color + (8 * grain / grain.std())[:, :, None]
+    file = io.BytesIO()
+    Image.fromarray(np.clip(color.round(), 0, 255).astype(np.uint8)).save(file, "JPEG", quality=quality)
+    with Image.open(file) as image:
+        saved = from_pil(image)
+    told = 25.5 * noise_in(saved, saved.color)
+    assert 0.75 * 8 < told < 1.3 * 8
+    assert quality > 90 or 255 * noise_std(saved.color) < 0.9 * told
 
 
 def test_marks_are_seen_in_copies_that_are_no_jpeg() -> None:

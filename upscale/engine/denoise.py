@@ -13,18 +13,23 @@ from upscale.options import DENOISE_STD
 # of the best quality. By measurement (docs/sampling.md): 0.2 of `DENOISE_STD` at quality 60.
 JPEG_STD = 0.003
 FINE_STEP = 2.0
+SMOOTHED = 0.015  # of the noise that is left, what JPEG has taken away, for each level of its step above that
 TOLD = 0.5  # of what as much noise would hide: the network knows of it, and draws well what it hides
 
 
 def noise_in(picture: Picture, color: Pixels) -> float:
     """Return how much noise a picture has, 0 (clean) to 1 (a std of `DENOISE_STD` or more), in hundredths.
 
+    Behind JPEG that is what it had before: the network learns with JPEG behind the noise it is told of.
+
     Args:
         picture: As it was read; what is fully transparent does not count.
         color: Its colours, filled in where it is transparent.
     """
     known = picture.alpha if picture.alpha is not None and picture.alpha.any() else None
-    return round(min(1.0, noise_std(color, known) / DENOISE_STD), 2)
+    left = noise_std(color, known)
+    had = left * (1 + SMOOTHED * _step_above_finest(picture)) if left else 0.0
+    return round(min(1.0, had / DENOISE_STD), 2)
 
 
 def hidden_in(picture: Picture, denoise: float) -> float:
@@ -38,9 +43,14 @@ def hidden_in(picture: Picture, denoise: float) -> float:
         picture: As it was read.
         denoise: How much noise is taken out of it.
     """
-    step = max(picture.luma_step, luma_step(picture.color))  # a copy may hide more than its file says
-    marks = JPEG_STD * math.sqrt(max(0.0, step - FINE_STEP))
+    marks = JPEG_STD * math.sqrt(_step_above_finest(picture))
     return min(1.0, math.hypot(TOLD * denoise, marks / DENOISE_STD))
+
+
+def _step_above_finest(picture: Picture) -> float:
+    """Return the mean luma step of a picture's lossy files above that of the best quality, in levels."""
+    step = max(picture.luma_step, luma_step(picture.color))  # a copy may hide more than its file says
+    return max(0.0, step - FINE_STEP)
 
 
 def sigma_of(denoise: float) -> float:

@@ -29,7 +29,9 @@ NORMAL_MEAN = 0.7979  # likewise
 BLOCK_PX = 8
 SMOOTH = 0.05  # share of the blocks that is looked at
 SMOOTHER, LESS_SMOOTH = 0.02, 0.2  # shares that are compared:
-ALIKE, APART = 1.8, 2.4  # noise up to this ratio of their variances, nothing but texture from that on
+COUNTS = 100, 400  # of blocks: the fewer there are, the more alike are those of texture by chance;
+ALIKE = 1.4, 1.8  # with as many, noise up to this ratio of the variances,
+APART = 1.7, 2.4  # and nothing but texture from that on
 ENOUGH = 0.2  # share of the blocks that must be neither clipped nor unknown: of a page only the text is left
 
 FINE, COARSE = 1, 2  # pixels from one to the next that are compared
@@ -103,7 +105,8 @@ def _in_brightness(parts: list[Part]) -> float:
     )
     fine, coarse = (smooth - np.square(IN_BRIGHTNESS)).tolist()
     ratio = less_smooth.sum() / max(smoother.sum(), 1e-12)
-    return _together(fine, min(coarse, MOST**2)) * float(np.interp(ratio, (ALIKE, APART), (1.0, 0.0)))
+    limits = [np.interp(seen.shape[1], COUNTS, limit) for limit in (ALIKE, APART)]
+    return _together(fine, min(coarse, MOST**2)) * float(np.interp(ratio, limits, (1.0, 0.0)))
 
 
 def _variances(x: Float32, known: Known | None) -> Float32:
