@@ -29,9 +29,9 @@ NORMAL_MEAN = 0.7979  # likewise
 BLOCK_PX = 8
 SMOOTH = 0.05  # share of the blocks that is looked at
 SMOOTHER, LESS_SMOOTH = 0.02, 0.2  # shares that are compared:
-COUNTS = 100, 400  # of blocks: the fewer there are, the more alike are those of texture by chance;
-ALIKE = 1.4, 1.8  # with as many, noise up to this ratio of the variances,
-APART = 1.7, 2.4  # and nothing but texture from that on
+COUNTS = 50, 100, 400  # of blocks: the fewer there are, the more alike are those of texture by chance;
+ALIKE = 1.0, 1.35, 1.8  # with as many, noise up to this ratio of the variances,
+APART = 1.01, 1.65, 2.4  # and nothing but texture from that on
 ENOUGH = 0.2  # share of the blocks that must be neither clipped nor unknown: of a page only the text is left
 
 FINE, COARSE = 1, 2  # pixels from one to the next that are compared
