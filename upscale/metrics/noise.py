@@ -29,9 +29,10 @@ NORMAL_MEAN = 0.7979  # likewise
 BLOCK_PX = 8
 SMOOTH = 0.05  # share of the blocks that is looked at
 SMOOTHER, LESS_SMOOTH = 0.02, 0.2  # shares that are compared:
-COUNTS = 50, 100, 400  # of blocks: the fewer there are, the more alike are those of texture by chance;
+COUNTS = 50, 100, 1000  # of blocks: the fewer there are, the more alike are those of texture by chance;
 ALIKE = 1.0, 1.35, 1.8  # with as many, noise up to this ratio of the variances,
 APART = 1.01, 1.65, 2.4  # and nothing but texture from that on
+GRAY = 1.5  # times these where there is no colour: more such photographs are old, and grainy
 ENOUGH = 0.2  # share of the blocks that must be neither clipped nor unknown: of a page only the text is left
 
 FINE, COARSE = 1, 2  # pixels from one to the next that are compared
@@ -52,6 +53,8 @@ REACHED_BRIGHTNESS = 0.84  # likewise, their mean
 UNSEEN = 1.6  # variance of grain, made by a blur of 0.7 pixels, for each unit that the coarse mask sees
 WINDOW_PX = 128
 MOST_WINDOWS = 64
+LEVELS = 32  # of brightness, at which colours are compared
+COLORED = 2.5 / 255  # root of the mean square by which colours differ there, in pictures that have any
 CLIPPED = 0.04  # share of full scale near black and near white where noise is cut off
 
 Float32 = npt.NDArray[np.float32]
@@ -76,10 +79,21 @@ def noise_std(pixels: Pixels, known: Known | None = None) -> float:
         (pixels[window].astype(np.float32) / full, None if known is None else known[window])
         for window in windows(pixels.shape, WINDOW_PX, MOST_WINDOWS)
     ]
-    variance = _in_brightness([(_brightness(part), counts) for part, counts in parts])
-    if pixels.shape[2] == 3:
-        variance = max(variance, _in_colors(parts))
-    return float(np.sqrt(variance))
+    gray = _is_gray(np.concatenate([part.reshape(-1, part.shape[2]) for part, _ in parts]))
+    variance = _in_brightness([(_brightness(part), counts) for part, counts in parts], GRAY if gray else 1.0)
+    return float(np.sqrt(variance if gray else max(variance, _in_colors(parts))))
+
+
+def _is_gray(colors: Float32) -> bool:
+    """Return whether colours [N, 1 or 3] follow from their brightness: grey, or toned as old prints are."""
+    first, others = colors[:, 0], colors[:, 1:] - colors[:, :1]
+    level = (first * LEVELS).astype(np.intp)
+    count = np.maximum(1, np.bincount(level))
+    for other in others.T:
+        usual = (np.bincount(level, other) / count)[level]
+        if np.sqrt(np.mean((other - usual) ** 2)) > COLORED:
+            return False
+    return True
 
 
 def _brightness(part: Float32) -> Float32:
@@ -92,8 +106,8 @@ def _together(fine: float, coarse: float) -> float:
     return max(0.0, fine) + UNSEEN * max(0.0, coarse - max(0.0, fine))
 
 
-def _in_brightness(parts: list[Part]) -> float:
-    """Return the variance of the noise by the smoothest blocks of brightness."""
+def _in_brightness(parts: list[Part], lenience: float) -> float:
+    """Return the variance of the noise by the smoothest blocks of brightness, which may differ by as much."""
     seen = np.concatenate([_variances(*part) for part in parts], axis=1)
     count = seen.shape[1]
     seen = seen[:, np.isfinite(seen).all(0)] / REACHED_BRIGHTNESS**2
@@ -105,7 +119,7 @@ def _in_brightness(parts: list[Part]) -> float:
     )
     fine, coarse = (smooth - np.square(IN_BRIGHTNESS)).tolist()
     ratio = less_smooth.sum() / max(smoother.sum(), 1e-12)
-    limits = [np.interp(seen.shape[1], COUNTS, limit) for limit in (ALIKE, APART)]
+    limits = [lenience * np.interp(seen.shape[1], COUNTS, limit) for limit in (ALIKE, APART)]
     return _together(fine, min(coarse, MOST**2)) * float(np.interp(ratio, limits, (1.0, 0.0)))
 
 
