@@ -20,7 +20,7 @@ TOLD = 0.5  # of what as much noise would hide: the network knows of it, and dra
 def noise_in(picture: Picture, color: Pixels) -> float:
     """Return how much noise a picture has, 0 (clean) to 1 (a std of `DENOISE_STD` or more), in hundredths.
 
-    Behind JPEG that is what it had before: the network learns with JPEG behind the noise it is told of.
+    Behind JPEG that is what it had before: told of what is left, the network takes out less.
 
     Args:
         picture: As it was read; what is fully transparent does not count.

@@ -66,9 +66,9 @@ def noise_std(pixels: Pixels, known: Known | None = None) -> float:
     """Return the standard deviation of the noise in a picture, as a share of full scale; 0 for a clean one.
 
     Noise of each channel is meant, whether its own or shared with the others. Photographs without noise give
-    0; 3, 5 and 10 levels of 255 of white noise give about 2.7, 4.8 and 9.8; so do 4 and 8 levels of grain,
-    blurred by 0.7 pixels: 2.6 and 7.6, of brightness alone 3.0 and 7.0. Of coarser grain less is seen, as of
-    what JPEG has smoothed.
+    0; 3, 5 and 10 levels of 255 of white noise give about 2.6, 4.7 and 9.6; so do 4 and 8 levels of grain,
+    blurred by 0.7 pixels: 2.1 and 7.4, of brightness alone 2.8 and 6.8. Of coarser grain less is seen, as of
+    what JPEG has smoothed. Pictures of few pixels show noise that their channels share only if it is plain.
 
     Args:
         pixels: [H, W, 1 or 3], uint8 or uint16.
