@@ -10,16 +10,13 @@ JPEG begins them, at the top left: cutting, turning or resizing a picture hides 
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from upscale.metrics.luma import full_swing_luma
 from upscale.metrics.pair import Float64, Pixels
-from upscale.metrics.windows import windows
+from upscale.metrics.windows import BLOCK_PX, blocks, windows
 
-BLOCK_PX = 8
 # Steps of the lowest frequencies (down, across) in ITU-T T.81, table K.1; quality scales the whole table.
 STEPS = {
     (0, 0): 16, (0, 1): 11, (1, 0): 12, (2, 0): 14, (1, 1): 12,
@@ -87,16 +84,9 @@ def _coefficients(pixels: Pixels) -> Float64:
     found = [np.empty((0, BLOCK_PX, BLOCK_PX))]
     for window in windows(pixels.shape, WINDOW_PX, MOST_WINDOWS):
         part = pixels[window]
-        sound = (_blocks(part.min(axis=2)) > 0) & (_blocks(part.max(axis=2)) < full)
+        sound = (blocks(part.min(axis=2)) > 0) & (blocks(part.max(axis=2)) < full)
         y = full_swing_luma(part * (255 / full)) - 128
-        found.append(_blocks(y)[sound.all(axis=(1, 2))])
+        found.append(blocks(y)[sound.all(axis=(1, 2))])
     down, across = np.array(list(STEPS)).T
     whole = _COSINES @ np.concatenate(found) @ _COSINES.T
     return np.asarray(whole[:, down, across])
-
-
-def _blocks(x: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """Return the whole blocks [N, 8, 8] of an array [H, W]."""
-    rows, columns = (side // BLOCK_PX for side in x.shape)
-    x = x[: rows * BLOCK_PX, : columns * BLOCK_PX].reshape(rows, BLOCK_PX, columns, BLOCK_PX)
-    return x.swapaxes(1, 2).reshape(-1, BLOCK_PX, BLOCK_PX)

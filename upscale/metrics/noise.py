@@ -22,11 +22,10 @@ import numpy.typing as npt
 
 from upscale.metrics.luma import full_swing_luma
 from upscale.metrics.pair import Pixels
-from upscale.metrics.windows import windows
+from upscale.metrics.windows import blocks, windows
 
 NORMAL_MEDIAN = 0.6745  # of |x| for a unit normal x
 NORMAL_MEAN = 0.7979  # likewise
-BLOCK_PX = 8
 SMOOTH = 0.05  # share of the blocks that is looked at
 SMOOTHER, LESS_SMOOTH = 0.02, 0.2  # shares that are compared:
 COUNTS = 50, 100, 1000  # of blocks: the fewer there are, the more alike are those of texture by chance;
@@ -125,15 +124,12 @@ def _in_brightness(parts: list[Part], lenience: float) -> float:
 
 def _variances(x: Float32, known: Known | None) -> Float32:
     """Return what both masks see [2, blocks] of x [h, w, 1] in the same blocks."""
-    inner = [(side - 2 * COARSE) // BLOCK_PX for side in x.shape[:2]]
-    if min(inner) < 1:
-        return np.empty((2, 0), np.float32)
     seen = []
     for apart in (FINE, COARSE):
+        d = _detail(x, apart, known)[0]
         start = COARSE - apart
-        rows, columns = (slice(start, start + count * BLOCK_PX) for count in inner)
-        d = _detail(x, apart, known)[0, rows, columns]
-        seen.append(np.square(d).reshape(inner[0], BLOCK_PX, inner[1], BLOCK_PX).mean((1, 3)).ravel())
+        d = d[start : d.shape[0] - start, start : d.shape[1] - start]
+        seen.append(blocks(np.square(d)).mean((1, 2)))
     return np.stack(seen)
 
 
@@ -163,16 +159,8 @@ def _between(parts: list[Float32]) -> float:
 
 def _of_blocks(parts: list[Float32]) -> float:
     """Return the noise by the smoother blocks of all channels."""
-    scales = []
-    for part in parts:
-        height, width = (side // BLOCK_PX * BLOCK_PX for side in part.shape[1:])
-        blocks = np.abs(part[:, :height, :width])
-        blocks = blocks.reshape(len(part), height // BLOCK_PX, BLOCK_PX, width // BLOCK_PX, BLOCK_PX).mean(
-            (2, 4)
-        )
-        scales.append(blocks.ravel() / NORMAL_MEAN)
-    values = np.concatenate(scales)
-    values = values[np.isfinite(values)]
+    values = np.concatenate([blocks(np.abs(channel)).mean((1, 2)) for part in parts for channel in part])
+    values = values[np.isfinite(values)] / NORMAL_MEAN
     return float(np.percentile(values, 100 * SMOOTH)) / REACHED_COLORS if values.size else 0.0
 
 

@@ -1,10 +1,17 @@
-"""Windows all over a picture: a megapixel says enough about it, and large pictures may lie on disk."""
+"""Windows all over a picture, and blocks of 8x8 pixels.
+
+A megapixel says enough about a picture, and large ones may lie on disk.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
+
+import numpy.typing as npt
 
 Window = tuple[slice, slice]
+BLOCK_PX = 8
 
 
 def windows(shape: Sequence[int], px: int, most: int) -> list[Window]:
@@ -16,3 +23,10 @@ def windows(shape: Sequence[int], px: int, most: int) -> list[Window]:
     found = [(slice(top, top + px), slice(left, left + px)) for top in tops for left in lefts]
     step = -(-len(found) // most)
     return found[step // 2 :: step]
+
+
+def blocks(x: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Return the whole blocks [N, 8, 8] of an array [H, W]."""
+    rows, columns = (side // BLOCK_PX for side in x.shape)
+    x = x[: rows * BLOCK_PX, : columns * BLOCK_PX].reshape(rows, BLOCK_PX, columns, BLOCK_PX)
+    return x.swapaxes(1, 2).reshape(-1, BLOCK_PX, BLOCK_PX)

@@ -25,9 +25,7 @@ from upscale.training.examples.resample import resample
 from upscale.training.objectives.batch import Batch
 from upscale.training.recipe import Recipe
 
-NOISE_QUALITY = (
-    60  # lowest of the JPEGs behind noise that the network is told of; worse ones leave little of it
-)
+NOISE_QUALITY = 60  # lowest of JPEGs behind noise that the network is told of; worse ones leave little of it
 
 
 def charbonnier(error: Tensor) -> Tensor:
