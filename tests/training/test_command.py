@@ -71,6 +71,12 @@ def test_scores_are_those_of_the_pictures(make_model: Callable[..., Path], photo
             "none.pt cannot be read",
         ),
         (["train", "RECIPE", "PHOTOS", "--run", "RUN", "--vgg", "none"], 5, "none cannot be used as VGG"),
+        (["train", "RECIPE", "PHOTOS", "--run", "RUN", "--teacher", "none.pt"], 3, "none.pt cannot be read"),
+        (
+            ["train", "RECIPE", "PHOTOS", "--run", "RUN", "--teacher", "sr3-photo-4x"],
+            2,
+            "sr3-photo-4x does not fit the recipe",
+        ),
         (["export", "RECIPE", "EMPTY", "MODEL"], 3, "state.pt cannot be read"),
         (["evaluate", "nonsense", "PHOTOS"], 5, "no model 'nonsense'"),
         (["evaluate", "sr3-photo-4x", "PHOTOS", "--settings", "dimm:1"], 2, "no sampler 'dimm'"),

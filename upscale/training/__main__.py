@@ -28,6 +28,7 @@ from upscale.training.evaluation.search import SPACE, Crops, Goal, parse_axis, s
 from upscale.training.examples.pages import draw_pages
 from upscale.training.examples.photos import Photos
 from upscale.training.export import export
+from upscale.training.loop.begin import load_teachers
 from upscale.training.loop.display import display
 from upscale.training.loop.state import State
 from upscale.training.loop.step import DTYPES
@@ -108,6 +109,10 @@ def train_command(
     vgg: Annotated[
         Path | None, typer.Option(help="Features of VGG-16, safetensors, for the last step.")
     ] = None,
+    teacher: Annotated[
+        list[str] | None,
+        typer.Option(help="A model by name or path, or a run's state.pt, that a first step learns from."),
+    ] = None,
     compiled: Annotated[
         bool, typer.Option("--compile", help="Compile the network: minutes first, then faster steps.")
     ] = False,
@@ -161,6 +166,7 @@ def train_command(
             decay_minutes=decay_minutes,
             begin_with=begin_with,
             vgg=VGGFeatures(vgg, DTYPES[chosen.dtype]).to(device) if vgg else None,
+            teachers=load_teachers(teacher, chosen, device) if teacher else None,
             compiled=compiled,
             workers=workers,
             pages=written,

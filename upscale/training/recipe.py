@@ -127,6 +127,17 @@ class Recovery:
 
 
 @dataclass(frozen=True)
+class FirstStep:
+    """How the first step learns on its own.
+
+    Attributes:
+        taught: Where it has teachers: which share of what it learns they say; photographs say the rest.
+    """
+
+    taught: float = 0.85
+
+
+@dataclass(frozen=True)
 class LastStep:
     """The runs whose last step is trained: see `last_step`.
 
@@ -219,6 +230,7 @@ class Recipe:
     noise: Noise = field(default_factory=Noise)
     optimizer: Optimizer = field(default_factory=Optimizer)
     recovery: Recovery = field(default_factory=Recovery)
+    first_step: FirstStep = field(default_factory=FirstStep)
     last_step: LastStep = field(default_factory=LastStep)
     chain: Chain = field(default_factory=Chain)
     relay: Relay = field(default_factory=Relay)
@@ -272,6 +284,7 @@ def from_table(table: dict[str, Any], where: str) -> Recipe:
         "noise": Noise,
         "optimizer": Optimizer,
         "recovery": Recovery,
+        "first_step": FirstStep,
         "last_step": LastStep,
         "chain": Chain,
         "relay": Relay,

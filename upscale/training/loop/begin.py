@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +13,12 @@ from upscale import networks
 from upscale.errors import UsageError
 from upscale.models import catalog, checkpoint
 from upscale.training import objectives
+from upscale.training.averaged import network_of
 from upscale.training.loop import optimizers
 from upscale.training.loop.state import State, load_weights, read
 from upscale.training.objectives.critic import Critic
 from upscale.training.objectives.perceptual import VGGFeatures
+from upscale.training.objectives.teachers import Teachers
 from upscale.training.recipe import Recipe
 
 
@@ -58,6 +60,20 @@ def weights_of(source: str) -> dict[str, torch.Tensor]:
         averaged: dict[str, torch.Tensor] = read(Path(source))["ema"]
         return averaged
     return checkpoint.load(catalog.locate(source))[1].state_dict()
+
+
+def load_teachers(sources: Sequence[str], recipe: Recipe, device: str) -> Teachers:
+    """Return what a recipe's first step learns from, on a device; for `sources` see `weights_of`.
+
+    Raises:
+        InputError: A state is missing or damaged.
+        WeightsError: There is no such model, or it is damaged.
+        UsageError: It is of another network than the recipe's.
+    """
+    teaching = [network_of(recipe, weights_of(source), source) for source in sources]
+    for network in teaching:
+        network.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return Teachers(teaching, recipe.first_step.taught)
 
 
 def with_own_steps(weights: Mapping[str, torch.Tensor], recipe: Recipe) -> dict[str, torch.Tensor]:

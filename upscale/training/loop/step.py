@@ -12,18 +12,28 @@ from upscale.training.loop.ahead import Batches
 from upscale.training.loop.log import Log
 from upscale.training.loop.state import State
 from upscale.training.objectives.perceptual import VGGFeatures
+from upscale.training.objectives.teachers import Teachers
 from upscale.training.recipe import Recipe
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 NORMS_KEPT = 200
 
 
-def one_step(recipe: Recipe, batches: Batches, state: State, log: Log, vgg: VGGFeatures | None) -> None:
+def one_step(
+    recipe: Recipe,
+    batches: Batches,
+    state: State,
+    log: Log,
+    vgg: VGGFeatures | None,
+    teachers: Teachers | None = None,
+) -> None:
     """Do one step; a batch with an outlying gradient is left out and counted."""
     t0 = time.perf_counter()
     batch = batches.of(state)
     t1 = time.perf_counter()
 
+    if teachers:
+        batch = teachers.teach(batch, recipe, DTYPES[recipe.dtype])
     losses = objectives.of(recipe).loss_of(
         state.network, batch, recipe, DTYPES[recipe.dtype], vgg, state.critic
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 import signal
@@ -22,6 +23,7 @@ from upscale.training.loop.log import Log, Report
 from upscale.training.loop.state import State
 from upscale.training.loop.step import one_step
 from upscale.training.objectives.perceptual import VGGFeatures
+from upscale.training.objectives.teachers import Teachers
 from upscale.training.recipe import Recipe, as_table
 
 SAVE_EVERY_S = 180.0
@@ -67,6 +69,7 @@ def train(
     decay_minutes: float | None = None,
     begin_with: str | Path | None = None,
     vgg: VGGFeatures | None = None,
+    teachers: Teachers | None = None,
     compiled: bool = False,
     workers: int = 0,
     pages: Photos | None = None,
@@ -87,6 +90,7 @@ def train(
         begin_with: What a new run begins with: `state.pt` of another run, whose averaged weights it takes, or
             a model, by name or path.
         vgg: Features for recipes whose loss sees with them.
+        teachers: What a first step learns from beside photographs, on `device`.
         compiled: Whether torch.compile fuses the operations of the network: minutes first, then faster steps.
         workers: Processes that make batches, of photos in the computer's memory; with none, a thread does.
         pages: Pages, see `draw_pages`, of which a recipe may take a share of all crops; spoilt by JPEG alone.
@@ -94,20 +98,23 @@ def train(
         on_step: Called after each step.
 
     Raises:
-        UsageError: There is no such objective; or the run in that folder, or the one to begin with, was made
-            with another network.
+        UsageError: There is no such objective, or it has no teachers; or the run in that folder, or the one
+            to begin with, was made with another network.
         InputError: A state is damaged.
         DeviceError: Training diverged for good.
     """
     if objectives.of(recipe).sees and vgg is None:
         raise UsageError("This recipe's loss sees with VGG.", hint="Give its features with --vgg.")
+    if teachers and not objectives.of(recipe).taught:
+        raise UsageError(f"The objective {recipe.objective!r} has no teachers.", hint="Leave --teacher away.")
     run.mkdir(parents=True, exist_ok=True)
     path = run / "state.pt"
     state = begin(recipe, path, device, None if begin_with is None else str(begin_with), vgg)
     if device.startswith("cuda"):
         torch.backends.cudnn.benchmark = True  # every step has the same shapes
     if compiled:
-        for part in [*_called(state.network), *([vgg] if vgg else [])]:
+        whole = [state.network, *(teachers.networks if teachers else ())]
+        for part in [*itertools.chain(*map(_called, whole)), *([vgg] if vgg else [])]:
             part.compile(dynamic=False)
     (run / "recipe.json").write_text(json.dumps(as_table(recipe), indent=2) + "\n", encoding="utf-8")
 
@@ -131,7 +138,7 @@ def train(
                 alone = state.critic is not None and state.step < recipe.last_step.critic_alone
                 for group in state.optimizer.param_groups:
                     group["lr"] = rate * group.get("times", 0.0 if alone else 1.0)
-                one_step(recipe, batches, state, log, vgg)
+                one_step(recipe, batches, state, log, vgg, teachers)
                 if state.step % LOG_EVERY == 0:
                     log.flush(state)
                 recovery.watch(recipe, state)

@@ -28,6 +28,7 @@ class Objective:
         loss_of: How wrong the network is.
         config: recipe -> entries of a model's config.
         sees: Whether it needs the features of VGG.
+        taught: Whether teachers may say what is learnt.
         needs: recipe -> entries of its `[network]` that must be true.
         trains: (recipe, name of a parameter) -> whether it is trained.
     """
@@ -36,6 +37,7 @@ class Objective:
     loss_of: Loss
     config: Callable[[Recipe], dict[str, Any]]
     sees: bool = False
+    taught: bool = False
     needs: Callable[[Recipe], tuple[str, ...]] = lambda recipe: ()
     trains: Callable[[Recipe, str], bool] = lambda recipe, name: True
 
@@ -57,6 +59,7 @@ OBJECTIVES: dict[str, Objective] = {
         first_step.make_batch,
         _blind(first_step.loss_of),
         last_step.config,
+        taught=True,
         needs=lambda recipe: ("first_step",),
         trains=first_step.trains,
     ),
