@@ -19,6 +19,7 @@ MIN_SCALE = 1.0
 MAX_SCALE = 64.0
 MAX_STEPS = 2000
 MAX_SAMPLES = 64
+MAX_SHRINK = 8  # what is larger by more holds next to nothing
 DENOISE_STD = 0.1  # of the noise that `denoise` 1 takes away, as a share of full scale: 25.5 levels of 255
 PRESETS = {"faithful": 1.0, "balanced": None, "vivid": 0.0}  # --preset's names for --fidelity
 MIN_TILE_PX = 32
@@ -128,6 +129,8 @@ class EngineOptions:
             default.
         denoise: How much noise is taken out of the input, 0 (none but what the model does of itself) to 1 (a
             standard deviation of `DENOISE_STD`); None finds out how much there is.
+        shrink: How many times smaller the input is made first, 1 to `MAX_SHRINK`, because it is softer than
+            its pixels; None finds out by how much it can be, and lose nothing.
         samples: How many samples are drawn, 1 to 64; the result is their mean.
         start: Noise level that a run begins at, above 0 to 1: the time t of sigma = tan(pi t / 2). At 1 it
             begins from pure noise, below that from the upsampled picture with so much noise.
@@ -147,6 +150,7 @@ class EngineOptions:
     tile_px: int | None = None
     fidelity: float | None = None
     denoise: float | None = None
+    shrink: float | None = None
     samples: int = 1
     start: float = 1.0
     map_uncertainty: bool = False
@@ -167,6 +171,15 @@ class EngineOptions:
             raise UsageError(
                 "--denoise and --consistency exclude each other.",
                 hint="The one takes noise out of the photo, the other keeps it as it is.",
+            )
+        if self.shrink is not None and not 1 <= self.shrink <= MAX_SHRINK:  # nan fails both
+            raise UsageError(
+                f"--shrink {self.shrink:g} is out of range.", hint=f"It is from 1 to {MAX_SHRINK}, or auto."
+            )
+        if self.consistency and (self.shrink or 1) > 1:
+            raise UsageError(
+                "--shrink and --consistency exclude each other.",
+                hint="The one takes the photo for softer than its pixels, the other keeps them.",
             )
         if self.fidelity == 1 and self.steps is not None and self.steps > 1:
             raise UsageError(

@@ -2,7 +2,7 @@
 
 python tests/benchmarks/degraded.py PHOTOS --lpips lpips_alex.safetensors [--denoise 0,auto] [--fidelity 0.5]
     [--model NAME] [--kinds poor,clean,noise3,noise5,noise10,jpeg90,jpeg60,webp75,webp50,both,grain,film,luma,
-    phone,soft,enlarged,box,bilinear,lanczos,nearest]
+    phone,soft,softer,softest,enlarged,enlarged3,enlarged4,box,bilinear,lanczos,nearest]
     [--reduce 2] [--crop 384] [--limit N] [--save FOLDER]
 
 A kind says what is done before the photograph is enlarged 4x again and compared with itself: blur (std in
@@ -28,7 +28,7 @@ from PIL import Image
 from table import show
 
 from upscale import Upscaler
-from upscale.cli.values import parse_denoise
+from upscale.cli.values import parse_number
 from upscale.images.picture import Picture, Pixels
 from upscale.images.pixels import from_float, to_float
 from upscale.images.read import read
@@ -76,6 +76,10 @@ KINDS = {
     "phone": Kind(luma=True, grain=8, jpeg=85),
     "soft": Kind(blur=4),
     "enlarged": Kind(enlarged=2),
+    "softer": Kind(blur=6),
+    "softest": Kind(blur=8),
+    "enlarged3": Kind(enlarged=3),
+    "enlarged4": Kind(enlarged=4),
     **{name: Kind(reduction=name) for name in ("box", "bilinear", "lanczos", "nearest")},
 }
 
@@ -87,6 +91,9 @@ def main(
     kinds: Annotated[str, typer.Option(help="With commas.")] = "poor",
     fidelity: Annotated[float | None, typer.Option(help="The model's own if not given.")] = None,
     model: Annotated[str, typer.Option()] = DEFAULT_MODEL,
+    shrink: Annotated[
+        float | None, typer.Option(help="Shrink so many times first; auto if not given.")
+    ] = None,
     reduce: Annotated[int, typer.Option(help="Make the photographs smaller first.")] = 1,
     crop: Annotated[int, typer.Option(help="Take the middle of each, so many pixels wide; 0 for all.")] = 0,
     limit: Annotated[int | None, typer.Option(help="Only so many photographs.")] = None,
@@ -95,7 +102,10 @@ def main(
     """Score a model on spoilt photographs."""
     metric = LPIPS.from_file(lpips)
     upscalers = {
-        name: Upscaler(model, denoise=parse_denoise(name), fidelity=fidelity) for name in denoise.split(",")
+        name: Upscaler(
+            model, denoise=parse_number("--denoise", name, "a number"), fidelity=fidelity, shrink=shrink
+        )
+        for name in denoise.split(",")
     }
     scores: dict[tuple[str, str], list[tuple[float, ...]]] = {}
     for index, path in enumerate(paths_of(photos)[:limit]):

@@ -72,11 +72,12 @@ def test_defaults_are_those_of_the_options() -> None:
         for field in fields(kind):
             name = respelled.get(field.name, field.name)
             assert name in defaults, f"{kind.__name__}.{field.name} has no option"
-            if field.name not in {*respelled, "denoise"}:
+            if field.name not in {*respelled, "denoise", "shrink"}:
                 assert defaults[name] == field.default, name
     assert defaults["size"] is TargetSize.box is None
     assert files.parse_tile(defaults["tile"]) == EngineOptions.tile_px
-    assert files.parse_denoise(defaults["denoise"]) == EngineOptions.denoise
+    for name in ("denoise", "shrink"):
+        assert files.parse_number(f"--{name}", defaults[name], "") == getattr(EngineOptions, name)
 
 
 def test_names_in_the_help_exist() -> None:

@@ -35,6 +35,7 @@ def test_record_of_a_result(photo: Photo, request_for: Ask, engine: Any, model: 
         "fidelity": "0",
         "start": "1",
         "denoise": "auto",
+        "shrink": "auto",
         "samples": "1",
         "sampler": "ddim",
         "seed": "7",
@@ -42,6 +43,7 @@ def test_record_of_a_result(photo: Photo, request_for: Ask, engine: Any, model: 
         "color_fix": "none",
         "input_bytes": str(path.stat().st_size),
         "denoised": "0",
+        "shrunk": "1",
         "fidelity_used": "0",
     }
 
@@ -95,7 +97,7 @@ def test_models_that_have_no_part_in_a_result_are_not_named(
         ({}, ()),
         ({"steps": 4, "sampler": "ddim"}, ()),  # the model's own
         ({"steps": 9}, ("steps",)),
-        ({"consistency": True, "color_fix": "none"}, ("denoise", "consistency")),
+        ({"consistency": True, "color_fix": "none"}, ("denoise", "shrink", "consistency")),
         ({"color_fix": "mean"}, ("color_fix",)),
         ({"start": 0.7}, ("start",)),
         ({"denoise": 0.2}, ("denoise",)),

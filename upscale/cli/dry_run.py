@@ -15,7 +15,7 @@ from upscale.jobs.forecast import forecast, free_bytes, size, together, total_me
 from upscale.jobs.items import Job, Skipped
 from upscale.jobs.pace import pace_of
 from upscale.jobs.plan import Plan
-from upscale.models.config import denoise_label, fidelity_of, joined, steps_of
+from upscale.models.config import denoise_label, fidelity_of, joined, shrink_label, steps_of
 
 
 def show(plan: Plan) -> None:
@@ -105,6 +105,7 @@ def settings(plan: Plan) -> str:
         _fidelity(plan),
         *([f"start {options.start:g}"] if options.start < 1 else []),
         f"denoise {denoise_label(models[0], options)}",
+        f"shrink {shrink_label(models[0], options)}",
         *([f"{options.samples} samples"] if options.samples > 1 else []),
         f"sampler {joined(options.sampler or model.sampler for model in models)}",
         f"seed {options.seed}",

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from upscale.cli.guard import guarded
-from upscale.cli.values import parse_conflict, parse_denoise, parse_fidelity, parse_size, parse_tile
+from upscale.cli.values import parse_conflict, parse_fidelity, parse_number, parse_size, parse_tile
 from upscale.cli.wanted import Wanted
 from upscale.options import (
     COLOR_FIXES,
@@ -17,6 +17,7 @@ from upscale.options import (
     DTYPES,
     MAX_SAMPLES,
     MAX_SCALE,
+    MAX_SHRINK,
     MAX_STEPS,
     MIN_SCALE,
     MIN_TILE_PX,
@@ -192,6 +193,14 @@ def upscale_files(
             "auto looks how noisy it is.",
         ),
     ] = "auto",
+    shrink: Annotated[
+        str,
+        Look(
+            metavar=f"auto|1-{MAX_SHRINK}",
+            help="Make the photo so many times smaller first, because it is soft: out of focus, a fine "
+            "scan, or enlarged before. 1 takes it as it is. auto looks how soft it is.",
+        ),
+    ] = "auto",
     samples: Annotated[
         int,
         Look(
@@ -330,7 +339,8 @@ def upscale_files(
         tile_px=parse_tile(tile),
         fidelity=parse_fidelity(fidelity, preset),
         start=start,
-        denoise=parse_denoise(denoise),
+        denoise=parse_number("--denoise", denoise, "a number from 0 to 1"),
+        shrink=parse_number("--shrink", shrink, f"a number from 1 to {MAX_SHRINK}"),
         samples=samples,
         map_uncertainty=uncertainty is not None,
         offline=offline,

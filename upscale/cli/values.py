@@ -40,8 +40,13 @@ def parse_tile(text: str) -> int | None:
         ) from None
 
 
-def parse_denoise(text: str) -> float | None:
-    """Return how much noise is taken out; None for `auto`.
+def parse_number(option: str, text: str, what: str) -> float | None:
+    """Return the number that is given for an option; None for `auto`.
+
+    Args:
+        option: `--denoise`, for messages.
+        text: What was typed.
+        what: What the option is, for messages: `a number from 0 to 1`.
 
     Raises:
         UsageError: It is neither a number nor `auto`.
@@ -51,9 +56,7 @@ def parse_denoise(text: str) -> float | None:
     try:
         return float(text)
     except ValueError:
-        raise UsageError(
-            f"--denoise {text} cannot be read.", hint="It is a number from 0 to 1, or auto."
-        ) from None
+        raise UsageError(f"{option} {text} cannot be read.", hint=f"It is {what}, or auto.") from None
 
 
 def parse_conflict(on_conflict: str | None, *, overwrite: bool, skip_existing: bool) -> str | None:

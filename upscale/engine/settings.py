@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from upscale.engine import device as devices
-from upscale.models.config import check_asked, color_fix_of, denoise_of, fidelity_of, steps_of
+from upscale.models.config import check_asked, color_fix_of, denoise_of, fidelity_of, shrink_of, steps_of
 from upscale.models.restorer import Restorer
 from upscale.options import EngineOptions
 
@@ -31,6 +31,7 @@ def settle(restorer: Restorer, options: EngineOptions) -> Settings:
         spoilt_fidelity=fidelity_of(config, options, spoilt=True),
         start=options.start,
         denoise=denoise_of(config, options),
+        shrink=shrink_of(config, options),
         samples=options.samples,
         seed=options.seed,
         consistency=options.consistency,
@@ -56,6 +57,7 @@ class Settings:
         spoilt_fidelity: The same for a photo of which `SPOILT` or more is hidden, in the first stage.
         start: Noise level that a run begins at, 1 for pure noise.
         denoise: How much noise is taken out of the input, 0 to 1; None finds out how much there is.
+        shrink: How many times smaller the input is made first; None finds out by how much it can be.
         samples: Samples that the result is the mean of.
         seed: Of the noise.
         consistency: Whether the result's reduction is made to be the input.
@@ -73,6 +75,7 @@ class Settings:
     spoilt_fidelity: float
     start: float
     denoise: float | None
+    shrink: float | None
     samples: int
     seed: int
     consistency: bool

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from PIL import Image
 
@@ -12,9 +12,10 @@ from upscale.engine.cascade import run
 from upscale.engine.color import FIXES
 from upscale.engine.consistency import make_consistent
 from upscale.engine.denoise import hidden_in, noise_in
-from upscale.engine.loaded import load_models
-from upscale.engine.plan import model_of, plan_cascade
+from upscale.engine.loaded import Loaded, load_models
+from upscale.engine.plan import CascadePlan, model_of, plan_cascade
 from upscale.engine.progress import ProgressCallback
+from upscale.engine.shrink import shrink_of, shrunk
 from upscale.engine.tiles import Tiling
 from upscale.engine.transparency import interpolated, keep_extremes, varies
 from upscale.engine.work import Work
@@ -29,6 +30,37 @@ TILES_MAY_SHOW = (
     "A larger --tile helps."
 )
 MOST_TOGETHER = 64  # pictures: a killed run loses those it was working on
+
+
+@dataclass(frozen=True)
+class _Pass:
+    """Pictures of one size on their way to another.
+
+    Attributes:
+        pictures: The pictures.
+        plan: The stages.
+        models: Their models.
+        shaped: Indices of those whose alpha goes through the models as well.
+    """
+
+    pictures: Sequence[Picture]
+    plan: CascadePlan
+    models: Sequence[Loaded]
+    shaped: Sequence[int]
+
+    @property
+    def stages(self) -> int:
+        """How many there are, of alpha too."""
+        return len(self.plan.stages) * (2 if self.shaped else 1)
+
+    @property
+    def pixels(self) -> int:
+        """How many the networks evaluate."""
+        return sum(
+            math.prod(stage.input_size)
+            * (len(self.pictures) * model.settings.samples * model.settings.steps + len(self.shaped))
+            for stage, model in zip(self.plan.stages, self.models, strict=True)
+        )
 
 
 class Upscaler:
@@ -56,6 +88,7 @@ class Upscaler:
         tile_px: int | None = None,
         fidelity: float | None = None,
         denoise: float | None = None,
+        shrink: float | None = None,
         samples: int = 1,
         start: float = 1.0,
         map_uncertainty: bool = False,
@@ -81,6 +114,7 @@ class Upscaler:
             tile_px=tile_px,
             fidelity=fidelity,
             denoise=denoise,
+            shrink=shrink,
             samples=samples,
             start=start,
             map_uncertainty=map_uncertainty,
@@ -156,7 +190,8 @@ class Upscaler:
     ) -> list[Picture]:
         """Return pictures of one size at exactly `size`, each as `upscale` alone makes it, beyond 1/255.
 
-        Small ones are much faster so; `together` says how many.
+        Small ones are much faster so; `together` says how many. Those that are softer than their pixels are
+        made smaller first, see `shrink`.
 
         Colour under fully transparent pixels is filled from its neighbours first, so that no dark fringe
         appears. Alpha goes through the model as well, in one step, which gives sharp edges and adds no
@@ -166,22 +201,38 @@ class Upscaler:
             UsageError: `size` is smaller than the pictures.
             DeviceError: Memory ran out for good.
         """
+        plan_cascade(pictures[0].size, size)  # refuses what is smaller
+        parts: dict[float, list[int]] = {}
+        for i, picture in enumerate(pictures):
+            asked = self.settings.shrink
+            parts.setdefault(shrink_of(picture) if asked is None else asked, []).append(i)
+        passes = [
+            self._planned([shrunk(pictures[i], factor) for i in members], size)
+            for factor, members in parts.items()
+        ]
+        work = Work(progress, sum(each.stages for each in passes), sum(each.pixels for each in passes))
+        results: dict[int, Picture] = {}
+        for (factor, members), each in zip(parts.items(), passes, strict=True):
+            for i, made in zip(members, self._carried_out(each, work), strict=True):
+                notes = (*pictures[i].notes, *work.notes)
+                results[i] = replace(made, luma_step=pictures[i].luma_step, shrunk=factor, notes=notes)
+        return [results[i] for i in range(len(pictures))]
+
+    def _planned(self, pictures: Sequence[Picture], size: tuple[int, int]) -> _Pass:
+        """Return what leads from pictures of one size to another size."""
         plan = plan_cascade(pictures[0].size, size, [m.restorer.config.scale for m in self._models])
         models = [model_of(stage.index, self._models) for stage in plan.stages]
         sees_alpha = all(model.restorer.config.prediction != "epsilon" for model in models)
         shaped = [i for i, p in enumerate(pictures) if p.alpha is not None and sees_alpha and varies(p.alpha)]
-        work = Work(
-            progress,
-            len(plan.stages) * (2 if shaped else 1),
-            sum(
-                math.prod(stage.input_size)
-                * (len(pictures) * model.settings.samples * model.settings.steps + len(shaped))
-                for stage, model in zip(plan.stages, models, strict=True)
-            ),
-        )
+        return _Pass(pictures, plan, models, shaped)
+
+    def _carried_out(self, each: _Pass, work: Work) -> list[Picture]:
+        """Return the results of a pass."""
+        pictures, plan, shaped = each.pictures, each.plan, each.shaped
+        size = plan.output_size
         if any(
             not model.restorer.local and max(stage.input_size) > model.settings.tile_px
-            for stage, model in zip(plan.stages, models, strict=True)
+            for stage, model in zip(plan.stages, each.models, strict=True)
         ):
             work.notes.append(TILES_MAY_SHOW)
         alphas = [None if p.alpha is None else interpolated(p.alpha, size) for p in pictures]
@@ -219,7 +270,6 @@ class Upscaler:
                 uncertainty=None if spread is None else spread[:, :, 0],
                 denoised=level,
                 fidelity=self.settings.fidelity_for(less, followed=len(plan.stages) > 1),
-                notes=(*picture.notes, *work.notes),
             )
             for picture, color, alpha, spread, level, less in zip(
                 pictures, results, alphas, spreads, denoise, hidden, strict=True

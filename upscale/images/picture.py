@@ -44,7 +44,9 @@ class Picture:
         notes: Sentences on what could not be kept (`16-bit colour was reduced to 8 bits`), for the report.
         uncertainty: [H, W] uint8, where the samples of a result differ: their standard deviation, 255 is 32
             levels of 8 bits; None where nobody asked.
+        framed: Whether it is one of an animation's frames, which must look alike.
         denoised: Of a result, how much noise was taken out of the input, 0 to 1 as `--denoise` counts.
+        shrunk: Of a result, how many times smaller the input was made first, as `--shrink` counts.
         fidelity: Of a result, how near it is to the first estimate, 0 to 1; of a cascade in its first stage.
     """
 
@@ -55,7 +57,9 @@ class Picture:
     luma_step: float = 0.0
     notes: tuple[str, ...] = ()
     uncertainty: Pixels | None = None
+    framed: bool = False
     denoised: float = 0.0
+    shrunk: float = 1.0
     fidelity: float = 0.0
 
     def __post_init__(self) -> None:

@@ -80,7 +80,7 @@ def _decoded(it: Opened, pictures: Pictures, index: int, name: str, max_mpix: fl
     if pictures.kind != "animation":
         return Frame(picture)
     duration = float(image.info.get("duration") or 0)
-    return Frame(picture, duration if duration > _SHORTEST_MS else _INSTEAD_MS)
+    return Frame(replace(picture, framed=True), duration if duration > _SHORTEST_MS else _INSTEAD_MS)
 
 
 def _of_size(picture: Picture, first: Picture) -> Picture:

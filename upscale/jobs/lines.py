@@ -46,6 +46,7 @@ def file_line(outcome: Outcome, model: str, forecast: Forecast | None = None) ->
             for stage in job.cascade.stages
         ],
         "denoised": outcome.denoised,
+        "shrunk": outcome.shrunk,
         "fidelity": None if outcome.fidelity is None else round(outcome.fidelity, 3),
         "seconds": round(outcome.seconds, 3),
         "forecast": None if forecast is None else asdict(forecast),

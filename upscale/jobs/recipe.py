@@ -12,7 +12,15 @@ from upscale.images.record import Record
 from upscale.jobs.items import Job
 from upscale.jobs.source import Source
 from upscale.models import catalog
-from upscale.models.config import ModelConfig, color_fix_of, denoise_label, fidelity_of, joined, steps_of
+from upscale.models.config import (
+    ModelConfig,
+    color_fix_of,
+    denoise_label,
+    fidelity_of,
+    joined,
+    shrink_label,
+    steps_of,
+)
 from upscale.models.digest import sha256_of_all
 from upscale.options import EngineOptions
 from upscale.version import __version__
@@ -24,6 +32,7 @@ DECISIVE = (
     "fidelity",
     "start",
     "denoise",
+    "shrink",
     "samples",
     "sampler",
     "seed",
@@ -60,6 +69,7 @@ def recipe(job: Job, options: EngineOptions, models: Sequence[ModelConfig]) -> R
         ),
         "start": f"{options.start:g}",
         "denoise": denoise_label(models[0], options),
+        "shrink": shrink_label(models[0], options),
         "samples": str(options.samples),
         "sampler": joined(options.sampler or model.sampler for model in models),
         "seed": str(options.seed),

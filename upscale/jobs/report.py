@@ -38,6 +38,7 @@ class Outcome:
         unfailing: How it ended where there is no error.
         denoised: How much noise was taken out of the input, 0 to 1; None where nothing was made of it, or of
             several frames each had its own.
+        shrunk: How many times smaller the input was made first; None likewise.
         fidelity: How near the result is to the first estimate, 0 to 1; None likewise.
         differs: Of one skipped: in what its result was made otherwise (`steps`, `weights`, …).
     """
@@ -50,6 +51,7 @@ class Outcome:
     unfailing: Status = Status.DONE
     differs: tuple[str, ...] = ()
     denoised: float | None = None
+    shrunk: float | None = None
     fidelity: float | None = None
 
     @property

@@ -217,7 +217,12 @@ class _Course:
         record = None
         if not request.files.strip_metadata:
             made = recipe(job, request.engine, self._plan.models)
-            record = {**made, "denoised": f"{picture.denoised:g}", "fidelity_used": f"{picture.fidelity:.2g}"}
+            record = {
+                **made,
+                "denoised": f"{picture.denoised:g}",
+                "shrunk": f"{picture.shrunk:g}",
+                "fidelity_used": f"{picture.fidelity:.2g}",
+            }
 
         def write() -> None:
             step = take(lambda: write_picture(job, picture, record, request.files, self._stdout))
@@ -231,6 +236,7 @@ class _Course:
                 seconds + step.seconds,
                 picture.notes + (step.value or ()),
                 denoised=picture.denoised,
+                shrunk=picture.shrunk,
                 fidelity=picture.fidelity,
             )
             if step.error is None:

@@ -228,6 +228,18 @@ def denoise_label(config: ModelConfig, options: EngineOptions) -> str:
     return "auto" if denoise is None else f"{denoise:g}"
 
 
+def shrink_of(config: ModelConfig, options: EngineOptions) -> float | None:
+    """Return how many times smaller an input is made first; None where that depends on the input."""
+    auto = config.target == "residual" and not options.consistency  # which takes the input at its word
+    return options.shrink if auto or options.shrink is not None else 1.0
+
+
+def shrink_label(config: ModelConfig, options: EngineOptions) -> str:
+    """Return `auto`, or how many times smaller an input is made first."""
+    shrink = shrink_of(config, options)
+    return "auto" if shrink is None else f"{shrink:g}"
+
+
 def steps_of(config: ModelConfig, options: EngineOptions) -> int:
     """Return the number of steps that a model is used with: one where only the first estimate counts."""
     return 1 if fidelity_of(config, options) == 1 else options.steps or config.steps

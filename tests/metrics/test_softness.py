@@ -1,0 +1,92 @@
+"""Pictures softer than their pixels are found, and sharp ones left alone."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from upscale.images.resize import resize
+from upscale.metrics.softness import spare_factor
+from upscale.training.examples.blurs import blur
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+
+
+@pytest.fixture(params=["astronaut.jpg", "chelsea.jpg"])
+def photo(request: pytest.FixtureRequest) -> np.ndarray:
+    """Small, and as sharp as its pixels."""
+    with Image.open(EXAMPLES / request.param) as image:
+        rgb = np.asarray(image.convert("RGB"))
+    return np.asarray(resize(rgb, (rgb.shape[1] // 2, rgb.shape[0] // 2), resample="bicubic"))
+
+
+def blurred(rgb: np.ndarray, std: float) -> np.ndarray:
+    x = torch.from_numpy(rgb.astype(np.float32)).permute(2, 0, 1)[None]
+    sigma = torch.tensor([std])
+    soft = blur(x, sigma, sigma, torch.zeros(1), radius=int(4 * std) + 1)
+    return soft[0].permute(1, 2, 0).round().clamp(0, 255).to(torch.uint8).numpy()
+
+
+def enlarged(rgb: np.ndarray, factor: int) -> np.ndarray:
+    height, width = rgb.shape[:2]
+    return np.asarray(resize(rgb, (factor * width, factor * height), resample="bicubic"))
+
+
+def compressed(rgb: np.ndarray, quality: int) -> np.ndarray:
+    file = io.BytesIO()
+    Image.fromarray(rgb).save(file, "JPEG", quality=quality)
+    return np.asarray(Image.open(file))
+
+
+def test_sharp_photographs_lose_by_being_smaller(photo: np.ndarray) -> None:
+    for rgb in (photo, photo[:, :, 1:2], compressed(photo, 60), blurred(photo, 0.7)):
+        assert spare_factor(rgb) == 1
+
+
+@pytest.mark.parametrize(
+    ("std", "factors"), [(1.5, {1.5}), (2.0, {2.0}), (3.2, {2.0, 3.0}), (5.0, {3.0, 4.0})]
+)
+def test_blurred_ones_do_not(std: float, factors: set[float], photo: np.ndarray) -> None:
+    soft = blurred(photo, std)
+    assert spare_factor(soft) in factors
+    assert spare_factor(soft[:, :, 1:2]) in factors
+    assert spare_factor(soft.astype(np.uint16) * 257) == spare_factor(soft)
+
+
+@pytest.mark.parametrize("quality", [75, 90])
+def test_marks_of_jpeg_are_no_detail(quality: int, photo: np.ndarray) -> None:
+    assert spare_factor(compressed(blurred(photo, 2.0), quality)) == 2
+
+
+@pytest.mark.parametrize(("factor", "found"), [(3, {1.5, 2.0}), (4, {1.5, 2.0, 3.0})])
+def test_neither_do_enlarged_ones(factor: int, found: set[float], photo: np.ndarray) -> None:
+    assert spare_factor(enlarged(photo, factor)) in found
+
+
+def test_noise_does_not_make_a_photograph_soft(photo: np.ndarray) -> None:
+    noise = np.random.default_rng(0).normal(0, 8, photo.shape)
+    assert spare_factor(np.clip(photo + noise, 0, 255).astype(np.uint8)) == 1
+
+
+def test_what_is_in_focus_keeps_its_pixels(photo: np.ndarray) -> None:
+    """A small part of a portrait is: that is the part to see."""
+    soft = blurred(photo, 2.5)
+    top, left = soft.shape[0] // 2, soft.shape[1] // 2
+    part = np.s_[top : top + 48, left : left + 48]
+    soft[part] = photo[part]
+    assert spare_factor(soft) == 1
+
+
+def test_nothing_is_said_of_what_shows_nothing() -> None:
+    y, x = np.mgrid[:256, :256]
+    sky = np.repeat((150 + y / 8 + x / 20)[:, :, None], 3, axis=2).astype(np.uint8)
+    assert spare_factor(sky) == 1
+    night = np.zeros((256, 256, 3), np.uint8)
+    night[::37, ::41] = 255
+    assert spare_factor(night) == 1
+    assert spare_factor(blurred(night[:40, :40], 3)) == 1

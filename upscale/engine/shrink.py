@@ -1,0 +1,40 @@
+"""Photos softer than their pixels can be: made smaller first, and enlarged so much more.
+
+The model was trained on pictures as sharp as their pixels, and on somewhat softer ones. What is softer still
+it leaves so. A smaller copy that has lost nothing is sharp again.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from upscale.engine.transparency import varies
+from upscale.images.picture import Picture
+from upscale.images.resize import resize
+from upscale.metrics.softness import spare_factor
+
+
+def shrink_of(picture: Picture) -> float:
+    """Return how many times smaller a picture is made first: 1 for one that would lose by it.
+
+    Cut-outs and frames stay as they are: edges of alpha are sharp whatever they are edges of, and frames of
+    an animation must look alike.
+    """
+    if picture.framed or (picture.alpha is not None and varies(picture.alpha)):
+        return 1.0
+    return spare_factor(picture.color)
+
+
+def shrunk(picture: Picture, factor: float) -> Picture:
+    """Return a picture so many times smaller on both sides, at least one pixel; itself for a factor of 1."""
+    if factor == 1:
+        return picture
+    width, height = (max(1, round(side / factor)) for side in picture.size)
+    planes = [picture.color, *([] if picture.alpha is None else [picture.alpha[:, :, None]])]
+    color, *alpha = (resize(plane, (width, height), resample="bicubic") for plane in planes)
+    return replace(
+        picture,
+        color=color,
+        alpha=alpha[0][:, :, 0] if alpha else None,
+        luma_step=picture.luma_step / factor,  # the marks are smaller, too
+    )

@@ -1,0 +1,62 @@
+"""How much smaller a picture could be without losing anything: what is softer than its pixels can.
+
+Photographs that were enlarged before, scanned finer than they are sharp, or are out of focus hold no more
+than a smaller copy of theirs. So a picture is made smaller and as large again, and the parts that have
+something to show are compared with what they were: where the sharpest of them come back, all do.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from upscale.images.resize import resize
+from upscale.metrics.jpeg import luma_step
+from upscale.metrics.luma import full_swing_luma
+from upscale.metrics.noise import noise_std
+from upscale.metrics.pair import Pixels
+from upscale.metrics.windows import blocks
+
+FACTORS = 1.5, 2.0, 3.0, 4.0
+LOST = 0.1  # most that the sharpest parts may lose, of their contrast
+SHARPEST = 98  # percentile of the parts: an eye in focus is a small part of a portrait
+SHOWN = 4.0  # contrast, in levels of 255, of parts that have something to show,
+FLOOR = 2.0  # and what is added to it: what is hardly seen may be lost
+ENOUGH = 40  # of such parts
+IN_BRIGHTNESS = 0.45  # of the variance of noise that each colour has for itself
+ROUNDING = 1 / 12  # variance of 8-bit levels,
+MARKS = 0.09  # and of what JPEG has changed, for each level of its mean luma step
+
+
+def spare_factor(rgb: Pixels) -> float:
+    """Return one of `FACTORS` by which a picture can be made smaller and lose nothing; 1 if by none.
+
+    Noise and the marks of JPEG do not count: they are lost in any case.
+
+    Args:
+        rgb: [H, W, 1 or 3]; uint8 or uint16, full range.
+    """
+    if rgb.dtype == np.uint16:
+        rgb = (rgb >> 8).astype(np.uint8)
+    brightness = full_swing_luma(rgb)
+    contrast = blocks(brightness).std((1, 2))
+    showing = contrast >= SHOWN
+    if showing.sum() < ENOUGH:
+        return 1.0
+    noise = IN_BRIGHTNESS * (255 * noise_std(rgb, None)) ** 2 + ROUNDING + MARKS * luma_step(rgb)
+    contrast = np.sqrt(np.maximum(0, contrast[showing] ** 2 - noise))
+    spare = 1.0
+    for factor in FACTORS:
+        lost = blocks(_there_and_back(rgb, factor) - brightness)[showing].var((1, 2))
+        lost = np.sqrt(np.maximum(0, lost - noise * (1 - 1 / factor**2)))
+        if np.percentile(lost / (contrast + FLOOR), SHARPEST) > LOST:
+            break
+        spare = factor
+    return spare
+
+
+def _there_and_back(rgb: Pixels, factor: float) -> npt.NDArray[np.float64]:
+    """Return the brightness of a picture made smaller and as large again."""
+    height, width = rgb.shape[:2]
+    smaller = resize(rgb, (round(width / factor), round(height / factor)), resample="bicubic")
+    return full_swing_luma(resize(smaller, (width, height), resample="bicubic"))
