@@ -49,7 +49,7 @@ def test_sharp_photographs_lose_by_being_smaller(photo: np.ndarray) -> None:
 
 
 @pytest.mark.parametrize(
-    ("std", "factors"), [(1.5, {1.5}), (2.0, {2.0}), (3.2, {2.0, 3.0}), (5.0, {3.0, 4.0})]
+    ("std", "factors"), [(1.5, {1.5, 2.0}), (2.0, {2.0}), (3.2, {2.0, 3.0}), (5.0, {3.0, 4.0})]
 )
 def test_blurred_ones_do_not(std: float, factors: set[float], photo: np.ndarray) -> None:
     soft = blurred(photo, std)

@@ -208,6 +208,8 @@ def _peaks(job: Job, options: EngineOptions) -> tuple[int, int]:
         if job.cascade.final_resize:
             steps.append([given, *beside, before, pixels_out * made * deep])
     result = [pixels_out * channels * deep, alpha]
+    if len(job.cascade.stages) == 1 and options.shrink != 1:  # a copy made smaller first takes two
+        steps.append([given, pixels_in * channels * 2, *result])
     if options.color_fix == "wavelet":
         steps.append([given, *result, pixels_out * channels * deep])
     if options.consistency:

@@ -18,7 +18,7 @@ from upscale.metrics.pair import Pixels
 from upscale.metrics.windows import blocks
 
 FACTORS = 1.5, 2.0, 3.0, 4.0
-LOST = 0.1  # most that the sharpest parts may lose, of their contrast
+LOST = 0.14  # most that the sharpest parts may lose, of their contrast
 SHARPEST = 98  # percentile of the parts: an eye in focus is a small part of a portrait
 SHOWN = 4.0  # contrast, in levels of 255, of parts that have something to show,
 FLOOR = 2.0  # and what is added to it: what is hardly seen may be lost
