@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from upscale.engine.softness import spare_factor
 from upscale.engine.transparency import varies
 from upscale.images.picture import Picture
 from upscale.images.resize import resize
-from upscale.metrics.softness import spare_factor
 
 
 def shrink_of(picture: Picture) -> float:

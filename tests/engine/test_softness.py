@@ -10,8 +10,8 @@ import pytest
 import torch
 from PIL import Image
 
+from upscale.engine.softness import spare_factor
 from upscale.images.resize import resize
-from upscale.metrics.softness import spare_factor
 from upscale.training.examples.blurs import blur
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
