@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from upscale.engine.progress import Progress
-from upscale.engine.shrink import shrink_of, shrunk
+from upscale.engine.shrink import shrink_in, shrunk
 from upscale.engine.upscaler import Upscaler
 from upscale.errors import UsageError
 from upscale.images.picture import Picture
@@ -68,10 +68,10 @@ def test_each_of_several_has_its_own(model: str, load: Load) -> None:
 
 def test_cut_outs_and_frames_stay_as_they_are(model: str, load: Load) -> None:
     alpha = np.full((SIZE[1], SIZE[0]), 255, np.uint8)
-    assert shrink_of(replace(soft(), alpha=alpha)) > 1
+    assert shrink_in(replace(soft(), alpha=alpha)) > 1
     alpha[:, : SIZE[0] // 2] = 0
-    assert shrink_of(replace(soft(), alpha=alpha)) == 1
-    assert shrink_of(replace(soft(), framed=True)) == 1
+    assert shrink_in(replace(soft(), alpha=alpha)) == 1
+    assert shrink_in(replace(soft(), framed=True)) == 1
     made = load(model, shrink=2).upscale(replace(soft(), alpha=alpha), SIZE)
     assert made.alpha is not None and made.alpha[:, 0].max() == 0 and made.alpha[:, -1].min() == 255
 

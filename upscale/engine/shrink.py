@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from upscale.engine.resample import resized
 from upscale.engine.softness import spare_factor
 from upscale.engine.transparency import varies
 from upscale.images.picture import Picture
-from upscale.images.resize import resize
 
 
-def shrink_of(picture: Picture) -> float:
+def shrink_in(picture: Picture) -> float:
     """Return how many times smaller a picture is made first: 1 for one that would lose by it.
 
     Cut-outs and frames stay as they are: edges of alpha are sharp whatever they are edges of, and frames of
@@ -31,7 +31,7 @@ def shrunk(picture: Picture, factor: float) -> Picture:
         return picture
     width, height = (max(1, round(side / factor)) for side in picture.size)
     planes = [picture.color, *([] if picture.alpha is None else [picture.alpha[:, :, None]])]
-    color, *alpha = (resize(plane, (width, height), resample="bicubic") for plane in planes)
+    color, *alpha = (resized(plane, (width, height), resample="bicubic") for plane in planes)
     return replace(
         picture,
         color=color,

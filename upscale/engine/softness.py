@@ -15,14 +15,16 @@ from upscale.metrics.jpeg import luma_step
 from upscale.metrics.luma import full_swing_luma
 from upscale.metrics.noise import noise_std
 from upscale.metrics.pair import Pixels
-from upscale.metrics.windows import blocks
+from upscale.metrics.windows import BLOCK_PX, blocks, windows
 
 FACTORS = 1.5, 2.0, 3.0, 4.0
-LOST = 0.14  # most that the sharpest parts may lose, of their contrast
+LOST = 0.12  # most that the sharpest parts may lose, of their contrast
 SHARPEST = 98  # percentile of the parts: an eye in focus is a small part of a portrait
 SHOWN = 4.0  # contrast, in levels of 255, of parts that have something to show,
 FLOOR = 2.0  # and what is added to it: what is hardly seen may be lost
 ENOUGH = 40  # of such parts
+WINDOW_PX = 240  # a whole number of pixels after each of the factors
+MOST_WINDOWS = 64
 IN_BRIGHTNESS = 0.45  # of the variance of noise that each colour has for itself
 ROUNDING = 1 / 12  # variance of 8-bit levels,
 MARKS = 0.09  # and of what JPEG has changed, for each level of its mean luma step
@@ -36,10 +38,8 @@ def spare_factor(rgb: Pixels) -> float:
     Args:
         rgb: [H, W, 1 or 3]; uint8 or uint16, full range.
     """
-    if rgb.dtype == np.uint16:
-        rgb = (rgb >> 8).astype(np.uint8)
-    brightness = full_swing_luma(rgb)
-    contrast = blocks(brightness).std((1, 2))
+    parts = [_in_8_bits(rgb[window]) for window in windows(rgb.shape, WINDOW_PX, MOST_WINDOWS)]
+    contrast = np.concatenate([_inner_blocks(full_swing_luma(part)).std((1, 2)) for part in parts])
     showing = contrast >= SHOWN
     if showing.sum() < ENOUGH:
         return 1.0
@@ -47,7 +47,7 @@ def spare_factor(rgb: Pixels) -> float:
     contrast = np.sqrt(np.maximum(0, contrast[showing] ** 2 - noise))
     spare = 1.0
     for factor in FACTORS:
-        lost = blocks(_there_and_back(rgb, factor) - brightness)[showing].var((1, 2))
+        lost = np.concatenate([_inner_blocks(_lost(part, factor)).var((1, 2)) for part in parts])[showing]
         lost = np.sqrt(np.maximum(0, lost - noise * (1 - 1 / factor**2)))
         if np.percentile(lost / (contrast + FLOOR), SHARPEST) > LOST:
             break
@@ -55,8 +55,18 @@ def spare_factor(rgb: Pixels) -> float:
     return spare
 
 
-def _there_and_back(rgb: Pixels, factor: float) -> npt.NDArray[np.float64]:
-    """Return the brightness of a picture made smaller and as large again."""
-    height, width = rgb.shape[:2]
-    smaller = resize(rgb, (round(width / factor), round(height / factor)), resample="bicubic")
-    return full_swing_luma(resize(smaller, (width, height), resample="bicubic"))
+def _in_8_bits(rgb: Pixels) -> npt.NDArray[np.uint8]:
+    return (rgb >> 8).astype(np.uint8) if rgb.dtype == np.uint16 else rgb.astype(np.uint8, copy=False)
+
+
+def _lost(part: npt.NDArray[np.uint8], factor: float) -> npt.NDArray[np.float64]:
+    """Return what the brightness of a part loses when it is made smaller and as large again."""
+    height, width = part.shape[:2]
+    size = max(1, round(width / factor)), max(1, round(height / factor))
+    again = resize(resize(part, size, resample="bicubic"), (width, height), resample="bicubic")
+    return full_swing_luma(part) - full_swing_luma(again)
+
+
+def _inner_blocks(x: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Return the blocks [N, 8, 8] of a part but for those at its borders, where less is known."""
+    return blocks(x[BLOCK_PX:-BLOCK_PX, BLOCK_PX:-BLOCK_PX])

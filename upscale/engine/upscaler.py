@@ -15,7 +15,7 @@ from upscale.engine.denoise import hidden_in, noise_in
 from upscale.engine.loaded import Loaded, load_models
 from upscale.engine.plan import CascadePlan, model_of, plan_cascade
 from upscale.engine.progress import ProgressCallback
-from upscale.engine.shrink import shrink_of, shrunk
+from upscale.engine.shrink import shrink_in, shrunk
 from upscale.engine.tiles import Tiling
 from upscale.engine.transparency import interpolated, keep_extremes, varies
 from upscale.engine.work import Work
@@ -205,7 +205,7 @@ class Upscaler:
         parts: dict[float, list[int]] = {}
         for i, picture in enumerate(pictures):
             asked = self.settings.shrink
-            parts.setdefault(shrink_of(picture) if asked is None else asked, []).append(i)
+            parts.setdefault(shrink_in(picture) if asked is None else asked, []).append(i)
         passes = [
             self._planned([shrunk(pictures[i], factor) for i in members], size)
             for factor, members in parts.items()
@@ -234,7 +234,7 @@ class Upscaler:
             not model.restorer.local and max(stage.input_size) > model.settings.tile_px
             for stage, model in zip(plan.stages, each.models, strict=True)
         ):
-            work.notes.append(TILES_MAY_SHOW)
+            work.note(TILES_MAY_SHOW)
         alphas = [None if p.alpha is None else interpolated(p.alpha, size) for p in pictures]
         if shaped:
             planes = [alpha[:, :, None] for i in shaped if (alpha := pictures[i].alpha) is not None]

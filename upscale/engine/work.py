@@ -22,6 +22,11 @@ class Work:
         self._total = total
         self.notes: list[str] = []
 
+    def note(self, message: str) -> None:
+        """Take down what there is to say, once."""
+        if message not in self.notes:
+            self.notes.append(message)
+
     def next_stage(self) -> OnTile:
         """Return what the next stage reports to."""
         self._stage += 1
@@ -29,8 +34,8 @@ class Work:
         def on_tile(tile: int, tiles: int, pixels: int, message: str | None) -> None:
             self._done += pixels
             self._shown = max(self._shown, self._done)
-            if message is not None and message not in self.notes:
-                self.notes.append(message)
+            if message is not None:
+                self.note(message)
             if self._progress is not None:
                 self._progress(
                     Progress(self._stage, self._stages, tile, tiles, self._shown, self._total, message)
