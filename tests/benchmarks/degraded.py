@@ -28,7 +28,7 @@ from PIL import Image
 from table import show
 
 from upscale import Upscaler
-from upscale.cli.values import parse_number
+from upscale.cli.values import parse_denoise
 from upscale.images.picture import Picture, Pixels
 from upscale.images.pixels import from_float, to_float
 from upscale.images.read import read
@@ -102,9 +102,7 @@ def main(
     """Score a model on spoilt photographs."""
     metric = LPIPS.from_file(lpips)
     upscalers = {
-        name: Upscaler(
-            model, denoise=parse_number("--denoise", name, "a number"), fidelity=fidelity, shrink=shrink
-        )
+        name: Upscaler(model, denoise=parse_denoise(name), fidelity=fidelity, shrink=shrink)
         for name in denoise.split(",")
     }
     scores: dict[tuple[str, str], list[tuple[float, ...]]] = {}

@@ -76,8 +76,8 @@ def test_defaults_are_those_of_the_options() -> None:
                 assert defaults[name] == field.default, name
     assert defaults["size"] is TargetSize.box is None
     assert files.parse_tile(defaults["tile"]) == EngineOptions.tile_px
-    for name in ("denoise", "shrink"):
-        assert files.parse_number(f"--{name}", defaults[name], "") == getattr(EngineOptions, name)
+    assert files.parse_denoise(defaults["denoise"]) == EngineOptions.denoise
+    assert files.parse_shrink(defaults["shrink"]) == EngineOptions.shrink
 
 
 def test_names_in_the_help_exist() -> None:

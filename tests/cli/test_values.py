@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from upscale.cli.values import parse_fidelity, parse_number, parse_size, parse_tile
+from upscale.cli.values import parse_denoise, parse_fidelity, parse_shrink, parse_size, parse_tile
 from upscale.errors import UsageError
 
 
@@ -37,9 +37,15 @@ def test_presets_are_fidelities() -> None:
 
 
 def test_denoise() -> None:
-    assert parse_number("--denoise", "auto", "") is None and parse_number("--denoise", "0.2", "") == 0.2
+    assert parse_denoise("auto") is None and parse_denoise("0.2") == 0.2
     with pytest.raises(UsageError, match="--denoise much"):
-        parse_number("--denoise", "much", "a number from 0 to 1")
+        parse_denoise("much")
+
+
+def test_shrink() -> None:
+    assert parse_shrink("auto") is None and parse_shrink("1.5") == 1.5
+    with pytest.raises(UsageError, match="--shrink much"):
+        parse_shrink("much")
 
 
 @pytest.mark.parametrize(("fidelity", "preset"), [(None, "sharp"), (None, ""), (0.5, "vivid")])

@@ -8,7 +8,14 @@ from typing import Annotated
 import typer
 
 from upscale.cli.guard import guarded
-from upscale.cli.values import parse_conflict, parse_fidelity, parse_number, parse_size, parse_tile
+from upscale.cli.values import (
+    parse_conflict,
+    parse_denoise,
+    parse_fidelity,
+    parse_shrink,
+    parse_size,
+    parse_tile,
+)
 from upscale.cli.wanted import Wanted
 from upscale.options import (
     COLOR_FIXES,
@@ -339,8 +346,8 @@ def upscale_files(
         tile_px=parse_tile(tile),
         fidelity=parse_fidelity(fidelity, preset),
         start=start,
-        denoise=parse_number("--denoise", denoise, "a number from 0 to 1"),
-        shrink=parse_number("--shrink", shrink, f"a number from 1 to {MAX_SHRINK}"),
+        denoise=parse_denoise(denoise),
+        shrink=parse_shrink(shrink),
         samples=samples,
         map_uncertainty=uncertainty is not None,
         offline=offline,

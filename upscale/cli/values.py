@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
+from typing import TypeVar
 
 from upscale.errors import UsageError
-from upscale.options import PRESETS
+from upscale.options import MAX_SHRINK, PRESETS
+
+Number = TypeVar("Number", int, float)
 
 
 def parse_size(text: str | None) -> tuple[int, int] | None:
@@ -30,31 +34,32 @@ def parse_tile(text: str) -> int | None:
     Raises:
         UsageError: It is neither a whole number nor `auto`.
     """
-    if text == "auto":
-        return None
-    try:
-        return int(text)
-    except ValueError:
-        raise UsageError(
-            f"--tile {text} cannot be read.", hint="It is a number of pixels, or auto."
-        ) from None
+    return _number_or_auto("--tile", text, int, "a number of pixels")
 
 
-def parse_number(option: str, text: str, what: str) -> float | None:
-    """Return the number that is given for an option; None for `auto`.
-
-    Args:
-        option: `--denoise`, for messages.
-        text: What was typed.
-        what: What the option is, for messages: `a number from 0 to 1`.
+def parse_denoise(text: str) -> float | None:
+    """Return how much noise is taken out; None for `auto`.
 
     Raises:
         UsageError: It is neither a number nor `auto`.
     """
+    return _number_or_auto("--denoise", text, float, "a number from 0 to 1")
+
+
+def parse_shrink(text: str) -> float | None:
+    """Return how many times smaller a photo is made first; None for `auto`.
+
+    Raises:
+        UsageError: It is neither a number nor `auto`.
+    """
+    return _number_or_auto("--shrink", text, float, f"a number from 1 to {MAX_SHRINK}")
+
+
+def _number_or_auto(option: str, text: str, kind: Callable[[str], Number], what: str) -> Number | None:
     if text == "auto":
         return None
     try:
-        return float(text)
+        return kind(text)
     except ValueError:
         raise UsageError(f"{option} {text} cannot be read.", hint=f"It is {what}, or auto.") from None
 

@@ -218,26 +218,31 @@ def fidelity_of(
 
 def denoise_of(config: ModelConfig, options: EngineOptions) -> float | None:
     """Return how much noise a model takes out of its input, 0 to 1; None where that depends on the input."""
-    told = config.target == "residual" and not options.consistency  # which takes the input at its word
-    return options.denoise if told else 0.0
-
-
-def denoise_label(config: ModelConfig, options: EngineOptions) -> str:
-    """Return `auto`, or how much noise is taken out."""
-    denoise = denoise_of(config, options)
-    return "auto" if denoise is None else f"{denoise:g}"
+    return options.denoise if _judges(config, options) else 0.0
 
 
 def shrink_of(config: ModelConfig, options: EngineOptions) -> float | None:
     """Return how many times smaller an input is made first; None where that depends on the input."""
-    auto = config.target == "residual" and not options.consistency  # which takes the input at its word
-    return options.shrink if auto or options.shrink is not None else 1.0
+    return options.shrink if options.shrink is not None or _judges(config, options) else 1.0
+
+
+def _judges(config: ModelConfig, options: EngineOptions) -> bool:
+    """Return whether a model does with its input what is found in it; consistency takes it at its word."""
+    return config.target == "residual" and not options.consistency
+
+
+def denoise_label(config: ModelConfig, options: EngineOptions) -> str:
+    """Return `auto`, or how much noise is taken out."""
+    return _or_auto(denoise_of(config, options))
 
 
 def shrink_label(config: ModelConfig, options: EngineOptions) -> str:
     """Return `auto`, or how many times smaller an input is made first."""
-    shrink = shrink_of(config, options)
-    return "auto" if shrink is None else f"{shrink:g}"
+    return _or_auto(shrink_of(config, options))
+
+
+def _or_auto(value: float | None) -> str:
+    return "auto" if value is None else f"{value:g}"
 
 
 def steps_of(config: ModelConfig, options: EngineOptions) -> int:
