@@ -76,6 +76,15 @@ def test_cut_outs_and_frames_stay_as_they_are(model: str, load: Load) -> None:
     assert made.alpha is not None and made.alpha[:, 0].max() == 0 and made.alpha[:, -1].min() == 255
 
 
+def test_no_fringe_comes_from_under_what_is_transparent() -> None:
+    color = np.full((32, 32, 3), 200, np.uint8)
+    alpha = np.full((32, 32), 255, np.uint8)
+    color[:, :13], alpha[:, :13] = 0, 0
+    small = shrunk(Picture(color, alpha), 2)
+    assert small.alpha is not None and small.alpha.min() == 0
+    assert small.color[small.alpha > 0].min() == 200
+
+
 def test_what_belongs_to_the_picture_stays(model: str, load: Load) -> None:
     picture = replace(soft(), luma_step=12.0, notes=("Kept.",))
     assert shrunk(picture, 1) is picture

@@ -10,7 +10,8 @@ from dataclasses import replace
 
 from upscale.engine.resample import resized
 from upscale.engine.softness import spare_factor
-from upscale.engine.transparency import varies
+from upscale.engine.transparency import interpolated, varies
+from upscale.images.alpha import bleed
 from upscale.images.picture import Picture
 
 
@@ -29,12 +30,13 @@ def shrunk(picture: Picture, factor: float) -> Picture:
     """Return a picture so many times smaller on both sides, at least one pixel; itself for a factor of 1."""
     if factor == 1:
         return picture
-    width, height = (max(1, round(side / factor)) for side in picture.size)
-    planes = [picture.color, *([] if picture.alpha is None else [picture.alpha[:, :, None]])]
-    color, *alpha = (resized(plane, (width, height), resample="bicubic") for plane in planes)
+    size = max(1, round(picture.size[0] / factor)), max(1, round(picture.size[1] / factor))
+    color, alpha = picture.color, picture.alpha
+    if alpha is not None:
+        color, alpha = bleed(color, alpha), interpolated(alpha, size)
     return replace(
         picture,
-        color=color,
-        alpha=alpha[0][:, :, 0] if alpha else None,
+        color=resized(color, size, resample="bicubic"),
+        alpha=alpha,
         luma_step=picture.luma_step / factor,  # the marks are smaller, too
     )
