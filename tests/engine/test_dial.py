@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -157,6 +158,39 @@ def test_tiles_do_not_show_in_either(tiny: str, load: Load, draw: Draw) -> None:
     for a, b in ((whole.color, tiled.color), (whole.uncertainty, tiled.uncertainty)):
         assert a is not None and b is not None
         assert np.abs(a.astype(int) - b.astype(int)).max() <= 1
+
+
+def test_tiles_do_not_show_in_samples_of_turned_pictures(
+    make_model: Callable[..., Path], load: Load, draw: Draw
+) -> None:
+    model, picture = str(make_model(ways_up=8)), draw(47, 39)
+    whole, tiled = (
+        load(model, steps=2, samples=8, map_uncertainty=True, tile_px=px).upscale(picture, (188, 156))
+        for px in (128, 32)
+    )
+    for a, b in ((whole.color, tiled.color), (whole.uncertainty, tiled.uncertainty)):
+        assert a is not None and b is not None
+        assert np.abs(a.astype(int) - b.astype(int)).max() <= 1
+
+
+def test_samples_of_one_step_are_a_mean_over_ways_up(
+    make_model: Callable[..., Path], load: Load, draw: Draw
+) -> None:
+    """With a first step that no noise enters it is the same, turned, of a picture that is turned itself."""
+    usual = json.loads((make_model() / "config.json").read_text())["network"]
+    model = str(make_model(ways_up=8, network={**usual, "first_step": True}))
+    picture = draw(12, 8)
+    on_its_side = Picture(np.ascontiguousarray(np.rot90(picture.color)))
+    mean, other = (
+        load(model, fidelity=1, samples=8).upscale(p, (4 * p.size[0], 4 * p.size[1])).color
+        for p in (picture, on_its_side)
+    )
+    assert np.abs(np.rot90(mean).astype(int) - other).max() <= 1
+    one, turned = (
+        load(model, fidelity=1).upscale(p, (4 * p.size[0], 4 * p.size[1])).color
+        for p in (picture, on_its_side)
+    )
+    assert far(np.rot90(one), turned) > 1
 
 
 def test_no_map_unless_asked_for(tiny: str, load: Load, draw: Draw) -> None:

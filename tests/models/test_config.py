@@ -32,6 +32,7 @@ FULL = ModelConfig(
     sampler="ddpm",
     halo_px=3,
     stage_noise=0.01,
+    ways_up=8,
 )
 
 
@@ -131,6 +132,7 @@ def test_unknown_and_missing_entries_are_named() -> None:
         *({"steps": value} for value in (0, -1, 2001, 1.5, "4", None)),
         *({"sampler": value} for value in ("euler's", "", 3, None, [])),
         *({"halo_px": value} for value in (-1, 513, 1.5, None)),
+        *({"ways_up": value} for value in (0, 3, 4, 16, 8.0, "8", None)),
         *({"stage_noise": value} for value in (-0.1, 1.1, math.nan, "0", None)),
     ],
     ids=str,

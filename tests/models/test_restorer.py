@@ -17,6 +17,7 @@ from upscale.diffusion.block_noise import BlockNoiseField
 from upscale.diffusion.conditioning import augmentation_level, upsample_bicubic
 from upscale.diffusion.mixture import USUAL, mix
 from upscale.diffusion.noise import INITIAL, NoiseField
+from upscale.diffusion.orientation import turned, turned_back
 from upscale.diffusion.relay import Relay
 from upscale.diffusion.samplers import SAMPLERS
 from upscale.errors import UsageError, WeightsError
@@ -276,6 +277,25 @@ def test_samples_are_those_of_each_noise(make_model: MakeModel, lr: torch.Tensor
     together = list(restorer.samples(lr, noises, sampler="ddpm", steps=2))
     alone = [restorer.restore(lr, one, sampler="ddpm", steps=2) for one in noises]
     assert all(torch.equal(a, b) for a, b in zip(together, alone, strict=True))
+
+
+@pytest.mark.parametrize("ways_up", [1, 2, 8])
+@pytest.mark.parametrize("start", [1.0, 0.7])
+def test_samples_see_the_picture_in_all_ways_up_that_its_model_knows(
+    ways_up: int, start: float, make_model: MakeModel, lr: torch.Tensor
+) -> None:
+    restorer = load(make_model(ways_up=ways_up))
+    how = How(sampler="ddpm", steps=2, start=start, fidelity=0.3)
+    noises = [noise(4, seed=seed) for seed in range(9)]
+
+    def as_seen(way: int, of: Callable[[int], torch.Tensor]) -> torch.Tensor:
+        hr = restorer.restore(turned(lr, way), lambda step: turned(of(step), way), **how)
+        return turned_back(hr, way)
+
+    made = list(restorer.samples(lr, noises, **how))
+    for i, (sample, of) in enumerate(zip(made, noises, strict=True)):
+        assert torch.equal(sample, as_seen(i % ways_up, of))
+        assert ways_up == 1 or i % ways_up == 0 or not torch.equal(sample, as_seen(0, of))
 
 
 @pytest.mark.parametrize(("scale", "levels", "multiple_of"), [(4, 2, 1), (8, 5, 2), (2, 5, 8), (3, 2, 2)])

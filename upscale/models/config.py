@@ -22,6 +22,7 @@ PROCESSES = ("sr3", "relay")
 TARGETS = ("residual", "image", "latent")
 PREDICTIONS = ("epsilon", "v", "x0")  # as in `diffusion.denoiser`, which imports torch
 LEVELS = ("sqrt_gamma", "trigonometric", "timestep")  # likewise
+WAYS = (1, 2, 8)  # upright; mirrored too; turned by quarters as well, as in `diffusion.orientation`
 MAX_NUMBER = 100_000  # in a network or grid table: no honest size comes near it
 MAX_BLOCKS = 256  # of a kind: layers are laid out one by one, which takes time even without storage
 MAX_LEVELS = 8  # each doubles the smallest picture that a network takes
@@ -60,6 +61,7 @@ class ModelConfig:
         steps: Default number of network evaluations.
         sampler: Default sampler.
         halo_px: Input pixels that a tile needs around it.
+        ways_up: How many ways up it learnt pictures, one of `WAYS`: its samples take turns.
         color_fix: How the colours of its results are put right, a name in `engine.color`.
         stage_noise: Conditioning augmentation of the stages after the first: std in [-1, 1] units.
     """
@@ -83,6 +85,7 @@ class ModelConfig:
     sampler: str = "ddim"
     halo_px: int = 16
     stage_noise: float = 0.0
+    ways_up: int = 1
     color_fix: str = "none"
 
     @property
@@ -170,6 +173,8 @@ class ModelConfig:
             and isinstance(self.halo_px, int)
             and 0 <= self.halo_px <= 512
             and _within(self.stage_noise, 0, 1)
+            and isinstance(self.ways_up, int)
+            and self.ways_up in WAYS
             and self.color_fix in COLOR_FIXES[1:]
             and self._can_be_sampled()
             and not (self.grid.get("zero_snr") and self.prediction == "epsilon")  # noise is all there is

@@ -9,9 +9,10 @@ at LR size for models that decode their picture from one.
 from __future__ import annotations
 
 import copy
+import itertools
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, Protocol, Required, TypedDict, Unpack
 
 import torch
@@ -25,6 +26,7 @@ from upscale.diffusion.conditioning import augmentation_level, upsample_bicubic
 from upscale.diffusion.denoiser import LEVELS, Denoiser, Level, NetworkDenoiser, retold, timestep_level
 from upscale.diffusion.mixture import USUAL, mix
 from upscale.diffusion.noise import INITIAL, Field, NoiseField
+from upscale.diffusion.orientation import turned, turned_back
 from upscale.diffusion.samplers import OnStep
 from upscale.errors import WeightsError
 from upscale.models import catalog, checkpoint
@@ -164,6 +166,8 @@ class Restorer:
         starts below pure noise takes the upsampled picture for the photo under that noise: its first estimate
         leans towards that picture and has grain.
 
+        Each sees the picture another way up, of those that the network has learnt; the first as it is.
+
         Args:
             lr: [B, 3, h, w] in [-1, 1] float32, with noise of std `sigma_aug`.
             noises: `noise_field`'s [B, 3, n h, n w] with n the `noise_fineness`, for each step, and for
@@ -176,16 +180,15 @@ class Restorer:
             sigma_aug: Conditioning augmentation that the network is told, of all images or of each.
             on_step: Called after each evaluation; may raise to cancel.
         """
-        conditioned = self.condition(lr, sigma_aug)
         sigmas = self.config.sigmas(steps, start)
         relay = self.config.relaying
         shares = torch.as_tensor(fidelity, dtype=lr.dtype, device=lr.device).reshape(-1, 1, 1, 1)
-        for noise in noises:
+        seen, conditioned = 0, self.condition(lr, sigma_aug)
+        for way, noise in zip(itertools.cycle(range(self.config.ways_up)), noises, strict=False):
+            if way != seen:
+                seen, conditioned = way, self.condition(turned(lr, way), sigma_aug)
             run = Run(conditioned, steps, from_noise=start == 1, keep_first=bool(shares.any()))
-
-            def fresh(step: int, noise: Callable[[int], Tensor] = noise) -> Tensor:
-                return conditioned.pack(noise(step))
-
+            fresh = partial(_fresh, conditioned, noise, way)
             denoiser = retold(run, self.config.told, sigmas)
             if start < 1:
                 x = fresh(INITIAL).mul_(sigmas[0]).add_(conditioned.upsampled)
@@ -194,7 +197,8 @@ class Restorer:
             x0 = samplers.sample(
                 sampler, denoiser, x, sigmas, fresh, on_step, blur=relay.blur if relay else None
             )
-            yield conditioned.image(x0 if run.first is None else conditioned.mixed(x0, run.first, shares))
+            x0 = x0 if run.first is None else conditioned.mixed(x0, run.first, shares)
+            yield turned_back(conditioned.image(x0), way)
 
     def _start(self, sigma: float) -> float:
         """Return the standard deviation of the pure noise that a run starts from.
@@ -320,6 +324,11 @@ class _Residual:
     @property
     def upsampled(self) -> float:
         return 0.0
+
+
+def _fresh(conditioned: Conditioned, noise: Callable[[int], Tensor], way: int, step: int) -> Tensor:
+    """Return the noise of a step, in sampling space, for a picture that is turned: it is turned as well."""
+    return conditioned.pack(turned(noise(step), way))
 
 
 def _encoded(restorer: Restorer, step: Any, lr: Tensor, sigma_aug: float | Sequence[float]) -> Any:

@@ -49,8 +49,13 @@ def network_of(recipe: Recipe, weights: Mapping[str, Any], where: str) -> nn.Mod
 
 def config_of(recipe: Recipe, name: str, **entries: Any) -> ModelConfig:
     """Return the config of a recipe's model; `entries` are further fields of it."""
-    told = {"residual_std": recipe.residual_std, **objectives.of(recipe).config(recipe), **entries}
-    return ModelConfig(name=name, arch=recipe.arch, network=recipe.network, scale=recipe.scale, **told)
+    learnt = {
+        "residual_std": recipe.residual_std,
+        "ways_up": 8 if recipe.data.turn else 2,  # half of all crops are mirrored in any case
+        **objectives.of(recipe).config(recipe),
+        **entries,
+    }
+    return ModelConfig(name=name, arch=recipe.arch, network=recipe.network, scale=recipe.scale, **learnt)
 
 
 def restorer_of(

@@ -17,10 +17,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from upscale.diffusion.orientation import turned, turned_back
 from upscale.training.objectives.batch import Batch
 from upscale.training.objectives.residual_v import encode, eyes_of_first, first_error
 from upscale.training.recipe import Recipe
 
+QUARTERS = 0, 2, 4, 6  # ways up
 AnyBatch = TypeVar("AnyBatch", bound=Batch)
 
 
@@ -42,18 +44,18 @@ class Teachers:
         """
         answers = []
         for network in self.networks:
-            turned = [_answer(network, batch, turns, recipe, dtype) for turns in range(4)]
-            answers += [turned[0], torch.stack(turned).mean(0)]
+            views = [_answer(network, batch, way, recipe, dtype) for way in QUARTERS]
+            answers += [views[0], torch.stack(views).mean(0)]
         apart = torch.stack([(answer - batch.target).square().mean((1, 2, 3)) for answer in answers])
         nearest = torch.stack(answers)[apart.argmin(0), torch.arange(len(apart[0]), device=apart.device)]
         return replace(batch, target=batch.target.lerp(nearest, self.share))
 
 
-def _answer(network: Any, batch: Batch, turns: int, recipe: Recipe, dtype: torch.dtype) -> Tensor:
-    """Return a network's first estimate of the target, for pictures turned so many times, turned back."""
-    lr = torch.rot90(batch.lr, turns, (2, 3))
+def _answer(network: Any, batch: Batch, way: int, recipe: Recipe, dtype: torch.dtype) -> Tensor:
+    """Return a network's first estimate of the target, for pictures turned, turned back."""
+    lr = turned(batch.lr, way)
     blank = replace(batch, lr=lr, target=torch.zeros_like(batch.target))  # crops are square
     seen = encode(eyes_of_first(network), lr, batch.aug_level, dtype)
     v = first_error(network, blank, recipe, seen, dtype)
-    upright = torch.rot90(F.pixel_shuffle(v, recipe.scale), -turns, (2, 3))
+    upright = turned_back(F.pixel_shuffle(v, recipe.scale), way)
     return F.pixel_unshuffle(upright, recipe.scale) / -(math.pi / 2 * batch.level[:1]).sin()
