@@ -13,7 +13,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from upscale.errors import ExitCode
 from upscale.jobs import lines, steps
@@ -89,6 +91,21 @@ def test_left_alone_and_notes(cli: Cli, photo: Photo, tmp_path: Path) -> None:
     files, summary = parsed(cli(tmp_path / "photos", "--json", "--format", "jpg"))
     assert summary["left_alone"] == {".txt": 1} and files[0]["notes"] == []
     assert files[0]["format"] == "jpg"
+
+
+def test_stages_are_those_that_were_taken(cli: Cli, tmp_path: Path) -> None:
+    noise = np.random.default_rng(0).integers(60, 200, (24, 32, 3), dtype=np.uint8)
+    soft, sharp = tmp_path / "soft.png", tmp_path / "sharp.png"
+    Image.fromarray(noise).resize((128, 96), Image.Resampling.BICUBIC).save(soft)
+    Image.fromarray(np.tile(noise, (4, 4, 1))).save(sharp)
+    files, _ = parsed(cli(soft, sharp, "--scale", 4, "--json"))
+    made, as_it_is = files
+    assert made["shrunk"] > 1 and as_it_is["shrunk"] == 1
+    assert as_it_is["stages"] == [{"input_size": [128, 96], "output_size": [512, 384]}]
+    assert [stage["input_size"] for stage in made["stages"]] == [
+        [round(128 / made["shrunk"]), round(96 / made["shrunk"])],
+        [128, 96],
+    ]
 
 
 def test_names_of_all_kinds(cli: Cli, photo: Photo, tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from upscale.engine.plan import plan_cascade
+from upscale.engine.plan import plan_cascade, smaller
 from upscale.errors import ExitCode, UsageError
 from upscale.options import TargetSize
 
@@ -145,3 +145,21 @@ def test_shrinking_is_refused(size: tuple[int, int]) -> None:
     with pytest.raises(UsageError, match="down to") as caught:
         plan_cascade((30, 20), size)
     assert caught.value.exit_code is ExitCode.USAGE and "at least 1" in (caught.value.hint or "")
+
+
+@settings(deadline=None, max_examples=100)
+@given(width=sides, height=sides, scale=st.floats(1, 64), shrink=st.floats(1, 8))
+def test_an_input_made_smaller_first_takes_the_stages_of_the_smaller_one(
+    width: int, height: int, scale: float, shrink: float
+) -> None:
+    size = TargetSize(scale=scale).resolve(width, height)
+    first = smaller((width, height), shrink)
+    assert all(abs(a - b / shrink) <= 0.5 or a == 1 for a, b in zip(first, (width, height), strict=True))
+    plan, other = plan_cascade((width, height), size, 4, shrink), plan_cascade(first, size)
+    assert plan.stages == other.stages and plan.final_resize == other.final_resize
+    assert (plan.input_size, plan.output_size) == ((width, height), size)
+
+
+def test_what_is_smaller_than_the_input_is_refused_however_small_that_is_made() -> None:
+    with pytest.raises(UsageError, match="Cannot go from 20x10 down to 19x10"):
+        plan_cascade((20, 10), (19, 10), 4, 2.0)

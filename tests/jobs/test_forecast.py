@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from upscale.cli.dry_run import duration, outlook
+from upscale.engine.plan import plan_cascade
 from upscale.errors import OutputError
 from upscale.images import scratch
 from upscale.jobs import forecast as forecasts
@@ -129,6 +130,9 @@ def test_pace_is_remembered_for_the_same_settings(
     assert of(settled, pace.pace_of(settled)).seconds == pytest.approx(0.4)
     pace.remember(settled, Report((Outcome(job.source, job, seconds=0.1),)))
     assert pace.pace_of(settled) == pytest.approx((0.2 + 0.1) / (0.0025 + 0.005))
+    made = plan_cascade(job.info.size, job.output_size, shrink=2.0)  # 50x25 pixels, then those of 4x by 4
+    pace.remember(settled, Report((Outcome(job.source, job, seconds=0.1, cascade=made),)))
+    assert pace.pace_of(settled) == pytest.approx((0.15 + 0.1) / (0.00375 + 0.00125 + 0.005))
     assert pace.pace_of(planned((100, 50), steps=7)) is None
     assert "from your last runs" in outlook(settled)
     for nonsense in (

@@ -32,6 +32,15 @@ def test_one_photo(photo: Photo, request_for: Ask) -> None:
     assert job.cascade.output_size == (104, 56)
 
 
+@pytest.mark.parametrize(("shrink", "first"), [(None, (13, 7)), (1, (13, 7)), (2, (6, 4))])
+def test_stages_are_those_of_the_photo_made_smaller_where_that_is_known(
+    shrink: float | None, first: tuple[int, int], photo: Photo, request_for: Ask
+) -> None:
+    (job,) = plan(request_for(photo(size=(13, 7)), scale=4, shrink=shrink)).jobs
+    assert [stage.input_size for stage in job.cascade.stages][0] == first
+    assert len(job.cascade.stages) == (2 if shrink == 2 else 1) and job.output_size == (52, 28)
+
+
 def test_sizes_of_a_turned_photo_are_those_of_the_upright_one(photo: Photo, request_for: Ask) -> None:
     from PIL import Image
 

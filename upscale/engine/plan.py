@@ -66,8 +66,16 @@ class CascadePlan:
         return sum(w * h for w, h in (stage.output_size for stage in self.stages)) / 1e6
 
 
+def smaller(size: tuple[int, int], factor: float) -> tuple[int, int]:
+    """Return a (width, height) in pixels, so many times smaller: at least one pixel."""
+    return max(1, round(size[0] / factor)), max(1, round(size[1] / factor))
+
+
 def plan_cascade(
-    input_size: tuple[int, int], output_size: tuple[int, int], model_scale: int | Sequence[int] = 4
+    input_size: tuple[int, int],
+    output_size: tuple[int, int],
+    model_scale: int | Sequence[int] = 4,
+    shrink: float = 1.0,
 ) -> CascadePlan:
     """Return the stages that lead from `input_size` to `output_size`.
 
@@ -75,6 +83,7 @@ def plan_cascade(
         input_size: (width, height) in pixels.
         output_size: Likewise, at least as large on both sides.
         model_scale: Factor of a stage, or of the first, the second, …; the last one of all that follow.
+        shrink: How many times smaller the input is made first.
 
     Raises:
         UsageError: The output is smaller than the input.
@@ -86,7 +95,8 @@ def plan_cascade(
         )
     given = [model_scale] if isinstance(model_scale, int) else list(model_scale)
     scales = given[:1]
-    while any(inp * math.prod(scales) < out for inp, out in zip(input_size, output_size, strict=True)):
+    first = smaller(input_size, shrink)
+    while any(inp * math.prod(scales) < out for inp, out in zip(first, output_size, strict=True)):
         scales.append(model_of(len(scales), given))
 
     # Input sizes of the stages after the first, from the last one back: each makes at least what the next
@@ -97,7 +107,7 @@ def plan_cascade(
         size = (math.ceil(size[0] / scale), math.ceil(size[1] / scale))
         needed.insert(0, size)
 
-    stages = [StagePlan(0, input_size, _times(input_size, scales[0]))]
+    stages = [StagePlan(0, first, _times(first, scales[0]))]
     for index, size in enumerate(needed, start=1):
         box = None
         pitch = math.prod(scales[1:])  # output pixels per pixel of the second stage's input

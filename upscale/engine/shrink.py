@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from upscale.engine.plan import smaller
 from upscale.engine.resample import resized
 from upscale.engine.softness import spare_factor
 from upscale.engine.transparency import interpolated, varies
@@ -30,7 +31,7 @@ def shrunk(picture: Picture, factor: float) -> Picture:
     """Return a picture so many times smaller on both sides, at least one pixel; itself for a factor of 1."""
     if factor == 1:
         return picture
-    size = max(1, round(picture.size[0] / factor)), max(1, round(picture.size[1] / factor))
+    size = smaller(picture.size, factor)
     color, alpha = picture.color, picture.alpha
     if alpha is not None:
         color, alpha = bleed(color, alpha), interpolated(alpha, size)

@@ -201,14 +201,12 @@ class Upscaler:
             UsageError: `size` is smaller than the pictures.
             DeviceError: Memory ran out for good.
         """
-        plan_cascade(pictures[0].size, size)  # refuses what is smaller
         parts: dict[float, list[int]] = {}
         for i, picture in enumerate(pictures):
             asked = self.settings.shrink
             parts.setdefault(shrink_in(picture) if asked is None else asked, []).append(i)
         passes = [
-            self._planned([shrunk(pictures[i], factor) for i in members], size)
-            for factor, members in parts.items()
+            self._planned([pictures[i] for i in members], size, factor) for factor, members in parts.items()
         ]
         work = Work(progress, sum(each.stages for each in passes), sum(each.pixels for each in passes))
         results: dict[int, Picture] = {}
@@ -218,9 +216,11 @@ class Upscaler:
                 results[i] = replace(made, luma_step=pictures[i].luma_step, shrunk=factor, notes=notes)
         return [results[i] for i in range(len(pictures))]
 
-    def _planned(self, pictures: Sequence[Picture], size: tuple[int, int]) -> _Pass:
-        """Return what leads from pictures of one size to another size."""
-        plan = plan_cascade(pictures[0].size, size, [m.restorer.config.scale for m in self._models])
+    def _planned(self, pictures: Sequence[Picture], size: tuple[int, int], shrink: float) -> _Pass:
+        """Return what leads from pictures of one size, made so many times smaller first, to another size."""
+        scales = [model.restorer.config.scale for model in self._models]
+        plan = plan_cascade(pictures[0].size, size, scales, shrink)
+        pictures = [shrunk(picture, shrink) for picture in pictures]
         models = [model_of(stage.index, self._models) for stage in plan.stages]
         sees_alpha = all(model.restorer.config.prediction != "epsilon" for model in models)
         shaped = [i for i, p in enumerate(pictures) if p.alpha is not None and sees_alpha and varies(p.alpha)]

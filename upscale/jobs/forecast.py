@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from math import prod
 from pathlib import Path
 
+from upscale.engine.plan import StagePlan
 from upscale.errors import OutputError
 from upscale.images import large, scratch
 from upscale.images.formats import FORMATS
@@ -65,7 +66,7 @@ def forecast(job: Job, options: EngineOptions, pace: float | None = None) -> For
     output = _output_bytes(job)
     if job.target is None and output >= scratch.DISK_FROM_BYTES:  # waits on disk for its turn on stdout
         temporary += output
-    seconds = None if pace is None else pace * work(job)
+    seconds = None if pace is None else pace * work(job.cascade.stages, job.frames)
     return Forecast(_BASE_BYTES + tile + memory, output * job.frames, temporary, seconds)
 
 
@@ -82,9 +83,9 @@ def together(forecasts: Sequence[Forecast]) -> Forecast:
     )
 
 
-def work(job: Job) -> float:
-    """Return the millions of pixels that a job gives to the model in all stages: what its time goes with."""
-    return sum(prod(stage.input_size) for stage in job.cascade.stages) * job.frames / 1e6
+def work(stages: Sequence[StagePlan], frames: int) -> float:
+    """Return the millions of pixels that the model is given in all stages: what the time goes with."""
+    return sum(prod(stage.input_size) for stage in stages) * frames / 1e6
 
 
 def free_bytes(folder: Path) -> int | None:
@@ -208,7 +209,7 @@ def _peaks(job: Job, options: EngineOptions) -> tuple[int, int]:
         if job.cascade.final_resize:
             steps.append([given, *beside, before, pixels_out * made * deep])
     result = [pixels_out * channels * deep, alpha]
-    if len(job.cascade.stages) == 1 and options.shrink != 1:  # a copy made smaller first takes two
+    if len(job.cascade.stages) == 1 and options.shrink is None:  # a copy made smaller first takes two
         steps.append([given, pixels_in * channels * 2, *result])
     if options.color_fix == "wavelet":
         steps.append([given, *result, pixels_out * channels * deep])

@@ -39,11 +39,9 @@ def file_line(outcome: Outcome, model: str, forecast: Forecast | None = None) ->
         "format": None if job is None else job.format,
         "frames": None if job is None else job.frames,
         "model": model,
-        "stages": []
-        if job is None
-        else [
+        "stages": [
             {"input_size": list(stage.input_size), "output_size": list(stage.output_size)}
-            for stage in job.cascade.stages
+            for stage in outcome.stages
         ],
         "denoised": outcome.denoised,
         "shrunk": outcome.shrunk,

@@ -34,7 +34,9 @@ def pace_of(plan: Plan) -> float | None:
 def remember(plan: Plan, report: Report) -> None:
     """Add what a run took; a folder that cannot be written to is nothing to speak of."""
     done = [
-        (o.seconds, work(o.job)) for o in report.outcomes if o.status is Status.DONE and o.job is not None
+        (o.seconds, work(o.stages, o.job.frames))
+        for o in report.outcomes
+        if o.status is Status.DONE and o.job is not None
     ]
     if not done:
         return

@@ -30,7 +30,7 @@ from upscale.jobs.request import Request
 from upscale.jobs.source import Source
 from upscale.models.access import Access
 from upscale.models.catalog import describe_stages
-from upscale.models.config import ModelConfig, check_asked, check_first, joined
+from upscale.models.config import ModelConfig, check_asked, check_first, joined, shrink_of
 from upscale.options import TargetSize
 
 
@@ -130,7 +130,8 @@ class _Draft:
             check_size(fmt, output_size, name=f"The result of {source.name}")
             if frames > 1 and info.sequence is not None:
                 check_sequence(fmt, info.sequence, frames, name=source.name)
-            cascade = plan_cascade(info.size, output_size, [model.scale for model in self.models])
+            shrink = shrink_of(self.models[0], self.request.engine) or 1.0  # unless it depends on the input
+            cascade = plan_cascade(info.size, output_size, [m.scale for m in self.models], shrink)
         except UpscaleError as error:
             return Failure(source, error)
         job = Job(source, info, output_size, None, fmt.name, cascade, frames=frames)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from upscale.engine.plan import CascadePlan, StagePlan
 from upscale.errors import ExitCode, UpscaleError
 from upscale.jobs.items import Job
 from upscale.jobs.source import Source
@@ -40,6 +41,7 @@ class Outcome:
             several frames each had its own.
         shrunk: How many times smaller the input was made first; None likewise.
         fidelity: How near the result is to the first estimate, 0 to 1; None likewise.
+        cascade: The stages that it took; None where nothing was made of it, or what was planned.
         differs: Of one skipped: in what its result was made otherwise (`steps`, `weights`, …).
     """
 
@@ -53,6 +55,13 @@ class Outcome:
     denoised: float | None = None
     shrunk: float | None = None
     fidelity: float | None = None
+    cascade: CascadePlan | None = None
+
+    @property
+    def stages(self) -> tuple[StagePlan, ...]:
+        """The passes through the model that it took, or would have taken."""
+        cascade = self.cascade or (self.job and self.job.cascade)
+        return cascade.stages if cascade else ()
 
     @property
     def status(self) -> Status:

@@ -15,6 +15,7 @@ from dataclasses import replace
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, BinaryIO, NoReturn
 
+from upscale.engine.plan import plan_cascade
 from upscale.errors import OutputError
 from upscale.images.atomic import sweep
 from upscale.images.picture import Picture
@@ -214,6 +215,7 @@ class _Course:
 
     def write(self, index: int, job: Job, picture: Picture, seconds: float) -> Future[None]:
         request = self._plan.request
+        scales = [model.scale for model in self._plan.models]
         record = None
         if not request.files.strip_metadata:
             made = recipe(job, request.engine, self._plan.models)
@@ -238,6 +240,7 @@ class _Course:
                 denoised=picture.denoised,
                 shrunk=picture.shrunk,
                 fidelity=picture.fidelity,
+                cascade=plan_cascade(job.info.size, job.output_size, scales, picture.shrunk),
             )
             if step.error is None:
                 self.end(index, ended)
