@@ -2,7 +2,7 @@
 
 python tests/benchmarks/degraded.py PHOTOS --lpips lpips_alex.safetensors [--denoise 0,auto] [--fidelity 0.5]
     [--model NAME] [--kinds poor,clean,noise3,noise5,noise10,jpeg90,jpeg60,webp75,webp50,both,grain,film,luma,
-    phone,soft,softer,softest,enlarged,enlarged3,enlarged4,box,bilinear,lanczos,nearest]
+    phone,soft,softer,softest,softer5,softest5,scan,enlarged,enlarged3,enlarged4,box,bilinear,lanczos,nearest]
     [--reduce 2] [--crop 384] [--limit N] [--save FOLDER]
 
 A kind says what is done before the photograph is enlarged 4x again and compared with itself: blur (std in
@@ -78,6 +78,9 @@ KINDS = {
     "enlarged": Kind(enlarged=2),
     "softer": Kind(blur=6),
     "softest": Kind(blur=8),
+    "softer5": Kind(blur=6, noise=5),
+    "softest5": Kind(blur=8, noise=5),
+    "scan": Kind(blur=6, gray=True, luma=True, grain=8),
     "enlarged3": Kind(enlarged=3),
     "enlarged4": Kind(enlarged=4),
     **{name: Kind(reduction=name) for name in ("box", "bilinear", "lanczos", "nearest")},

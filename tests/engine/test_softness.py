@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -68,9 +69,40 @@ def test_neither_do_enlarged_ones(factor: int, found: set[float], photo: np.ndar
     assert spare_factor(enlarged(photo, factor)) in found
 
 
-def test_noise_does_not_make_a_photograph_soft(photo: np.ndarray) -> None:
-    noise = np.random.default_rng(0).normal(0, 8, photo.shape)
-    assert spare_factor(np.clip(photo + noise, 0, 255).astype(np.uint8)) == 1
+def noisy(rgb: np.ndarray, std: float, *, shared: bool = False, grain: float = 0.0) -> np.ndarray:
+    """Noise of each colour or, `shared`, of brightness; alike in neighbours by a blur of `grain` pixels."""
+    noise = np.random.default_rng(0).normal(0, 1, (*rgb.shape[:2], 1 if shared else 3)).astype(np.float32)
+    if grain:
+        x, sigma = torch.from_numpy(noise).permute(2, 0, 1)[None], torch.tensor([grain])
+        noise = blur(x, sigma, sigma, torch.zeros(1), radius=4)[0].permute(1, 2, 0).numpy()
+    noise *= std / noise.std()
+    return np.clip(np.round(rgb + noise), 0, 255).astype(np.uint8)
+
+
+NOISES = [
+    {"std": 3},
+    {"std": 5},
+    {"std": 3, "shared": True},
+    {"std": 6, "shared": True, "grain": 0.7},
+]
+
+
+@pytest.mark.parametrize("noise", [*NOISES, {"std": 5, "shared": True}], ids=str)
+def test_noise_does_not_make_a_photograph_soft(noise: dict[str, Any], photo: np.ndarray) -> None:
+    assert spare_factor(noisy(photo, **noise)) == 1
+    assert spare_factor(noisy(blurred(photo, 0.7), **noise)) == 1
+
+
+@pytest.mark.parametrize("noise", NOISES, ids=str)
+def test_nor_does_it_hide_that_one_is(noise: dict[str, Any], photo: np.ndarray) -> None:
+    assert spare_factor(noisy(blurred(photo, 2.0), **noise)) in (1.5, 2.0)
+
+
+def test_borders_of_one_colour_say_nothing_of_noise(photo: np.ndarray) -> None:
+    """As around a scanned print."""
+    soft = blurred(np.pad(photo, ((48, 48), (48, 48), (0, 0)), constant_values=255), 2.0)
+    print_ = np.where(soft == 255, 255, noisy(soft, 3)).astype(np.uint8)
+    assert spare_factor(print_) in (1.5, 2.0)
 
 
 def test_what_is_in_focus_keeps_its_pixels(photo: np.ndarray) -> None:

@@ -3,6 +3,9 @@
 Photographs that were enlarged before, scanned finer than they are sharp, or are out of focus hold no more
 than a smaller copy of theirs. So a picture is made smaller and as large again, and the parts that have
 something to show are compared with what they were: where the sharpest of them come back, all do.
+
+Noise is lost in any case, however soft a picture is. How much of it, and of what kind, the smoothest parts
+show: they lose little else.
 """
 
 from __future__ import annotations
@@ -25,7 +28,9 @@ FLOOR = 2.0  # and what is added to it: what is hardly seen may be lost
 ENOUGH = 40  # of such parts
 WINDOW_PX = 240  # a whole number of pixels after each of the factors
 MOST_WINDOWS = 64
-IN_BRIGHTNESS = 0.45  # of the variance of noise that each colour has for itself
+SMOOTHEST = 10  # percentile of the parts, of those that are not flat,
+REACHED = 1.35  # and how much more noise there is than they show, which by chance have little
+ABOVE_NOISE = 3.0  # contrast of parts that have something to show, in that of the noise
 ROUNDING = 1 / 12  # variance of 8-bit levels,
 MARKS = 0.09  # and of what JPEG has changed, for each level of its mean luma step
 
@@ -39,16 +44,23 @@ def spare_factor(rgb: Pixels) -> float:
         rgb: [H, W, 1 or 3]; uint8 or uint16, full range.
     """
     parts = [_in_8_bits(rgb[window]) for window in windows(rgb.shape, WINDOW_PX, MOST_WINDOWS)]
-    contrast = np.concatenate([_inner_blocks(full_swing_luma(part)).std((1, 2)) for part in parts])
-    showing = contrast >= SHOWN
-    if showing.sum() < ENOUGH:
+    variance = np.concatenate([_inner_blocks(full_swing_luma(part)).var((1, 2)) for part in parts])
+    if (variance >= SHOWN**2).sum() < ENOUGH:
         return 1.0
-    noise = IN_BRIGHTNESS * (255 * noise_std(rgb, None)) ** 2 + ROUNDING + MARKS * luma_step(rgb)
-    contrast = np.sqrt(np.maximum(0, contrast[showing] ** 2 - noise))
+    most = (255 * noise_std(rgb, None)) ** 2  # if all colours share it
+    marks = ROUNDING + MARKS * luma_step(rgb)
     spare = 1.0
     for factor in FACTORS:
-        lost = np.concatenate([_inner_blocks(_lost(part, factor)).var((1, 2)) for part in parts])[showing]
-        lost = np.sqrt(np.maximum(0, lost - noise * (1 - 1 / factor**2)))
+        lost = np.concatenate([_inner_blocks(_lost(part, factor)).var((1, 2)) for part in parts])
+        share = 1 - 1 / factor**2  # of the variance of white noise that goes with the pixels
+        smooth = np.percentile(lost[variance > ROUNDING], SMOOTHEST)
+        noise = np.clip(REACHED * smooth / share - marks, 0, most)
+        showing = variance >= max(SHOWN**2, ABOVE_NOISE**2 * (noise + marks))
+        if showing.sum() < ENOUGH:
+            break
+        contrast = np.sqrt(variance[showing] - noise - marks)
+        by_chance = noise * np.sqrt(2 / (BLOCK_PX**2 * share))  # deviation of a part's noise from the mean
+        lost = np.sqrt(np.maximum(0, lost[showing] - share * (noise + by_chance + marks)))
         if np.percentile(lost / (contrast + FLOOR), SHARPEST) > LOST:
             break
         spare = factor
