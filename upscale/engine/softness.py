@@ -30,6 +30,7 @@ WINDOW_PX = 240  # a whole number of pixels after each of the factors
 MOST_WINDOWS = 64
 SMOOTHEST = 10  # percentile of the parts, of those that are not flat,
 REACHED = 1.35  # and how much more noise there is than they show, which by chance have little
+UNTOLD = 4.0  # variance of noise, in levels, that may be texture and is not told of
 ABOVE_NOISE = 3.0  # contrast of parts that have something to show, in that of the noise
 ROUNDING = 1 / 12  # variance of 8-bit levels,
 MARKS = 0.09  # and of what JPEG has changed, for each level of its mean luma step
@@ -47,7 +48,7 @@ def spare_factor(rgb: Pixels) -> float:
     variance = np.concatenate([_inner_blocks(full_swing_luma(part)).var((1, 2)) for part in parts])
     if (variance >= SHOWN**2).sum() < ENOUGH:
         return 1.0
-    most = (255 * noise_std(rgb, None)) ** 2  # if all colours share it
+    most = (255 * noise_std(rgb, None)) ** 2 + UNTOLD  # if all colours share it
     marks = ROUNDING + MARKS * luma_step(rgb)
     spare = 1.0
     for factor in FACTORS:
