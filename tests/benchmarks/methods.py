@@ -9,7 +9,7 @@ The photographs are reduced by Pillow's bicubic and enlarged again. Parts, at 4x
     samplers     all, at each number of steps, with the model's own fidelity
     fidelity     the dial; PSNR must rise along it
     starts       below pure noise
-    samples      means of several
+    samples      means of several, of the model's own steps and of one
     consistency  without and with back-projection
     color        without and with the corrections of colour
     relay        the models of SR3's process against one of Relay Diffusion's at equal network evaluations
@@ -127,7 +127,7 @@ def _ways(model: str, asked: Asked) -> Iterator[tuple[str, Way]]:
         + [Way(model, sampler, count) for sampler in asked.samplers for count in more],
         "fidelity": [Way(model, fidelity=f) for f in sorted({*FIDELITIES, own.fidelity or 0.0})],
         "starts": [Way(model, steps=count, start=start) for count in START_STEPS for start in STARTS],
-        "samples": [Way(model, samples=count) for count in SAMPLES],
+        "samples": [Way(model, steps=steps, samples=count) for steps in (None, 1) for count in SAMPLES],
         "consistency": [Way(model, consistency=on) for on in (False, True)],
         "color": [Way(model, color_fix=fix) for fix in COLOR_FIXES if fix != "auto"],
         "relay": [Way(name, steps=count) for count in RELAY_STEPS for name in (model, *others) if others],

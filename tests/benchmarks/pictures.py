@@ -7,6 +7,8 @@ card         sr3-photo-4x.jpg: details of photos reduced 4 times by Pillow's bic
              bicubic, faithful, the default, and the original
 scales       scales-8x.jpg, scales-16x.jpg: details as they are, enlarged by bicubic, Lanczos and upscale
 uncertainty  uncertainty.jpg: as the card's, the mean of 8 samples, the map of where they differ, the original
+soft         soft.jpg: a detail of a photo blurred, without and with noise: bicubic, taken as it is, made
+             smaller first
 relay        relay.jpg: as the card's, SR3's process, Relay Diffusion's at as many evaluations, the original;
              only with --relay
 """
@@ -20,7 +22,7 @@ from typing import Annotated
 
 import numpy as np
 import typer
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
 from upscale import Upscaler
 from upscale.images.picture import Picture
@@ -31,7 +33,7 @@ from upscale.options import DEFAULT_MODEL
 TOP = Path(__file__).parents[2]
 GAP_PX = 8
 HEAD_PX = 22
-PARTS = ("readme", "card", "scales", "uncertainty", "relay")
+PARTS = ("readme", "card", "scales", "uncertainty", "soft", "relay")
 
 EYE = (140, 82, 225, 157)  # of chelsea.jpg
 SIDE_PX = 360  # of an enlarged detail
@@ -41,6 +43,10 @@ CORNERS = {  # of the details at each scale
 }
 AROUND_PX = 32  # of the photo beside a detail: more than any halo; only the place of its noise is another
 FILTERS = {"bicubic": Image.Resampling.BICUBIC, "Lanczos": Image.Resampling.LANCZOS}
+
+SOFT_SCALE = 2
+SOFT_DETAIL = (92, 56, 292, 216)  # of chelsea.jpg
+BLUR_PX, NOISE = 2.0, 4.0  # std in pixels, and in levels
 
 CARD_SCALE = 4
 DETAILS = {  # of the originals
@@ -80,6 +86,8 @@ def main(
             _scales(scale, default).save(folder / f"scales-{scale}x.jpg", quality=85)
     if "uncertainty" in parts:
         _uncertainty(model).save(folder / "uncertainty.jpg", quality=85)
+    if "soft" in parts:
+        _soft(Upscaler(model, shrink=1), default).save(folder / "soft.jpg", quality=88)
     if "relay" in parts and relay is not None:
         ways = {
             "bicubic": _bicubic,
@@ -132,6 +140,23 @@ def _uncertainty(model: str) -> Image.Image:
         pictures = (to_pil(result), Image.fromarray(result.uncertainty).convert("RGB"), original)
         rows.append([picture.crop(DETAILS[name]) for picture in pictures])
     return panel(rows, ["mean of 8 samples", "where they differ", "original"])
+
+
+def _soft(as_it_is: Upscaler, default: Upscaler) -> Image.Image:
+    """Blur a photo, once with noise on top, and show a detail of each."""
+    blurred = _example("chelsea").filter(ImageFilter.GaussianBlur(BLUR_PX))
+    noise = np.random.default_rng(0).normal(0, NOISE, (blurred.height, blurred.width, 3))
+    noisy = Image.fromarray(np.clip(np.round(np.asarray(blurred) + noise), 0, 255).astype(np.uint8))
+    large = tuple(SOFT_SCALE * edge for edge in SOFT_DETAIL)
+    size = (large[2] - large[0], large[3] - large[1])
+    rows = [
+        [
+            photo.resize(size, Image.Resampling.BICUBIC, box=SOFT_DETAIL),
+            *(upscaler(photo, SOFT_SCALE).crop(large) for upscaler in (as_it_is, default)),
+        ]
+        for photo in (blurred, noisy)
+    ]
+    return panel(rows, ["bicubic", "--shrink 1", "--shrink auto (default)"])
 
 
 def _reduced(name: str) -> tuple[Image.Image, Image.Image]:
