@@ -28,7 +28,8 @@ FLOOR = 2.0  # and what is added to it: what is hardly seen may be lost
 ENOUGH = 40  # of such parts
 WINDOW_PX = 240  # a whole number of pixels after each of the factors
 MOST_WINDOWS = 64
-SMOOTHEST = 10  # percentile of the parts, of those that are not flat,
+SMOOTHEST = 10  # percentile of the parts, of those that are not flat
+CLIPPED = 16.0  # and are so many levels from black and from white, which cut noise off,
 REACHED = 1.35  # and how much more noise there is than they show, which by chance have little
 UNTOLD = 4.0  # variance of noise, in levels, that may be texture and is not told of
 ABOVE_NOISE = 3.0  # contrast of parts that have something to show, in that of the noise
@@ -45,7 +46,9 @@ def spare_factor(rgb: Pixels) -> float:
         rgb: [H, W, 1 or 3]; uint8 or uint16, full range.
     """
     parts = [_in_8_bits(rgb[window]) for window in windows(rgb.shape, WINDOW_PX, MOST_WINDOWS)]
-    variance = np.concatenate([_inner_blocks(full_swing_luma(part)).var((1, 2)) for part in parts])
+    bright = np.concatenate([_inner_blocks(full_swing_luma(part)) for part in parts])
+    variance, level = bright.var((1, 2)), bright.mean((1, 2))
+    sound = (variance > ROUNDING) & (np.minimum(level, 255 - level) > CLIPPED)
     if (variance >= SHOWN**2).sum() < ENOUGH:
         return 1.0
     most = (255 * noise_std(rgb, None)) ** 2 + UNTOLD  # if all colours share it
@@ -54,7 +57,7 @@ def spare_factor(rgb: Pixels) -> float:
     for factor in FACTORS:
         lost = np.concatenate([_inner_blocks(_lost(part, factor)).var((1, 2)) for part in parts])
         share = 1 - 1 / factor**2  # of the variance of white noise that goes with the pixels
-        smooth = np.percentile(lost[variance > ROUNDING], SMOOTHEST)
+        smooth = np.percentile(lost[sound], SMOOTHEST) if sound.any() else 0.0
         noise = np.clip(REACHED * smooth / share - marks, 0, most)
         showing = variance >= max(SHOWN**2, ABOVE_NOISE**2 * (noise + marks))
         if showing.sum() < ENOUGH:
