@@ -149,23 +149,19 @@ def test_samples_are_averaged_and_compared(scale: int, tiny: str, load: Load, dr
     assert made.uncertainty.mean() > 5
 
 
-def test_tiles_do_not_show_in_either(tiny: str, load: Load, draw: Draw) -> None:
-    picture = draw(80, 72)
-    whole, tiled = (
-        load(tiny, steps=2, samples=2, map_uncertainty=True, tile_px=px).upscale(picture, (320, 288))
-        for px in (128, 32)
-    )
-    for a, b in ((whole.color, tiled.color), (whole.uncertainty, tiled.uncertainty)):
-        assert a is not None and b is not None
-        assert np.abs(a.astype(int) - b.astype(int)).max() <= 1
-
-
-def test_tiles_do_not_show_in_samples_of_turned_pictures(
-    make_model: Callable[..., Path], load: Load, draw: Draw
+@pytest.mark.parametrize(("ways_up", "samples", "size"), [(1, 2, (80, 72)), (8, 8, (47, 39))])
+def test_tiles_do_not_show_in_either(
+    ways_up: int,
+    samples: int,
+    size: tuple[int, int],
+    make_model: Callable[..., Path],
+    load: Load,
+    draw: Draw,
 ) -> None:
-    model, picture = str(make_model(ways_up=8)), draw(47, 39)
+    model, picture = str(make_model(ways_up=ways_up)), draw(*size)
+    large = 4 * size[0], 4 * size[1]
     whole, tiled = (
-        load(model, steps=2, samples=8, map_uncertainty=True, tile_px=px).upscale(picture, (188, 156))
+        load(model, steps=2, samples=samples, map_uncertainty=True, tile_px=px).upscale(picture, large)
         for px in (128, 32)
     )
     for a, b in ((whole.color, tiled.color), (whole.uncertainty, tiled.uncertainty)):
