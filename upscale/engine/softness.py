@@ -13,6 +13,8 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from upscale.engine.plan import smaller
+from upscale.images.depth import to_8_bits
 from upscale.images.resize import resize
 from upscale.metrics.jpeg import luma_step
 from upscale.metrics.luma import full_swing_luma
@@ -45,12 +47,12 @@ def spare_factor(rgb: Pixels) -> float:
     Args:
         rgb: [H, W, 1 or 3]; uint8 or uint16, full range.
     """
-    parts = [_in_8_bits(rgb[window]) for window in windows(rgb.shape, WINDOW_PX, MOST_WINDOWS)]
+    parts = [to_8_bits(rgb[window]) for window in windows(rgb.shape, WINDOW_PX, MOST_WINDOWS)]
     bright = np.concatenate([_inner_blocks(full_swing_luma(part)) for part in parts])
     variance, level = bright.var((1, 2)), bright.mean((1, 2))
-    sound = (variance > ROUNDING) & (np.minimum(level, 255 - level) > CLIPPED)
     if (variance >= SHOWN**2).sum() < ENOUGH:
         return 1.0
+    sound = (variance > ROUNDING) & (np.minimum(level, 255 - level) > CLIPPED)
     most = (255 * noise_std(rgb, None)) ** 2 + UNTOLD  # if all colours share it
     marks = ROUNDING + MARKS * luma_step(rgb)
     spare = 1.0
@@ -71,15 +73,10 @@ def spare_factor(rgb: Pixels) -> float:
     return spare
 
 
-def _in_8_bits(rgb: Pixels) -> npt.NDArray[np.uint8]:
-    return (rgb >> 8).astype(np.uint8) if rgb.dtype == np.uint16 else rgb.astype(np.uint8, copy=False)
-
-
 def _lost(part: npt.NDArray[np.uint8], factor: float) -> npt.NDArray[np.float64]:
     """Return what the brightness of a part loses when it is made smaller and as large again."""
-    height, width = part.shape[:2]
-    size = max(1, round(width / factor)), max(1, round(height / factor))
-    again = resize(resize(part, size, resample="bicubic"), (width, height), resample="bicubic")
+    size = part.shape[1], part.shape[0]
+    again = resize(resize(part, smaller(size, factor), resample="bicubic"), size, resample="bicubic")
     return full_swing_luma(part) - full_swing_luma(again)
 
 
