@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 
 from upscale.errors import InputError
-from upscale.training.examples.photos import Photos, without_color
+from upscale.training.examples.photos import Photos
 from upscale.training.recipe import Data
 
 
@@ -50,24 +50,6 @@ def test_crops(shrink: float, photos: Path) -> None:
     assert one.shape == (6, 3, 48, 48) and one.dtype == torch.float32
     assert -1 <= one.min() < one.max() <= 1
     assert torch.equal(one, again) and not torch.equal(one, other)
-
-
-def test_a_share_has_no_colour() -> None:
-    """Half of these are grey, the others toned: light stays light, and red is above blue between."""
-    x = (torch.rand(400, 3, 4, 4, generator=generator()) * 255).round()
-    x[:, :, 0, 0], x[:, :, 0, 1] = 0, 255
-    out = without_color(x, 0.5, generator())
-    kept = (out == x).flatten(1).all(1)
-    assert 0.4 < kept.float().mean() < 0.6
-    faded, brightness = out[~kept], (x[~kept] * torch.tensor([0.299, 0.587, 0.114])[:, None, None]).sum(1)
-    assert torch.allclose(faded[:, 1], brightness, atol=0.01)
-    gray = (faded == faded[:, 1:2]).flatten(1).all(1)
-    assert 0.4 < gray.float().mean() < 0.6
-    red, green, blue = faded[~gray].unbind(1)
-    assert (red >= green - 0.01).all() and (green >= blue - 0.01).all()
-    assert torch.allclose(faded[:, :, 0, 0], torch.tensor(0.0)) and (faded[:, :, 0, 1] > 254.9).all()
-    mean = (red - blue).mean((1, 2))
-    assert mean.min() < 5 and 15 < mean.max() < 40
 
 
 def test_crops_without_colour_are_those_of_the_recipe(photos: Path) -> None:

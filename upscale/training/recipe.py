@@ -26,6 +26,7 @@ class Data:
         shrink_max: By how much those are reduced at most; by 1 at least.
         turn: Of all crops: those that are turned on their heads, and those that are laid on their sides.
         among: Each is chosen among so many, in proportion to their detail: smooth ones teach little.
+        recolored: Of all crops: those with channels exchanged and another brightness.
         gray: Of all crops: those without colour, half of these toned, as old photographs are.
         pages: Of all crops: those of pages, where there are some; JPEG alone may spoil them.
     """
@@ -36,6 +37,7 @@ class Data:
     shrink_max: float = 2.0
     turn: float = 0.5
     among: int = 1
+    recolored: float = 0.0
     gray: float = 0.0
     pages: float = 0.0
 

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from upscale.errors import InputError
 from upscale.training.examples.resample import resample
+from upscale.training.examples.tones import recolored, without_color
 from upscale.training.recipe import Data
 
 
@@ -83,6 +84,8 @@ class Photos:
                 crop.copy_(window)
             else:
                 torch.clamp(resample(window.float(), side, side), 0, 255, out=crop)
+        if data.recolored:
+            out = recolored(out, data.recolored, generator)
         if data.gray:
             out = without_color(out, data.gray, generator)
         return out.div_(127.5).sub_(1)
@@ -97,18 +100,6 @@ class Photos:
         window = image[:, top : top + source, left : left + source]
         window = window.flip([axis for axis, odd in ((2, u[3] < 0.5), (1, u[4] < data.turn)) if odd])
         return window.transpose(1, 2) if u[5] < data.turn else window
-
-
-def without_color(x: Tensor, share: float, generator: torch.Generator) -> Tensor:
-    """Return crops x [B, 3, H, W] of 0 to 255, a share of them without colour: the brightness of BT.601.
-
-    Half of these are toned, as old prints are: red brightened and blue darkened by powers up to 0.8 and 1.25.
-    """
-    u = torch.rand(len(x), 2, generator=generator).to(x.device)
-    brightness = torch.einsum("c,bchw->bhw", x.new_tensor([0.299, 0.587, 0.114]), x)[:, None].clamp(0, 255)
-    tone = (2 * u[:, 1] - 1).clamp(min=0)[:, None] * x.new_tensor([-1.0, 0.0, 1.0])
-    toned = 255 * (brightness / 255) ** (1.25**tone)[:, :, None, None]
-    return torch.where((u[:, 0] < share)[:, None, None, None], toned, x)
 
 
 def detail(window: Tensor, side: int) -> Tensor:
