@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from upscale.engine.denoise import hidden_in
+from upscale.engine.denoise import hidden_in, marked
 from upscale.engine.upscaler import Upscaler
 from upscale.errors import UsageError
 from upscale.images.picture import Picture
@@ -110,7 +110,7 @@ def test_each_photo_leans_as_far_as_its_own_noise_asks_for(
     together = own.upscale_many([clean, noisy], (160, 160))
     assert together[0].denoised < 0.1 < 0.2 < together[1].denoised
     for picture, result in zip((clean, noisy), together, strict=True):
-        share = own.settings.fidelity_for(hidden_in(picture, result.denoised), followed=False)
+        share = own.settings.fidelity_for(hidden_in(marked(picture), result.denoised), followed=False)
         alone = load(str(make_model()), fidelity=share).upscale(picture, (160, 160)).color
         assert np.abs(result.color.astype(int) - alone.astype(int)).max() <= 1
 

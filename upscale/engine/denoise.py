@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 from upscale.images.picture import Picture, Pixels
 from upscale.metrics.jpeg import luma_step
@@ -17,13 +18,21 @@ SMOOTHED = 0.015  # of the noise that is left, what JPEG has taken away, for eac
 TOLD = 0.5  # of what as much noise would hide: the network knows of it, and draws well what it hides
 
 
+def marked(picture: Picture) -> Picture:
+    """Return a picture whose luma step is that of its pixels, where they show a coarser one than its file.
+
+    A copy may hide more than its file says.
+    """
+    return replace(picture, luma_step=max(picture.luma_step, luma_step(picture.color)))
+
+
 def noise_in(picture: Picture, color: Pixels) -> float:
     """Return how much noise a picture has, 0 (clean) to 1 (a std of `DENOISE_STD` or more), in hundredths.
 
     Behind JPEG that is what it had before: told of what is left, the network takes out less.
 
     Args:
-        picture: As it was read; what is fully transparent does not count.
+        picture: With its marks, see `marked`; what is fully transparent does not count.
         color: Its colours, filled in where it is transparent.
     """
     known = picture.alpha if picture.alpha is not None and picture.alpha.any() else None
@@ -40,7 +49,7 @@ def hidden_in(picture: Picture, denoise: float) -> float:
     less (`TOLD`).
 
     Args:
-        picture: As it was read.
+        picture: With its marks, see `marked`.
         denoise: How much noise is taken out of it.
     """
     marks = JPEG_STD * math.sqrt(_step_above_finest(picture))
@@ -49,8 +58,7 @@ def hidden_in(picture: Picture, denoise: float) -> float:
 
 def _step_above_finest(picture: Picture) -> float:
     """Return the mean luma step of a picture's lossy files above that of the best quality, in levels."""
-    step = max(picture.luma_step, luma_step(picture.color))  # a copy may hide more than its file says
-    return max(0.0, step - FINE_STEP)
+    return max(0.0, picture.luma_step - FINE_STEP)
 
 
 def sigma_of(denoise: float) -> float:

@@ -17,14 +17,14 @@ from upscale.images.picture import Picture
 
 
 def shrink_in(picture: Picture) -> float:
-    """Return how many times smaller a picture is made first: 1 for one that would lose by it.
+    """Return how many times smaller a picture with its marks is made first: 1 for one that would lose by it.
 
     Cut-outs and frames stay as they are: edges of alpha are sharp whatever they are edges of, and frames of
     an animation must look alike.
     """
     if picture.framed or (picture.alpha is not None and varies(picture.alpha)):
         return 1.0
-    return spare_factor(picture.color)
+    return spare_factor(picture.color, picture.luma_step)
 
 
 def shrunk(picture: Picture, factor: float) -> Picture:

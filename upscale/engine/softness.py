@@ -16,7 +16,6 @@ import numpy.typing as npt
 from upscale.engine.plan import smaller
 from upscale.images.depth import to_8_bits
 from upscale.images.resize import resize
-from upscale.metrics.jpeg import luma_step
 from upscale.metrics.luma import full_swing_luma
 from upscale.metrics.noise import noise_std
 from upscale.metrics.pair import Pixels
@@ -39,13 +38,14 @@ ROUNDING = 1 / 12  # variance of 8-bit levels,
 MARKS = 0.09  # and of what JPEG has changed, for each level of its mean luma step
 
 
-def spare_factor(rgb: Pixels) -> float:
+def spare_factor(rgb: Pixels, luma_step: float = 0.0) -> float:
     """Return one of `FACTORS` by which a picture can be made smaller and lose nothing; 1 if by none.
 
     Noise and the marks of JPEG do not count: they are lost in any case.
 
     Args:
         rgb: [H, W, 1 or 3]; uint8 or uint16, full range.
+        luma_step: How coarsely JPEG has rounded it, as `Picture.luma_step`.
     """
     parts = [to_8_bits(rgb[window]) for window in windows(rgb.shape, WINDOW_PX, MOST_WINDOWS)]
     bright = np.concatenate([_inner_blocks(full_swing_luma(part)) for part in parts])
@@ -54,7 +54,7 @@ def spare_factor(rgb: Pixels) -> float:
         return 1.0
     sound = (variance > ROUNDING) & (np.minimum(level, 255 - level) > CLIPPED)
     most = (255 * noise_std(rgb, None)) ** 2 + UNTOLD  # if all colours share it
-    marks = ROUNDING + MARKS * luma_step(rgb)
+    marks = ROUNDING + MARKS * luma_step
     spare = 1.0
     for factor in FACTORS:
         lost = np.concatenate([_inner_blocks(_lost(part, factor)).var((1, 2)) for part in parts])

@@ -11,7 +11,7 @@ from PIL import Image
 from upscale.engine.cascade import run
 from upscale.engine.color import FIXES
 from upscale.engine.consistency import make_consistent
-from upscale.engine.denoise import hidden_in, noise_in
+from upscale.engine.denoise import hidden_in, marked, noise_in
 from upscale.engine.loaded import Loaded, load_models
 from upscale.engine.plan import CascadePlan, model_of, plan_cascade
 from upscale.engine.progress import ProgressCallback
@@ -202,11 +202,12 @@ class Upscaler:
             DeviceError: Memory ran out for good.
         """
         parts: dict[float, list[int]] = {}
-        for i, picture in enumerate(pictures):
+        seen = [marked(picture) for picture in pictures]
+        for i, picture in enumerate(seen):
             asked = self.settings.shrink
             parts.setdefault(shrink_in(picture) if asked is None else asked, []).append(i)
         passes = [
-            self._planned([pictures[i] for i in members], size, factor) for factor, members in parts.items()
+            self._planned([seen[i] for i in members], size, factor) for factor, members in parts.items()
         ]
         work = Work(progress, sum(each.stages for each in passes), sum(each.pixels for each in passes))
         results: dict[int, Picture] = {}

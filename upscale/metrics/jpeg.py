@@ -63,16 +63,16 @@ def _step(coefficients: Float64) -> int:
     The score of a step is the mean cosine of their phases: 1 for multiples, and for coefficients anywhere
     0 with a variance of 1 / (2 N).
     """
-    best = 0
-    for step in range(2, COARSEST + 1):
-        others = coefficients[np.abs(coefficients) > step / 2]  # than those that are rounded to 0
-        if len(others) < SURE**2 / 2:
-            break
-        score = np.cos(2 * math.pi / step * others).mean()
-        left = math.exp(-2 * (math.pi * NOISE / step) ** 2)
-        if score > KEPT * left and score * math.sqrt(2 * len(others)) > SURE:
-            best = step
-    return best
+    size = np.sort(np.abs(coefficients))
+    steps = np.arange(2, COARSEST + 1)
+    counts = len(size) - np.searchsorted(size, steps / 2, side="right")  # others are rounded to 0
+    steps = steps[counts >= SURE**2 / 2]  # the first of them: the coarser, the fewer
+    counts = counts[: len(steps)]
+    coarse = size > steps[:, None] / 2
+    scores = np.cos(2 * math.pi / steps[:, None] * size).sum(1, where=coarse) / counts
+    left = np.exp(-2 * (math.pi * NOISE / steps) ** 2)
+    kept = steps[(scores > KEPT * left) & (scores * np.sqrt(2 * counts) > SURE)]
+    return int(kept.max(initial=0))
 
 
 def _coefficients(pixels: Pixels) -> Float64:
