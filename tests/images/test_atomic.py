@@ -38,20 +38,24 @@ def refused(path, **options):
     return error
 
 
-@pytest.fixture
-def no_links(monkeypatch):
-    """A file system without hard links."""
+def without_links(monkeypatch, number):
+    """Have a file system without hard links, which says so by an error of that number."""
 
     def link(*args, **kwargs):
-        raise OSError(errno.EPERM, "Operation not permitted")
+        raise OSError(number, os.strerror(number))
 
     monkeypatch.setattr(Path, "hardlink_to", link)
 
 
-@pytest.fixture(params=["links", "no links"])
-def either(request):
-    if request.param == "no links":
-        request.getfixturevalue("no_links")
+@pytest.fixture
+def no_links(monkeypatch):
+    without_links(monkeypatch, errno.EPERM)
+
+
+@pytest.fixture(params=[None, errno.EPERM, errno.EINVAL], ids=["links", "no links", "no links on Windows"])
+def either(request, monkeypatch):
+    if request.param:
+        without_links(monkeypatch, request.param)
 
 
 @pytest.mark.usefixtures("either")
@@ -383,3 +387,12 @@ def test_disk_that_cannot_or_will_not_sync(code, tmp_path, monkeypatch):
     else:
         refused(tmp_path / "a.png")
         assert names(tmp_path) == []
+
+
+@pytest.mark.parametrize("name", ["写真" * 40 + ".png", "é" * 125 + ".png", "x" * 251 + ".png"])
+def test_longest_names_are_cut_between_characters(name, tmp_path):
+    with atomic.new_file(tmp_path / name, overwrite=False) as file:
+        file.write(b"whole")
+        temporary = names(tmp_path)[0]
+        assert temporary.encode("utf-8") and len(os.fsencode(temporary)) <= 255
+    assert names(tmp_path) == [name]

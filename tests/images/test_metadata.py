@@ -311,18 +311,55 @@ def test_hostile_xmp_takes_no_time():
     assert read(with_xmp("TIFF", packet)).size == (5, 3)
 
 
+@pytest.mark.parametrize("row", WITH_EXIF, ids=lambda row: row.name)
+def test_exif_text_keeps_its_bytes(row):
+    """The standard says ASCII; cameras and programs write UTF-8 and Latin-1."""
+    texts = {0x010E: "Zürich © 日本".encode(), 0x013B: "José Müller".encode("latin-1"), MAKE: b"Plain"}
+    lens = "Objektiv für Nähe".encode()
+    exif = Image.Exif()
+    for tag, text in texts.items():
+        exif[tag] = "?" * len(text)
+    exif[EXIF_IFD] = {0xA434: "!" * len(lens)}
+    block = exif.tobytes()
+    for tag in sorted(texts):  # stored in this order
+        block = block.replace(b"?" * len(texts[tag]) + b"\0", texts[tag] + b"\0", 1)
+    block = block.replace(b"!" * len(lens), lens)
+    picture = read(saved(Image.new("RGB", (5, 3)), "JPEG", exif=block))
+    assert not picture.notes
+    stream = io.BytesIO()
+    encode(picture, stream, format=row)
+    again = io.BytesIO()  # and once more
+    encode(read(stream.getvalue()), again, format=row)
+    for data in (stream.getvalue(), again.getvalue()):
+        found = Image.open(io.BytesIO(data)).getexif()
+        assert {tag: found[tag].encode("latin-1") for tag in texts} == texts
+        assert found.get_ifd(EXIF_IFD)[0xA434].encode("latin-1") == lens
+
+
+def test_resolution_that_is_text_costs_the_resolution_alone():
+    exif = Image.Exif()
+    exif[MAKE], exif[0x011A], exif[0x011B] = "Camera", 72.0, 72.0
+    block = exif.tobytes()
+    for tag in (0x011A, 0x011B):  # a rational of 8 bytes becomes as many letters
+        rational, text = (struct.pack(">HHI", tag, kind, count) for kind, count in ((5, 1), (2, 8)))
+        assert rational in block
+        block = block.replace(rational, text)
+    picture = read(saved(Image.new("RGB", (5, 3)), "PNG", exif=block))
+    assert picture.metadata.dpi is None and picture.metadata.exif is not None
+    assert b"Camera" in picture.metadata.exif
+
+
 @pytest.mark.parametrize("name", ["bmp", "ppm"])
-def test_what_plain_formats_lose_is_reported(name):
-    gamma = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+def test_what_plain_formats_lose_is_reported(name, linear_rgb):
     picture = Picture(
-        np.full((4, 4, 3), 100, np.uint8),
-        metadata=Metadata(exif=camera_exif().tobytes(), icc_profile=gamma, xmp=XMP_CLEAN),
+        np.full((4, 4, 3), 64, np.uint8),
+        metadata=Metadata(exif=camera_exif().tobytes(), icc_profile=linear_rgb, xmp=XMP_CLEAN),
     )
     stream = io.BytesIO()
     notes = encode(picture, stream, format=name)
     assert len(notes) == 4
     assert all(word in " ".join(notes) for word in ("EXIF", "XMP", "profile", "RGB was converted to sRGB"))
-    assert np.abs(read(stream.getvalue()).color.astype(int) - 100).max() <= 1
+    assert np.abs(read(stream.getvalue()).color.astype(int) - 137).max() <= 1
 
 
 # --- IPTC ---------------------------------------------------------------------------------------------------

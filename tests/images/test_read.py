@@ -222,6 +222,21 @@ def test_16_bit_jpeg_2000_is_seen():
     assert np.array_equal(read(data).color[..., 0], DEEP)
 
 
+@pytest.mark.skipif(not features.check("jpg_2000"), reason="Pillow without JPEG 2000")
+@pytest.mark.parametrize("bits", [10, 12, 14, 16])
+def test_jpeg_2000_of_any_depth_is_spread_to_16(bits):
+    """Pillow writes 16 bits; fewer in the header move middle grey, so that is moved beforehand."""
+    levels = np.linspace(0, 2**bits - 1, 128).round().astype(np.int64)
+    moved = (levels + 2**15 - 2 ** (bits - 1)).astype(np.uint16).reshape(8, 16)
+    data = bytearray(saved(Image.fromarray(moved), "JPEG2000", no_jp2=True, irreversible=False))
+    place = data.find(b"\xff\x4f\xff\x51") + 42
+    assert data[place] == 15
+    data[place] = bits - 1
+    assert probe(bytes(data)).bit_depth == bits
+    expected = levels * 65535 / (2**bits - 1)
+    assert np.abs(read(bytes(data)).color.ravel() - expected).max() <= 2 ** (16 - bits)
+
+
 def test_12_bit_tiff_is_spread_to_16():
     data = bytearray(saved(Image.new("L", (2, 1)), "TIFF"))  # 2 pixels of 12 bits are 3 bytes
     entry = data.find(struct.pack("<HHI", 258, 3, 1))

@@ -66,6 +66,16 @@ def test_pictures_that_belong_together_are_one():
     assert stream.getvalue().count(b"\xff\xd8\xff") == 2 and not holds_several(stream.getvalue())
 
 
+def test_what_phones_append_is_no_other_picture():
+    """The film of a motion photo, or pictures that XMP lists."""
+    photo, film = encoded("JPEG"), b"\0\0\0\x18ftypmp42" + bytes(400)
+    assert not holds_several(photo + film)
+    packet = b"http://ns.adobe.com/xap/1.0/\0<x Container:Directory='gain map'/>"
+    segment = b"\xff\xe1" + (len(packet) + 2).to_bytes(2, "big") + packet
+    listed = photo[:2] + segment + photo[2:]
+    assert holds_several(photo + photo) and not holds_several(listed + photo)
+
+
 @given(st.sampled_from(FORMATS), st.integers(0, 3000), st.binary(max_size=40))
 def test_never_raises_and_ends(format, length, behind):
     assert holds_several(ONE[format][:length] + behind) in (False, True)

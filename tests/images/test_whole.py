@@ -57,3 +57,15 @@ def test_nonsense_is_not_whole(data, format, tmp_path):
     path = tmp_path / "a"
     path.write_bytes(data)
     assert not is_whole(path, format)
+
+
+def test_tiff_without_its_last_pages_is_not_whole(tmp_path):
+    """What is left of it is: its directories lead to one that is not there."""
+    path = tmp_path / "a.tif"
+    pages = [Image.new("L", (9, 9), level) for level in range(7)]
+    pages[0].save(path, save_all=True, append_images=pages[1:])
+    assert is_whole(path, "TIFF")
+    data = path.read_bytes()
+    for length in range(60, len(data), 60):
+        path.write_bytes(data[:length])
+        assert not is_whole(path, "TIFF"), length

@@ -198,3 +198,10 @@ def test_a_full_disk_behind_standard_output():
     for row in ROWS:
         with pytest.raises(OutputError, match="Standard output cannot be written: the disk is full"):
             encode(Picture(ramp(3)), Full(), format=row)
+
+
+@pytest.mark.parametrize("levels", [(0, 255), (0, 100, 255)])
+def test_half_transparency_that_gif_has_not_is_said(levels):
+    alpha = np.array(levels * 20, np.uint8)[:40].reshape(4, 10)
+    notes = encode(Picture(np.full((4, 10, 3), 90, np.uint8), alpha), io.BytesIO(), format="gif")
+    assert [note for note in notes if "half-transparency" in note] == ([notes[0]] if len(levels) > 2 else [])

@@ -31,6 +31,7 @@ _BUFFER_BYTES = 1 << 20
 
 # What the file system answers where it has no hard links (FAT, many network and Android mounts).
 _NO_LINKS = {
+    errno.EINVAL,  # Windows
     errno.EPERM,
     errno.EACCES,
     errno.ENOTSUP,
@@ -208,7 +209,7 @@ def _move_without_clobbering(source: Path, target: Path) -> None:
 def _temporary_name(name: str) -> str:
     ending = f".{secrets.token_hex(4)}{TEMPORARY_SUFFIX}"  # as `_TEMPORARY` knows it
     room = _MAX_NAME_BYTES - len(ending) - 1
-    return "." + os.fsdecode(os.fsencode(name)[:room]) + ending
+    return "." + os.fsencode(name)[:room].decode("utf-8", "ignore") + ending
 
 
 def _exists(path: Path) -> OutputError:

@@ -7,11 +7,14 @@ from __future__ import annotations
 
 import io
 
+import numpy as np
 from PIL import Image, ImageCms
 
 _TO_SRGB = ImageCms.Intent.RELATIVE_COLORIMETRIC
 _MODES = {"RGB": "RGB", "GRAY": "L"}
+_GRID = 9
 _FLAGS = ImageCms.Flags.BLACKPOINTCOMPENSATION  # else a print's black becomes grey on the screen
+_EXACT = ImageCms.Flags.NOOPTIMIZE  # for grey, of which lcms looks up every eighth level
 
 
 def profile_space(icc_profile: bytes) -> str | None:
@@ -39,14 +42,23 @@ def usable_profile(icc_profile: bytes | None, *, gray: bool) -> tuple[bytes | No
     return icc_profile, []
 
 
+def is_srgb(icc_profile: bytes) -> bool:
+    """Return whether a profile for RGB says what none says: colours all over move by a level at most."""
+    levels = np.linspace(0, 255, _GRID).round().astype(np.uint8)
+    grid = np.stack(np.meshgrid(levels, levels, levels), -1).reshape(_GRID, -1, 3)
+    moved = np.asarray(to_srgb(Image.fromarray(grid), icc_profile)[0])
+    return bool(np.abs(moved.astype(int) - grid).max() <= 1)
+
+
 def to_srgb(image: Image.Image, icc_profile: bytes | None) -> tuple[Image.Image, list[str]]:
-    """Return a CMYK, LAB or RGB image as sRGB in mode RGB, and notes on how.
+    """Return a CMYK, LAB, RGB or grey (L) image as sRGB in mode RGB, and notes on how.
 
     CMYK without a usable profile is converted by the bare formula (paper white, pure inks): too vivid, but
-    the picture can be recognised. Lab needs no profile. RGB without a usable profile is taken as sRGB.
+    the picture can be recognised. Lab needs no profile. RGB and grey without a usable profile are taken as
+    sRGB.
     """
     notes: list[str] = []
-    space = {"CMYK": "CMYK", "LAB": "Lab", "RGB": "RGB"}[image.mode]
+    space = {"CMYK": "CMYK", "LAB": "Lab", "RGB": "RGB", "L": "GRAY"}[image.mode]
     if image.mode == "LAB":
         source = ImageCms.ImageCmsProfile(ImageCms.createProfile("LAB"))
     elif icc_profile and profile_space(icc_profile) == space:
@@ -58,8 +70,9 @@ def to_srgb(image: Image.Image, icc_profile: bytes | None) -> tuple[Image.Image,
             notes.append("CMYK without a usable colour profile was converted to sRGB approximately.")
         return image.convert("RGB"), notes
     target = ImageCms.createProfile("sRGB")
+    flags = _FLAGS | _EXACT if space == "GRAY" else _FLAGS
     try:
-        result = ImageCms.profileToProfile(image, source, target, _TO_SRGB, "RGB", flags=_FLAGS)
+        result = ImageCms.profileToProfile(image, source, target, _TO_SRGB, "RGB", flags=flags)
     except ImageCms.PyCMSError:  # a profile that opens, but holds no usable tables
         return image.convert("RGB"), [f"The colour profile is broken; {space} was converted approximately."]
     assert result is not None

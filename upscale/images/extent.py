@@ -133,7 +133,7 @@ class _TiffWalk:
     def walk(self) -> TiffExtent:
         pages: list[int] = []
         place, index = self._first, 0
-        complete = True
+        complete = place > 0
         while place and len(pages) <= MAX_FRAMES:
             entries, following = self._directory(place) if place not in self._seen else ({}, 0)
             if not entries:

@@ -17,6 +17,7 @@ from upscale.images import arrays, depth
 from upscale.images.picture import Picture
 from upscale.images.png import changed_box
 
+HALF_TRANSPARENT = "gif has no half-transparency: pixels were made opaque or transparent."
 FEW_COLORS = "gif holds 256 colours a frame, which were chosen; --format webp keeps all of them."
 _KEEP, _CLEAR = 1, 2  # what becomes of a frame when its time is over
 _COLORS = 256
@@ -29,7 +30,7 @@ class GifWriter:
     """Writes frames one after the other; one is held back, for the next decides whether it is cleared.
 
     Attributes:
-        exact: Whether all colours of what is written were kept.
+        lost: Sentences on what was not kept of what is written.
     """
 
     def __init__(self, file: IO[bytes], plays: int, xmp: bytes | None) -> None:
@@ -47,10 +48,14 @@ class GifWriter:
         self._shown: Pixels8 | None = None  # what is to be seen before the waiting frame
         self._time_ms = 0.0  # exact end of what is written
         self._ticks = 0  # the same in hundredths of a second, as the file says
-        self.exact = True
+        self.lost: list[str] = []
 
     def add(self, picture: Picture, duration_ms: float) -> None:
         """Take a frame of the size of the first."""
+        if HALF_TRANSPARENT not in self.lost and picture.alpha is not None:
+            full = np.iinfo(picture.alpha.dtype).max
+            if ((picture.alpha > 0) & (picture.alpha < full)).any():
+                self.lost.append(HALF_TRANSPARENT)
         frame = _rgba(picture)
         if self._waiting is None:
             self._begin(picture.size)
@@ -86,7 +91,8 @@ class GifWriter:
         ticks = min(max(round(self._time_ms / 10) - self._ticks, 0), 65535)
         self._ticks += ticks
         image, transparent, exact = _with_palette(frame[top:bottom, left:right])
-        self.exact &= exact
+        if not exact and FEW_COLORS not in self.lost:
+            self.lost.append(FEW_COLORS)
         flags = (_CLEAR if clear else _KEEP) << 2 | (transparent is not None)
         self._file.write(b"!\xf9\x04" + struct.pack("<BHBB", flags, ticks, transparent or 0, 0))
         for data in GifImagePlugin.getdata(image, (left, top), include_color_table=True):

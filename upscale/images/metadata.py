@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import re
 import struct
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,72 +29,13 @@ _WIDTH, _HEIGHT = ExifTags.Base.ExifImageWidth, ExifTags.Base.ExifImageHeight
 
 # Tags of the first IFD that describe the old file's storage (TIFF 6.0), not the picture.
 _STORAGE_TAGS = {
-    *(
-        254,
-        255,
-        256,
-        257,
-        258,
-        259,
-        262,
-        263,
-        264,
-        265,
-        266,
-        273,
-        277,
-        278,
-        279,
-        280,
-        281,
-        284,
-        288,
-        289,
-        290,
-        291,
-    ),
-    *(
-        292,
-        293,
-        297,
-        301,
-        317,
-        318,
-        319,
-        320,
-        321,
-        322,
-        323,
-        324,
-        325,
-        330,
-        332,
-        333,
-        334,
-        336,
-        337,
-        338,
-        339,
-        340,
-    ),
-    *(341, 342, 347, *range(512, 522), 529, 530, 531, 532),
-    *(
-        700,
-        33723,
-        34377,
-        34675,
-        37724,
-    ),  # XMP (kept apart), IPTC, Photoshop's blocks, ICC (kept apart), layers
-    *(33550, 33922, 34264, 34735, 34736, 34737),  # GeoTIFF: metres per pixel
+    254, 255, *range(256, 260), *range(262, 267), 273, *range(277, 282), 284, *range(288, 294), 297, 301,
+    *range(317, 326), 330, 332, 333, 334, *range(336, 343), 347, *range(512, 522), *range(529, 533),
+    700, 33723, 34377, 34675, 37724,  # XMP (kept apart), IPTC, Photoshop's blocks, ICC (kept apart), layers
+    33550, 33922, 34264, 34735, 34736, 34737,  # GeoTIFF: metres per pixel
     *range(50706, 51200),  # DNG
-}
-_STALE_EXIF_TAGS = {
-    _WIDTH,
-    _HEIGHT,
-    _INTEROP,
-    0x9214,
-    0xA214,
-}  # the last two: subject area and location in pixels
+}  # fmt: skip
+_STALE_EXIF_TAGS = {_WIDTH, _HEIGHT, _INTEROP, 0x9214, 0xA214}  # the last: subject's area and place in pixels
 
 _STALE_NAMES = (
     "(?:tiff:(?:Orientation|ImageWidth|ImageLength)|exif:Pixel[XY]Dimension|xmpNote:HasExtendedXMP)"
@@ -102,6 +44,19 @@ _STALE_XMP = re.compile(rf"""\s{_STALE_NAMES}\s?=\s?(?:"[^"]*"|'[^']*')|<({_STAL
 _THUMBNAILS = ("<xmp:Thumbnails>", "</xmp:Thumbnails>")
 _IPTC_TAG, _IPTC_RESOURCE, _IPTC_MARK = 33723, 0x0404, b"\x1c"  # IIM 4.2, 1.5
 _MAX_DPI = 65535  # what JPEG can hold; more is nonsense
+
+
+class _Text(str):
+    """Text that is written as the bytes it was read from.
+
+    Pillow reads Latin-1 whatever the file has (UTF-8, mostly), and would write question marks.
+    """
+
+    __slots__ = ()
+
+    def encode(self, encoding: str = "latin-1", errors: str = "replace") -> bytes:
+        """Return the bytes; the encoding that is asked for does not matter."""
+        return super().encode("latin-1", errors)
 
 
 @dataclass(frozen=True)
@@ -187,6 +142,17 @@ def icc_for(picture: Picture) -> tuple[bytes | None, list[str]]:
     return color.usable_profile(picture.metadata.icc_profile, gray=picture.is_gray)
 
 
+def as_read(tags: Mapping[int, Any]) -> dict[int, Any]:
+    """Return tags, also those in directories of their own, that Pillow will write as it has read them."""
+
+    def value_as_read(value: Any) -> Any:
+        if isinstance(value, str):
+            return _Text(value)
+        return as_read(value) if isinstance(value, Mapping) else value
+
+    return {tag: value_as_read(value) for tag, value in tags.items()}
+
+
 def iptc_segment(iptc: bytes) -> bytes:
     """Return the APP13 segment that holds IPTC records in a JPEG: one Photoshop resource."""
     resource = b"8BIM" + struct.pack(">H2xI", _IPTC_RESOURCE, len(iptc)) + iptc + bytes(len(iptc) % 2)
@@ -232,7 +198,7 @@ def _serialise(first: _Tags, sub: _Tags, gps: _Tags, endian: str | None) -> tupl
     def block(first: _Tags, sub: _Tags, gps: _Tags) -> bytes:
         exif = Image.Exif()
         exif.endian = endian
-        for tag, value in {**first, _EXIF: sub, _GPS: gps}.items():
+        for tag, value in as_read({**first, _EXIF: sub, _GPS: gps}).items():
             if value != {}:
                 exif[tag] = value
         return exif.tobytes()
@@ -259,11 +225,9 @@ def _serialise(first: _Tags, sub: _Tags, gps: _Tags, endian: str | None) -> tupl
 
 
 def _exif_dpi(exif: Image.Exif) -> tuple[float, float] | None:
-    unit = {2: 1.0, 3: 2.54}.get(exif.get(ExifTags.Base.ResolutionUnit, 2))
-    x, y = exif.get(ExifTags.Base.XResolution), exif.get(ExifTags.Base.YResolution)
-    if unit is None or x is None or y is None:
-        return None
-    return _checked_dpi((float(x) * unit, float(y) * unit))
+    unit = {2: 1.0, 3: 2.54}.get(exif.get(_UNIT, 2))
+    found = _checked_dpi((exif.get(_X_RESOLUTION), exif.get(_Y_RESOLUTION)))
+    return None if unit is None or found is None else _checked_dpi(value * unit for value in found)
 
 
 def _checked_dpi(dpi: Any) -> tuple[float, float] | None:

@@ -85,7 +85,7 @@ def _gray16(image: Image.Image, storage: Storage, icc_profile: bytes | None) -> 
     alpha = None
     if isinstance(key := image.info.get("transparency"), int):
         alpha = np.where(gray == key, 0, 65535).astype(np.uint16)
-    if storage.bits == 12:  # TIFF stores them as they are
+    if storage.bits == 12 and image.format == "TIFF":  # which stores them as they are; JPEG 2000 is scaled
         gray = (gray.astype(np.uint32) * 65535 // 4095).astype(np.uint16)
     if storage.white_is_zero:
         np.subtract(65535, gray, out=gray)

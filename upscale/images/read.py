@@ -25,11 +25,12 @@ from upscale.images.extent import gif_extent
 from upscale.images.picture import Picture
 from upscale.images.record import Record, find_record
 from upscale.images.sequence import Sequence
+from upscale.images.several import begins_picture
 from upscale.options import DEFAULT_MAX_INPUT_MPIX
 
-# Drawings that Pillow hands to another program, and containers that it recognises without being able to read
-# them.
-_REFUSED = {"EPS", "WMF", "BUFR", "GRIB", "HDF5", "MPEG"}
+# Drawings that Pillow hands to another program, containers that it recognises without being able to read
+# them, and FITS, whose sign and zero level it does not look at.
+_REFUSED = {"EPS", "WMF", "BUFR", "GRIB", "HDF5", "MPEG", "FITS"}
 _MAX_XMP_BYTES = 1 << 26
 
 
@@ -156,7 +157,12 @@ def identify(file: IO[bytes], name: str, max_mpix: float) -> Opened:
     head = file.read(storage.HEAD_BYTES)
     plugins.load_for(head, name)
     file.seek(0)
-    image = Image.open(file)
+    try:
+        image = Image.open(file)
+    except UnidentifiedImageError:
+        if not begins_picture(head):
+            raise
+        raise InputError(f"{name} is damaged or incomplete, or of a kind that cannot be read.") from None
     if image.format in _REFUSED:
         raise InputError(f"{name} is {image.format}, which cannot be read.", hint="Convert it to PNG.")
     check_pixels(image.size, name, max_mpix)

@@ -14,14 +14,15 @@ from collections.abc import Callable
 from upscale.images.extent import gif_extent, tiff_extent
 
 _SIGNATURE = re.compile(
-    rb"\x89PNG\r\n|\xff\xd8\xff|RIFF.{4}WEBP|GIF8[79]a|II[*+]\0|MM\0[*+]|.{4}ftyp|P[1-7][\s#]"
+    rb"\x89PNG\r\n|\xff\xd8\xff|RIFF.{4}WEBP|GIF8[79]a|II[*+]\0|MM\0[*+]|.{4}ftyp(?:avi[fs]|hei[cmsx]|hev[cmsx]|mif1|msf1)|P[1-7][\s#]"
     rb"|BM.{4}\0\0\0\0|\xff\x4f\xff\x51|\0\0\0\x0cjP  ",
     re.DOTALL,
 )
 _MULTI_PICTURE = b"MPF\0"  # CIPA DC-007, 5.2.2: in an APP2 segment
+_CONTAINER = b"Container:Directory"  # in XMP, an APP1 segment: what phones append (gain map, film)
 _JPEG_MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")  # not stuffing, restart or fill; ITU-T T.81, B.1.1
 _MAX_FILLING = 16
-_EOI, _APP2 = 0xD9, 0xE2
+_EOI, _APP1, _APP2 = 0xD9, 0xE1, 0xE2
 _GAP = rb"(?:\s|#[^\n]*\n)+"  # comments run to the end of their line
 _NETPBM = re.compile(  # width, height and, but for bits, the largest value; one blank ends the header
     rb"P(?:4%b(\d{1,9})%b(\d{1,9})|([56])%b(\d{1,9})%b(\d{1,9})%b(\d{1,5}))\s" % ((_GAP,) * 5)
@@ -33,11 +34,12 @@ def holds_several(data: bytes) -> bool:
     for signature, find_end in _ENDS.items():
         if re.match(signature, data, re.DOTALL):
             end = find_end(data)
-            return 0 < end < len(data) and any(_begins(data, end + gap) for gap in _gaps(data, end))
+            return 0 < end < len(data) and any(begins_picture(data, end + gap) for gap in _gaps(data, end))
     return False
 
 
-def _begins(data: bytes, at: int) -> bool:
+def begins_picture(data: bytes, at: int = 0) -> bool:
+    """Return whether a picture of a common format begins at a place."""
     return _SIGNATURE.match(data, at) is not None
 
 
@@ -68,6 +70,8 @@ def _jpeg_end(data: bytes) -> int:
         if kind == _APP2 and data[at + 2 : at + 6] == _MULTI_PICTURE:
             return 0
         length = int.from_bytes(data[at : at + 2], "big")
+        if kind == _APP1 and data.find(_CONTAINER, at, at + length) >= 0:
+            return 0
         at += max(length, 2)  # behind SOS the entropy-coded data follows: the next marker ends it
     return 0
 
@@ -93,7 +97,7 @@ def _boxes_end(data: bytes) -> int:
     """Return the place behind the boxes of AVIF or HEIF where another picture begins; ISO 14496-12, 4.2."""
     at = 0
     while at + 16 <= len(data):
-        if at and _begins(data, at):
+        if at and begins_picture(data, at):
             return at
         size = int.from_bytes(data[at : at + 4], "big")
         if size == 1:  # a length in 8 bytes follows

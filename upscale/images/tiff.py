@@ -15,6 +15,7 @@ from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
 from upscale.errors import OutputError
 from upscale.images import arrays, scratch
+from upscale.images.metadata import as_read
 from upscale.images.picture import Metadata, Picture, Pixels
 
 _CLASSIC, _BIG = b"II*\0" + struct.pack("<I", 8), b"II+\0" + struct.pack("<HHQ", 8, 0, 16)
@@ -131,8 +132,9 @@ def directory_of(metadata: Metadata, header: bytes = _CLASSIC) -> ImageFileDirec
         sub = exif.get_ifd(ExifTags.IFD.Exif)
         if _INTEROP in sub:  # else its offset in the old block is written as a number
             sub[_INTEROP] = exif.get_ifd(_INTEROP)
-        for tag in exif:
-            directory[tag] = exif.get_ifd(tag) if tag in TiffTags.TAGS_V2_GROUPS else exif[tag]
+        found = {tag: exif.get_ifd(tag) if tag in TiffTags.TAGS_V2_GROUPS else exif[tag] for tag in exif}
+        for tag, value in as_read(found).items():
+            directory[tag] = value
     if metadata.dpi:
         directory[_UNIT], directory[_X_DPI], directory[_Y_DPI] = 2, metadata.dpi[0], metadata.dpi[1]
     for tag, block in ((_XMP, metadata.xmp), (_IPTC, metadata.iptc), (_ICC, metadata.icc_profile)):

@@ -17,7 +17,6 @@ from upscale.errors import InputError
 from upscale.images import guard
 from upscale.images.extent import gif_extent, tiff_extent
 
-_STRIP_OFFSETS, _STRIP_BYTES, _TILE_OFFSETS, _TILE_BYTES = 273, 279, 324, 325  # TIFF 6.0
 _PNG_END = b"\0\0\0\0IEND\xaeB`\x82"
 
 
@@ -80,13 +79,8 @@ def _avif(file: IO[bytes], length: int) -> bool:
 
 
 def _tiff(file: IO[bytes], length: int) -> bool:
-    with guard.quiet(), Image.open(file) as image:
-        tags = image.tag_v2  # type: ignore[attr-defined]
-        offsets = tags.get(_STRIP_OFFSETS) or tags.get(_TILE_OFFSETS)
-        counts = tags.get(_STRIP_BYTES) or tags.get(_TILE_BYTES)
-    if not offsets or max(a + b for a, b in zip(offsets, counts, strict=True)) > length:
-        return False
-    return tiff_extent(file).end <= length  # all pages
+    extent = tiff_extent(file)
+    return extent.complete and extent.end <= length
 
 
 def _gif(file: IO[bytes], length: int) -> bool:

@@ -7,30 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import IO, Any, cast
 
 import numpy as np
-import numpy.typing as npt
 from PIL import PngImagePlugin
 
 from upscale.errors import OutputError, UpscaleError
-from upscale.images import (
-    arrays,
-    atomic,
-    color,
-    depth,
-    formats,
-    gif,
-    large,
-    metadata,
-    png,
-    scratch,
-    tiff,
-    tiled,
-    vips,
-)
+from upscale.images import arrays, atomic, formats, gif, large, metadata, png, scratch, tiff, tiled, vips
+from upscale.images.fit import fitted
 from upscale.images.formats import OutputFormat
 from upscale.images.picture import Metadata, Picture, Pixels
 from upscale.images.pil import pixels_to_pil
@@ -134,7 +119,7 @@ def _save(
         animation = gif.GifWriter(file, 1, said.xmp)
         animation.add(picture, 0.0)
         animation.close()
-        return [] if animation.exact else [gif.FEW_COLORS]
+        return animation.lost
     elif row.name == "ppm" and (deep or streamed):
         _write_ppm(file, picture.color)
     else:
@@ -156,62 +141,6 @@ def _write_ppm(file: IO[bytes], color: Pixels) -> None:
 def row_of(format: OutputFormat | str) -> OutputFormat:
     """Return the row of a format, itself or by name or extension; `UsageError` if there is none."""
     return format if isinstance(format, OutputFormat) else formats.format_for(format)
-
-
-def fitted(picture: Picture, row: OutputFormat) -> tuple[Picture, list[str]]:
-    """Return the picture as far as the format can hold its pixels, and notes on what changed."""
-    notes: list[str] = []
-    if picture.alpha is not None and not row.alpha:
-        if (picture.alpha != np.iinfo(picture.alpha.dtype).max).any():
-            notes.append(f"{row.name} has no transparency: the picture was laid on white.")
-            picture = replace(picture, color=_on_white(picture))
-        picture = replace(picture, alpha=None)
-    if picture.color.dtype == np.uint16:
-        plain_gray = picture.is_gray and picture.alpha is None
-        if 16 not in (row.gray_bits if plain_gray else row.color_bits):
-            notes.append(f"16 bits were reduced to 8 for {row.name}.")
-            alpha = None if picture.alpha is None else _to_8_bits(picture.alpha)
-            picture = replace(picture, color=_to_8_bits(picture.color), alpha=alpha)
-    profile, _ = metadata.icc_for(picture)
-    if profile and not row.icc:
-        if picture.is_gray:
-            notes.append(f"{row.name} cannot hold the colour profile.")
-        else:
-            picture, how = _in_srgb(picture, profile)
-            notes += [f"{row.name} cannot hold a colour profile.", *how]
-    return picture, notes
-
-
-def _on_white(picture: Picture) -> npt.NDArray[Any]:
-    """Return the colour [H, W, C] laid on white by its alpha, rounded to nearest."""
-    assert picture.alpha is not None
-    full = np.uint32(np.iinfo(picture.color.dtype).max)
-    result = scratch.empty(picture.color.shape, picture.color.dtype)
-    for rows in arrays.row_blocks(*picture.size):
-        alpha = picture.alpha[rows, :, None].astype(np.uint32)  # 65535^2 still fits
-        result[rows] = (picture.color[rows] * alpha + full * (full - alpha) + full // 2) // full
-        scratch.release(result, picture.color, picture.alpha)
-    return result
-
-
-def _to_8_bits(pixels: Pixels) -> Pixels:
-    """Return pixels [H, W] or [H, W, C] as uint8, on disk if they are many."""
-    result = scratch.empty(pixels.shape, np.uint8)
-    for rows in scratch.row_blocks(pixels):
-        result[rows] = depth.to_8_bits(pixels[rows])
-        scratch.release(result, pixels)
-    return result
-
-
-def _in_srgb(picture: Picture, profile: bytes) -> tuple[Picture, list[str]]:
-    """Return a picture in colour converted from its profile, 8 bits, and notes on how."""
-    result = scratch.empty(picture.color.shape, np.uint8)
-    how: list[str] = []
-    for rows in arrays.row_blocks(*picture.size):
-        srgb, how = color.to_srgb(arrays.to_image(depth.to_8_bits(picture.color[rows])), profile)
-        result[rows] = arrays.to_array(srgb)
-        scratch.release(result, picture.color)
-    return replace(picture, color=result), how
 
 
 def kept(picture: Picture, row: OutputFormat, record: Record | None) -> tuple[Metadata, list[str]]:

@@ -12,15 +12,16 @@ from PIL import Image
 
 from upscale.errors import InputError
 from upscale.images import arrays, atomic, formats
+from upscale.images.fit import fitted
 from upscale.images.formats import OutputFormat
-from upscale.images.gif import FEW_COLORS, GifWriter
+from upscale.images.gif import GifWriter
 from upscale.images.picture import Picture, Pixels
 from upscale.images.png import ApngWriter
 from upscale.images.read import ImageInfo
 from upscale.images.record import Record
 from upscale.images.sequence import Frame
 from upscale.images.tiff import TiffWriter, interleaved
-from upscale.images.write import Stream, encoding, fitted, kept, pillow_options, row_of
+from upscale.images.write import Stream, encoding, kept, pillow_options, row_of
 
 _WEBP_LONGEST_MS = 2**24 - 1
 
@@ -102,12 +103,21 @@ class _Course:
             raise StopIteration
         self._taken += 1
         formats.check_size(self.row, frame.picture.size, name=self.name)
-        picture, notes = fitted(frame.picture, self.row)
+        colored = None if self.info.sequence == "pages" else not _stays_gray(frame.picture, self.row)
+        picture, notes = fitted(frame.picture, self.row, colored=colored)
         self.note(notes)
         return replace(frame, picture=picture)
 
     def note(self, notes: list[str]) -> None:
         self.notes += [note for note in notes if note not in self.notes]
+
+
+def _stays_gray(picture: Picture, row: OutputFormat) -> bool:
+    """Return whether a frame has one channel in an animation, whose frames are all stored alike.
+
+    A GIF may begin with a grey one.
+    """
+    return row.name == "png" and picture.is_gray and picture.format == "PNG"
 
 
 def _write_apng(course: _Course, file: IO[bytes], record: Record | None, quality: int | None) -> None:
@@ -119,8 +129,7 @@ def _write_apng(course: _Course, file: IO[bytes], record: Record | None, quality
             said, lost = kept(picture, course.row, record)
             course.note(lost)
             writer = ApngWriter(file, course.info.frames, course.info.plays, said)
-            # All frames are stored alike; a GIF may begin with a grey one.
-            channels = 1 if picture.is_gray and picture.format == "PNG" else 3
+            channels = 1 if _stays_gray(picture, course.row) else 3
             channels += picture.alpha is not None or course.info.has_alpha
         writer.add(_with_channels(picture, channels), frame.duration_ms)
     assert writer is not None
@@ -137,8 +146,7 @@ def _write_gif(course: _Course, file: IO[bytes], record: Record | None, quality:
         writer.add(frame.picture, frame.duration_ms)
     assert writer is not None
     writer.close()
-    if not writer.exact:
-        course.note([FEW_COLORS])
+    course.note(writer.lost)
 
 
 def _write_tiff(course: _Course, file: IO[bytes], record: Record | None, quality: int | None) -> None:

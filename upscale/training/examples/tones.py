@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 ORDERS = torch.tensor(list(permutations(range(3))))  # of channels, [6, 3]
-DARKER, LIGHTER = 0.75, 0.25  # largest exponents of 2 that brightness is raised to; light shows a photo's own noise
+DARKER, LIGHTER = 0.75, 0.25  # largest exponents of 2 that brightness is raised to: lighter shows noise
 TINT = 0.2  # the same for each channel by itself, either way
 
 
