@@ -13,7 +13,6 @@ from PIL import Image
 
 from upscale.images.resize import resize
 from upscale.metrics.jpeg import luma_step
-from upscale.metrics.windows import windows
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 PHOTOS = ["astronaut.jpg", "chelsea.jpg", "rocket.jpg"]
@@ -65,13 +64,3 @@ def test_drawings_and_pictures_too_small_have_none() -> None:
     flat = np.full((64, 64, 3), 77, np.uint8)
     for pixels in (enlarged, few, flat, flat[:5, :7], flat[:, :, :1], compressed(flat, 40)[0]):
         assert luma_step(pixels) == 0
-
-
-@pytest.mark.parametrize("shape", [(1, 1), (130, 64), (700, 900, 3), (5000, 40)])
-def test_windows_are_spread_evenly(shape: tuple[int, ...]) -> None:
-    found = windows(shape, 64, 16)
-    assert 1 <= len(found) <= 16 and len(set(map(str, found))) == len(found)
-    parts = [np.empty(shape)[window].shape for window in found]
-    assert all(min(part[0], shape[0]) >= min(3, shape[0]) and part[1] >= min(3, shape[1]) for part in parts)
-    tops = [window[0].start for window in found]
-    assert all(top % 64 == 0 for top in tops) and max(tops) >= shape[0] * 0.6 - 64
