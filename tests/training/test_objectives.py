@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,10 +20,11 @@ from upscale.errors import UsageError
 from upscale.models.restorer import Restorer
 from upscale.training import objectives
 from upscale.training import recipe as recipes
+from upscale.training.averaged import restorer_of
 from upscale.training.examples.photos import Photos
 from upscale.training.export import export
 from upscale.training.loop.begin import start
-from upscale.training.loop.state import read
+from upscale.training.loop.state import State, read
 from upscale.training.loop.train import train
 from upscale.training.objectives import relay
 from upscale.training.objectives.batch import Batch
@@ -197,6 +199,21 @@ def test_the_network_is_told_sqrt_gamma_and_shown_bicubic(on_images: Recipe, ima
     assert torch.allclose(x, signal * batch.target + sigma * batch.noise, atol=1e-6)
     assert torch.allclose(level, signal.flatten())
     assert condition.shape == batch.target.shape and (condition - batch.target).abs().mean() < 0.2
+
+
+def test_dropout_is_of_training_alone_and_resumes(
+    on_images: Recipe,
+    whole_and_parts: Callable[..., tuple[State, State]],
+    assert_equal: Callable[[Any, Any], int],
+    tmp_path: Path,
+) -> None:
+    on_images = replace(on_images, network={**IMAGE_NETWORK, "dropout": 0.5})
+    whole, parts = whole_and_parts(on_images, 4)
+    assert assert_equal(whole.content(), parts.content()) > 100
+    restorer = restorer_of(on_images, whole.ema.state_dict(), "", torch.float32)
+    lr, noise = torch.zeros(1, 3, 4, 4), torch.zeros(1, 3, 16, 16)
+    one, other = (restorer.restore(lr, lambda _: noise, sampler="ddim", steps=2) for _ in range(2))
+    assert torch.equal(one, other)
 
 
 @pytest.mark.parametrize("dtype", ["fp32", "bf16"])

@@ -134,6 +134,39 @@ def test_ctrl_c_saves_and_stops(
     assert signal.getsignal(signal.SIGINT) is before
 
 
+@pytest.mark.parametrize("saved", [True, False])
+def test_half_a_step_is_not_saved(
+    saved: bool,
+    recipe: Recipe,
+    images: Photos,
+    tmp_path: Path,
+    assert_equal: Callable[[Any, Any], int],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The run's folder keeps the state saved last, and what comes of it is the same."""
+    train(recipe, images, tmp_path / "whole", steps=4)
+    monkeypatch.setattr(training, "SAVE_EVERY_S", 0.0 if saved else 1e9)
+    update, updates = torch.optim.AdamW.step, []
+
+    def failing(self: torch.optim.AdamW, *args: Any) -> Any:
+        update(self, *args)
+        updates.append(1)
+        if len(updates) == 3:
+            raise RuntimeError("out of memory")
+
+    monkeypatch.setattr(torch.optim.AdamW, "step", failing)
+    with pytest.raises(RuntimeError, match="out of memory"):
+        train(recipe, images, tmp_path / "parts", steps=4)
+    assert (
+        (read(tmp_path / "parts" / "state.pt")["step"] == 2)
+        if saved
+        else not list(tmp_path.glob("parts/*.pt"))
+    )
+    monkeypatch.undo()
+    train(recipe, images, tmp_path / "parts", steps=4)
+    assert assert_equal(*(read(tmp_path / run / "state.pt") for run in ("whole", "parts"))) > 100
+
+
 def test_minutes_are_a_limit(recipe: Recipe, images: Photos, tmp_path: Path) -> None:
     assert train(recipe, images, tmp_path, minutes=0).step <= 1
 

@@ -34,7 +34,9 @@ def weights_at(run: Path) -> Mapping[str, Any]:
 
 
 def network_of(recipe: Recipe, weights: Mapping[str, Any], where: str) -> nn.Module:
-    """Return the recipe's network with some weights, which are copied; `where` is for messages.
+    """Return the recipe's network with some weights, which are copied, in evaluation mode.
+
+    `where` is for messages.
 
     Raises:
         UsageError: They are another network's.
@@ -44,7 +46,7 @@ def network_of(recipe: Recipe, weights: Mapping[str, Any], where: str) -> nn.Mod
         state.load_weights(network, weights)
     except ValueError as error:
         raise UsageError(f"{where} does not fit the recipe: {error}.") from None
-    return network
+    return network.eval()
 
 
 def config_of(recipe: Recipe, name: str, **entries: Any) -> ModelConfig:

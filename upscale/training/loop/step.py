@@ -8,7 +8,7 @@ import torch
 
 from upscale.training import objectives
 from upscale.training.loop import recovery
-from upscale.training.loop.ahead import Batches
+from upscale.training.loop.ahead import Batches, draws
 from upscale.training.loop.log import Log
 from upscale.training.loop.state import State
 from upscale.training.objectives.perceptual import VGGFeatures
@@ -34,9 +34,11 @@ def one_step(
 
     if teachers:
         batch = teachers.teach(batch, recipe, DTYPES[recipe.dtype])
-    losses = objectives.of(recipe).loss_of(
-        state.network, batch, recipe, DTYPES[recipe.dtype], vgg, state.critic
-    )
+    with torch.random.fork_rng(devices=[]):  # dropout knows no other generator
+        torch.manual_seed(draws(recipe, (state.step, state.detours)).initial_seed())
+        losses = objectives.of(recipe).loss_of(
+            state.network, batch, recipe, DTYPES[recipe.dtype], vgg, state.critic
+        )
     losses.mean().backward()
     gradient = torch.nn.utils.clip_grad_norm_(state.network.parameters(), recipe.optimizer.clip)
     norm, loss = torch.stack([gradient, losses.detach().mean()]).tolist()  # a GPU is waited for only here

@@ -102,6 +102,7 @@ def train(
             to begin with, was made with another network.
         InputError: A state is damaged.
         DeviceError: Training diverged for good.
+        Exception: Whatever went wrong within a step; the run's folder holds the state saved last before it.
     """
     if objectives.of(recipe).sees and vgg is None:
         raise UsageError("This recipe's loss sees with VGG.", hint="Give its features with --vgg.")
@@ -126,6 +127,7 @@ def train(
 
     handlers = {s: signal.signal(s, ask_to_stop) for s in (signal.SIGINT, signal.SIGTERM)}
     begun = saved = time.monotonic()
+    whole = True  # the state, which is half a step's while one is done
     try:
         log = Log(run / "log.csv", on_report)
         with Batches(recipe, photos, workers, device, pages) as batches:
@@ -138,7 +140,9 @@ def train(
                 alone = state.critic is not None and state.step < recipe.last_step.critic_alone
                 for group in state.optimizer.param_groups:
                     group["lr"] = rate * group.get("times", 0.0 if alone else 1.0)
+                whole = False
                 one_step(recipe, batches, state, log, vgg, teachers)
+                whole = True
                 if state.step % LOG_EVERY == 0:
                     log.flush(state)
                 recovery.watch(recipe, state)
@@ -148,7 +152,8 @@ def train(
                     state.save(path)
                     saved = time.monotonic()
     finally:
-        state.save(path)
+        if whole:
+            state.save(path)
         for number, handler in handlers.items():
             signal.signal(number, handler)
     return state
