@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms, ImageOps, IptcImagePlugin, PngImagePlugin, features
 
+from upscale.images import png
 from upscale.images.formats import FORMATS
 from upscale.images.picture import Metadata, Picture
 from upscale.images.read import probe, read
@@ -347,6 +348,116 @@ def test_resolution_that_is_text_costs_the_resolution_alone():
     picture = read(saved(Image.new("RGB", (5, 3)), "PNG", exif=block))
     assert picture.metadata.dpi is None and picture.metadata.exif is not None
     assert b"Camera" in picture.metadata.exif
+
+
+# --- text fields --------------------------------------------------------------------------------------------
+
+FIELDS = (("Title", "Zürich"), ("parameters", "a cat, 日本, steps: 20"), ("Comment", "by hand"))
+
+
+def with_texts(format, pixels=None):
+    """Return a file with text fields, or those of them that it can hold."""
+    stream = io.BytesIO()
+    said = Metadata(texts=FIELDS if format == "png" else FIELDS[2:])
+    picture = Picture(np.full((6, 5, 3), 90, np.uint8) if pixels is None else pixels, metadata=said)
+    assert encode(picture, stream, format=format) == ()
+    return stream.getvalue()
+
+
+@pytest.mark.parametrize("bits", [8, 16])
+def test_text_fields_of_a_png_travel(bits):
+    data = with_texts("png", np.full((6, 5, 3), 90, f"uint{bits}"))
+    with Image.open(io.BytesIO(data)) as image:
+        image.load()
+        assert tuple(image.text.items()) == FIELDS
+    picture = read(data)
+    assert picture.metadata.texts == FIELDS and picture.notes == ()
+
+
+def test_blocks_that_pillow_shows_as_texts_are_none():
+    info = PngImagePlugin.PngInfo()
+    info.add_text("Raw profile type exif", "\nexif\n 4\n00000000\n")
+    info.add_itxt("XML:com.adobe.xmp", XMP.decode())
+    info.add_text("Author", "Ada")
+    assert read(saved(Image.new("RGB", (5, 3)), "PNG", pnginfo=info)).metadata.texts == (("Author", "Ada"),)
+
+
+@pytest.mark.parametrize("format", ["jpg", "gif"])
+def test_comments_travel(format):
+    data = with_texts(format)
+    with Image.open(io.BytesIO(data)) as image:
+        assert image.info["comment"] == b"by hand"
+    assert read(data).metadata.texts == FIELDS[2:]
+    long = Metadata(texts=(("Comment", "é" * 300),))
+    stream = io.BytesIO()
+    encode(Picture(np.zeros((4, 4, 3), np.uint8), metadata=long), stream, format=format)
+    assert read(stream.getvalue()).metadata.texts == long.texts
+
+
+@pytest.mark.parametrize("comment", [b"", b"\0", "Nähe".encode("latin-1")])
+def test_comments_of_any_kind_are_read(comment):
+    texts = read(saved(Image.new("RGB", (5, 3)), "JPEG", comment=comment)).metadata.texts
+    assert texts == ((("Comment", "Nähe"),) if len(comment) > 1 else ())
+
+
+@pytest.mark.parametrize("row", [r for r in FORMATS.values() if r.is_available], ids=lambda r: r.name)
+def test_texts_that_a_format_cannot_hold_are_said(row):
+    picture = read(with_texts("png"))
+    notes = encode(picture, io.BytesIO(), format=row)
+    assert notes == (() if row.name == "png" else (f"{row.name} cannot hold the text fields.",))
+
+
+def test_comment_too_long_for_a_segment_is_said():
+    picture = Picture(np.zeros((4, 4, 3), np.uint8), metadata=Metadata(texts=(("Comment", "x" * 70000),)))
+    assert encode(picture, io.BytesIO(), format="jpg") == ("jpg cannot hold the text fields.",)
+
+
+# --- colours described by other means -----------------------------------------------------------------------
+
+
+def png_with(*chunks):
+    data = saved(Image.new("RGB", (5, 3), "red"), "PNG")
+    head = 8 + 25  # signature and IHDR
+    return data[:head] + b"".join(png.chunk(*each) for each in chunks) + data[head:]
+
+
+SRGB_CHUNKS = (
+    (b"gAMA", struct.pack(">I", 45455)),
+    (b"cHRM", struct.pack(">8I", 31270, 32900, 64000, 33000, 30000, 60000, 15000, 6000)),
+)
+
+
+@pytest.mark.parametrize(
+    ("chunks", "said"),
+    [
+        (SRGB_CHUNKS, False),
+        (((b"gAMA", struct.pack(">I", 100000)),), True),
+        (((b"gAMA", struct.pack(">I", 100000)), (b"sRGB", b"\0")), False),
+        (((b"cHRM", struct.pack(">8I", 31270, 32900, 64000, 33000, 21000, 71000, 15000, 6000)),), True),
+        (((b"cICP", b"\x01\x0d\0\x01"),), False),
+        (((b"cICP", b"\x09\x10\0\x01"),), True),
+    ],
+)
+def test_colours_of_a_png_that_are_not_srgb_are_said(chunks, said):
+    picture = read(png_with(*chunks))
+    assert len(picture.notes) == said and (not said or "sRGB" in picture.notes[0])
+
+
+@pytest.mark.skipif(not FORMATS["avif"].is_available, reason="Pillow without AVIF")
+@pytest.mark.parametrize(("primaries", "said"), [(1, False), (12, True)])
+def test_colours_of_an_avif_that_are_not_srgb_are_said(primaries, said):
+    data = bytearray(saved(Image.new("RGB", (8, 8), "red"), "AVIF"))
+    place = data.find(b"colrnclx")
+    assert place > 0
+    struct.pack_into(">H", data, place + 8, primaries)
+    assert len(read(bytes(data)).notes) == said
+
+
+def test_part_of_the_xmp_that_is_elsewhere_is_said():
+    packet = b"<x:xmpmeta xmpNote:HasExtendedXMP='0123' tiff:Make='Camera'/>"
+    picture = read(with_xmp("JPEG", packet))
+    assert picture.metadata.xmp == b"<x:xmpmeta tiff:Make='Camera'/>"
+    assert len(picture.notes) == 1 and "XMP" in picture.notes[0]
 
 
 @pytest.mark.parametrize("name", ["bmp", "ppm"])

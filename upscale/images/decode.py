@@ -13,23 +13,14 @@ from upscale.images.deep import Deep
 from upscale.images.picture import Picture
 from upscale.images.storage import Storage
 
-_UPRIGHT = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
-_TURNS = {  # times 90 degrees to the left, then mirrored left to right
-    Image.Transpose.FLIP_LEFT_RIGHT: (0, True),
-    Image.Transpose.ROTATE_180: (2, False),
-    Image.Transpose.FLIP_TOP_BOTTOM: (2, True),
-    Image.Transpose.TRANSPOSE: (3, True),
-    Image.Transpose.ROTATE_270: (3, False),
-    Image.Transpose.TRANSVERSE: (1, True),
-    Image.Transpose.ROTATE_90: (1, False),
+_UPRIGHT = {  # by orientation: Pillow's way, and quarter turns to the left before mirroring left to right
+    2: (Image.Transpose.FLIP_LEFT_RIGHT, 0, True),
+    3: (Image.Transpose.ROTATE_180, 2, False),
+    4: (Image.Transpose.FLIP_TOP_BOTTOM, 2, True),
+    5: (Image.Transpose.TRANSPOSE, 3, True),
+    6: (Image.Transpose.ROTATE_270, 3, False),
+    7: (Image.Transpose.TRANSVERSE, 1, True),
+    8: (Image.Transpose.ROTATE_90, 1, False),
 }
 _FORMAT_NAMES = {"MPO": "JPEG"}  # a JPEG with further pictures behind it, as phones write
 
@@ -54,37 +45,39 @@ def decode(image: Image.Image, storage: Storage, samples: Callable[[], Deep] | N
 
     if image.format == "TIFF":  # tags go with the file when it is loaded, which also turns the pixels
         found = metadata.collect(image)
-        loaded, method = load(), None
+        loaded, orientation = load(), 1
     else:  # a PNG says more when it is loaded, and `collect` would hide that it cannot be
         loaded = load()
         found = metadata.collect(image)
-        method = _UPRIGHT.get(found.orientation)
+        orientation = found.orientation
     if loaded is not None:
         key = image.info.get("transparency")
-        planes = modes.from_samples(_turned(loaded, method), key, found.icc_profile)
+        planes = modes.from_samples(_turned(loaded, orientation), key, found.icc_profile)
     else:
-        upright = image if method is None else _transposed(image, method)
-        planes = modes.unpack(upright, storage, found.icc_profile)
+        planes = modes.unpack(_transposed(image, orientation), storage, found.icc_profile)
     return Picture(
         color=planes.color,
         alpha=planes.alpha,
         metadata=replace(found.metadata, icc_profile=planes.icc_profile),
         format=_FORMAT_NAMES.get(image.format or "", image.format),
         luma_step=storage.luma_step,
-        notes=(*found.notes, *planes.notes),
+        notes=(*found.notes, *([metadata.OTHER_COLORS] if storage.other_colors else []), *planes.notes),
     )
 
 
-def _transposed(image: Image.Image, method: Image.Transpose) -> Image.Image:
-    upright = image.transpose(method)
+def _transposed(image: Image.Image, orientation: int) -> Image.Image:
+    """Return an image made upright; itself where it is."""
+    if orientation not in _UPRIGHT:
+        return image
+    upright = image.transpose(_UPRIGHT[orientation][0])
     upright.format = image.format
     return upright
 
 
-def _turned(samples: Deep, method: Image.Transpose | None) -> Deep:
-    """Return an array [H, W, C] as `Image.transpose` would turn it."""
-    if method is None:
+def _turned(samples: Deep, orientation: int) -> Deep:
+    """Return an array [H, W, C] made upright, as `_transposed` does."""
+    if orientation not in _UPRIGHT:
         return samples
-    turns, mirrored = _TURNS[method]
+    _, turns, mirrored = _UPRIGHT[orientation]
     turned = np.rot90(samples, turns)
     return np.ascontiguousarray(turned[:, ::-1] if mirrored else turned)

@@ -35,6 +35,8 @@ class OutputFormat:
         exif: Whether EXIF is kept.
         xmp: Whether XMP is kept.
         iptc: Whether IPTC records are kept.
+        texts: Whether text fields are kept; without, `comment` says whether the one called so is.
+        comment: See `texts`.
         dpi: Whether the resolution is kept (besides in EXIF).
         max_exif_bytes: Largest EXIF block (and XMP packet, and IPTC records); None without limit.
         default_quality: Encoder quality, 1 to 100; None for lossless formats.
@@ -56,6 +58,8 @@ class OutputFormat:
     exif: bool = True
     xmp: bool = True
     iptc: bool = False
+    texts: bool = False
+    comment: bool = False
     dpi: bool = True
     max_exif_bytes: int | None = None
     default_quality: int | None = None
@@ -83,6 +87,7 @@ _ROWS = (
         max_side_px=65500,  # libjpeg's JPEG_MAX_DIMENSION; the format itself could hold 65535
         alpha=False,
         iptc=True,
+        comment=True,
         max_exif_bytes=65500,  # a segment's 65533 less the headers
         default_quality=95,
         color_options={"subsampling": "4:4:4"},  # halved colour would show at once in an enlarged picture
@@ -95,6 +100,7 @@ _ROWS = (
         gray_bits=(8, 16),
         color_bits=(8, 16),
         sequence="animation",
+        texts=True,
         options={"compress_level": 2},  # four times as fast as the default 6, and a tenth larger
     ),
     OutputFormat(
@@ -134,6 +140,7 @@ _ROWS = (
         (".gif",),
         max_side_px=65535,
         sequence="animation",
+        comment=True,
         photos=False,  # 256 colours; PNG has all of them and is smaller
         icc=False,
         exif=False,

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from PIL import GifImagePlugin, Image
 
 from upscale.images import arrays, depth
-from upscale.images.picture import Picture
+from upscale.images.picture import Metadata, Picture
 from upscale.images.png import changed_box
 
 HALF_TRANSPARENT = "gif has no half-transparency: pixels were made opaque or transparent."
@@ -33,17 +33,17 @@ class GifWriter:
         lost: Sentences on what was not kept of what is written.
     """
 
-    def __init__(self, file: IO[bytes], plays: int, xmp: bytes | None) -> None:
+    def __init__(self, file: IO[bytes], plays: int, metadata: Metadata) -> None:
         """Write nothing yet.
 
         Args:
             file: Where to.
             plays: How often an animation is shown; 0 is for ever.
-            xmp: XMP packet.
+            metadata: What is to be said: XMP, and a comment.
         """
         self._file = file
         self._plays = plays
-        self._xmp = xmp
+        self._metadata = metadata
         self._waiting: tuple[Pixels8, float] | None = None
         self._shown: Pixels8 | None = None  # what is to be seen before the waiting frame
         self._time_ms = 0.0  # exact end of what is written
@@ -76,8 +76,13 @@ class GifWriter:
         if self._plays != 1:
             repeats = max(self._plays - 1, 0)
             self._file.write(b"!\xff\x0bNETSCAPE2.0\x03\x01" + struct.pack("<HB", min(repeats, 65535), 0))
-        if self._xmp and b"\0" not in self._xmp:
-            self._file.write(b"!\xff\x0bXMP DataXMP" + self._xmp + _XMP_TRAILER)
+        xmp = self._metadata.xmp
+        if xmp and b"\0" not in xmp:
+            self._file.write(b"!\xff\x0bXMP DataXMP" + xmp + _XMP_TRAILER)
+        for _, text in self._metadata.texts:
+            data = text.encode("utf-8", "replace")
+            blocks = (data[at : at + 255] for at in range(0, len(data), 255))
+            self._file.write(b"!\xfe" + b"".join(bytes((len(b),)) + b for b in blocks) + b"\0")
 
     def _flush(self, *, clear: bool) -> None:
         """Write the waiting frame, as much of it as differs from what is shown already."""

@@ -17,7 +17,9 @@ from typing import Any
 from PIL import ExifTags, Image
 
 from upscale.images import color, guard, record
-from upscale.images.picture import Metadata, Picture
+from upscale.images.picture import COMMENT, Metadata, Picture
+
+OTHER_COLORS = "The file says, without a profile, that its colours are not sRGB's; they were taken as such."
 
 _Tags = dict[int, Any]
 
@@ -43,6 +45,10 @@ _STALE_NAMES = (
 _STALE_XMP = re.compile(rf"""\s{_STALE_NAMES}\s?=\s?(?:"[^"]*"|'[^']*')|<({_STALE_NAMES})>[^<]*</\1>""")
 _THUMBNAILS = ("<xmp:Thumbnails>", "</xmp:Thumbnails>")
 _IPTC_TAG, _IPTC_RESOURCE, _IPTC_MARK = 33723, 0x0404, b"\x1c"  # IIM 4.2, 1.5
+_PNG_BLOCK = re.compile("XML:com\\.adobe\\.xmp|Raw profile type ")  # text fields that are no texts
+_SRGB_GAMMA, _SRGB_NEAR = 1 / 2.2, 0.01
+_SRGB_PRIMARIES = 0.3127, 0.329, 0.64, 0.33, 0.3, 0.6, 0.15, 0.06  # x, y of white, red, green and blue
+_EXTENDED = "HasExtendedXMP"
 _MAX_DPI = 65535  # what JPEG can hold; more is nonsense
 
 
@@ -92,6 +98,8 @@ def collect(image: Image.Image) -> Found:
 
     xmp, note = _clean_xmp(image.info.get("xmp"))
     notes += note
+    if _has_colors_of_its_own(image):
+        notes.append(OTHER_COLORS)
     icc_profile = image.info.get("icc_profile")
     if "icc_profile" in image.info and not isinstance(
         icc_profile, bytes
@@ -100,7 +108,7 @@ def collect(image: Image.Image) -> Found:
         icc_profile = None
     if image.format != "TIFF":  # where Pillow makes up 1 dpi if there is none
         dpi = _checked_dpi(image.info.get("dpi")) or dpi
-    metadata = Metadata(exif=block, dpi=dpi, xmp=xmp, iptc=_iptc(image))
+    metadata = Metadata(exif=block, dpi=dpi, xmp=xmp, iptc=_iptc(image), texts=_texts(image))
     return Found(metadata, icc_profile or None, orientation, tuple(notes))
 
 
@@ -167,6 +175,32 @@ def _iptc(image: Image.Image) -> bytes | None:
     if image.format == "TIFF":  # as stored: Photoshop says that these are numbers of four bytes
         found = getattr(image.tag_v2, "_tagdata", {}).get(_IPTC_TAG)  # type: ignore[attr-defined]
     return found if isinstance(found, bytes) and found.startswith(_IPTC_MARK) else None
+
+
+def _texts(image: Image.Image) -> tuple[tuple[str, str], ...]:
+    """Return the text fields of a loaded PNG that hold nothing else, and the comment of a JPEG or GIF."""
+    if image.format == "PNG":
+        fields: Mapping[Any, Any] = getattr(image, "text", {})
+        return tuple((key, text) for key, text in fields.items() if not _PNG_BLOCK.match(key))
+    comment = image.info.get("comment") if image.format in ("JPEG", "MPO", "GIF") else None
+    if not isinstance(comment, bytes) or not comment.strip(b"\0 "):
+        return ()
+    try:
+        text = comment.decode("utf-8")
+    except UnicodeDecodeError:
+        text = comment.decode("latin-1")
+    return ((COMMENT, text.rstrip("\0")),)
+
+
+def _has_colors_of_its_own(image: Image.Image) -> bool:
+    """Return whether a PNG without a profile describes colours that are not sRGB's."""
+    info = image.info
+    if image.format != "PNG" or "icc_profile" in info or "srgb" in info:
+        return False
+    primaries = info.get("chromaticity", _SRGB_PRIMARIES)
+    return abs(info.get("gamma", _SRGB_GAMMA) - _SRGB_GAMMA) > _SRGB_NEAR or any(
+        abs(a - b) > _SRGB_NEAR for a, b in zip(primaries, _SRGB_PRIMARIES, strict=True)
+    )
 
 
 def _orientation(exif: Image.Exif) -> int:
@@ -241,7 +275,7 @@ def _checked_dpi(dpi: Any) -> tuple[float, float] | None:
 
 
 def _clean_xmp(packet: Any) -> tuple[bytes | None, list[str]]:
-    """Return the packet without orientation, sizes and thumbnails, and a note if it had to be dropped."""
+    """Return the packet without orientation, sizes and thumbnails, and a note on what had to be dropped."""
     if not packet or not isinstance(packet, str | bytes):
         return None, []
     try:
@@ -250,9 +284,10 @@ def _clean_xmp(packet: Any) -> tuple[bytes | None, list[str]]:
         return None, ["The XMP data is not UTF-8 and was dropped."]
     if "Container:Directory" in text:  # lists pictures appended to the file (gain map, depth) by their length
         return None, ["The XMP data describes further pictures in the file and was dropped."]
+    notes = ["A part of the XMP data that lies by itself was dropped."] if _EXTENDED in text else []
     text = _STALE_XMP.sub("", text)
     start = text.find(_THUMBNAILS[0])
     while start >= 0 and (end := text.find(_THUMBNAILS[1], start)) >= 0:
         text = text[:start] + text[end + len(_THUMBNAILS[1]) :]
         start = text.find(_THUMBNAILS[0], start)
-    return record.without_record(text.rstrip("\0")).encode() or None, []
+    return record.without_record(text.rstrip("\0")).encode() or None, notes

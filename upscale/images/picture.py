@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
+COMMENT = "Comment"  # PNG's keyword for one
 Pixels = npt.NDArray[np.uint8] | npt.NDArray[np.uint16]
 
 
@@ -20,6 +21,7 @@ class Metadata:
         dpi: Resolution (x, y) in dots per inch; None if the file does not say.
         xmp: XMP packet; None if there is none.
         iptc: IPTC-IIM records (captions, credits); None if there are none.
+        texts: Keyword and text of each text field of a PNG; a JPEG's or GIF's comment as `COMMENT`.
     """
 
     exif: bytes | None = None
@@ -27,6 +29,7 @@ class Metadata:
     dpi: tuple[float, float] | None = None
     xmp: bytes | None = None
     iptc: bytes | None = None
+    texts: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from typing import IO
 
 import numpy as np
 import numpy.typing as npt
+from PIL import PngImagePlugin
 
 from upscale.images import arrays, scratch
 from upscale.images.picture import Metadata, Pixels
@@ -50,7 +51,16 @@ def metadata_chunks(metadata: Metadata) -> bytes:
         parts.append(chunk(b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0" + metadata.xmp))
     if metadata.exif:
         parts.append(chunk(b"eXIf", metadata.exif.removeprefix(b"Exif\0\0")))
+    parts += [chunk(field[0], field[1]) for field in text_fields(metadata).chunks]
     return b"".join(parts)
+
+
+def text_fields(metadata: Metadata) -> PngImagePlugin.PngInfo:
+    """Return the text fields as Pillow writes them."""
+    fields = PngImagePlugin.PngInfo()
+    for key, text in metadata.texts:
+        fields.add_text(key, text)
+    return fields
 
 
 def write(file: IO[bytes], pixels: Pixels, metadata: Metadata) -> None:

@@ -81,7 +81,9 @@ def look(image: Image.Image, file: IO[bytes]) -> Pictures:
         return Pictures(None, (0,), count)
     if image.format in _ANIMATED:
         return Pictures("animation", indices, len(indices), plays=int(image.info.get("loop", 0)))
-    return Pictures("pages" if image.format in _PAGED else None, indices, count)
+    if image.format in _PAGED:
+        return Pictures("pages", indices, count)
+    return Pictures(None, (image.tell(),), count)  # where HEIF has opened its main one
 
 
 def _gif(image: Image.Image, file: IO[bytes]) -> Pictures:

@@ -18,6 +18,7 @@ from upscale.images import webp
 HEAD_BYTES = 4096
 _BITS_PER_SAMPLE = 258
 _PHOTOMETRIC = 262  # TIFF tag; 0 is WhiteIsZero
+_PRIMARIES, _TONES = {1, 2}, {1, 2, 6, 13}  # of H.273: BT.709 and unknown; BT.709, unknown, BT.601, sRGB
 _BITS = re.compile(r";(\d+)")
 
 
@@ -31,6 +32,7 @@ class Storage:
         white_is_zero: Whether the decoded pixels still have to be inverted.
         gray_alpha: Whether the file is grey with alpha although Pillow decodes it to RGBA.
         luma_step: How coarsely they are rounded, as `Picture.luma_step`.
+        other_colors: Whether the file says by numbers (ITU-T H.273) that its colours are not sRGB's.
     """
 
     bits: int = 8
@@ -38,6 +40,7 @@ class Storage:
     white_is_zero: bool = False
     gray_alpha: bool = False
     luma_step: float = 0.0
+    other_colors: bool = False
 
 
 def inspect(image: Image.Image, file: IO[bytes] | None = None) -> Storage:
@@ -52,8 +55,11 @@ def inspect(image: Image.Image, file: IO[bytes] | None = None) -> Storage:
     raw = args if isinstance(args, str) else args[0] if isinstance(args, tuple) and args else ""
     raw = raw if isinstance(raw, str) else ""
 
+    head = _head(file)
     if image.format in ("JPEG2000", "AVIF"):
-        bits = _container_bits(image.format, _head(file))
+        bits = _container_bits(image.format, head)
+    elif image.format == "HEIF":
+        bits = int(image.info.get("bit_depth", 8))
     elif codec.startswith("ppm") and isinstance(args, tuple):
         bits = int(args[1]).bit_length()  # the largest value, 255 or 65535
     elif (found := _BITS.search(raw)) and not raw.startswith(
@@ -72,6 +78,7 @@ def inspect(image: Image.Image, file: IO[bytes] | None = None) -> Storage:
         white_is_zero=image.mode.startswith(("I", "F")) and tags.get(_PHOTOMETRIC) == 0,
         gray_alpha=raw.startswith("LA;16"),
         luma_step=webp.luma_step(file) if file and image.format == "WEBP" else _jpeg_step(image),
+        other_colors="icc_profile" not in image.info and _has_other_colors(image.format, head),
     )
 
 
@@ -90,6 +97,16 @@ def _jpeg_step(image: Image.Image) -> float:
     """Return the mean step of a JPEG's first quantisation table, which is that of the luma; else 0."""
     tables = getattr(image, "quantization", None) or {}
     return fmean(tables[0]) if tables.get(0) else 0.0
+
+
+def _has_other_colors(format: str | None, head: bytes) -> bool:
+    """Return whether a PNG's cICP chunk or an AVIF's colr box tells of other colours than sRGB's."""
+    name, width = {"PNG": (b"cICP", 1), "AVIF": (b"colrnclx", 2)}.get(format or "", (b"", 0))
+    at = head.find(name) + len(name)
+    if not name or at < len(name) or at + 2 * width > len(head):
+        return False
+    primaries, tones = (int.from_bytes(head[at + i * width :][:width], "big") for i in (0, 1))
+    return primaries not in _PRIMARIES or tones not in _TONES
 
 
 def _container_bits(format: str, head: bytes) -> int:

@@ -11,13 +11,12 @@ from pathlib import Path
 from typing import IO, Any, cast
 
 import numpy as np
-from PIL import PngImagePlugin
 
 from upscale.errors import OutputError, UpscaleError
 from upscale.images import arrays, atomic, formats, gif, large, metadata, png, scratch, tiff, tiled, vips
 from upscale.images.fit import fitted
 from upscale.images.formats import OutputFormat
-from upscale.images.picture import Metadata, Picture, Pixels
+from upscale.images.picture import COMMENT, Metadata, Picture, Pixels
 from upscale.images.pil import pixels_to_pil
 from upscale.images.record import Record, with_record
 
@@ -116,7 +115,7 @@ def _save(
     elif row.name == "png" and (deep or streamed):
         png.write(file, tiff.interleaved(picture), said)
     elif row.name == "gif":
-        animation = gif.GifWriter(file, 1, said.xmp)
+        animation = gif.GifWriter(file, 1, said)
         animation.add(picture, 0.0)
         animation.close()
         return animation.lost
@@ -158,6 +157,10 @@ def kept(picture: Picture, row: OutputFormat, record: Record | None) -> tuple[Me
     for kind, (block, possible) in blocks.items():
         if block and not holds(block, possible):
             notes.append(f"{row.name} cannot hold the {kind} data.")
+    texts = found.texts if row.texts else [text for text in found.texts if row.comment and text[0] == COMMENT]
+    texts = tuple((key, text) for key, text in texts if holds(text.encode("utf-8", "replace"), True))
+    if len(texts) < len(found.texts):
+        notes.append(f"{row.name} cannot hold the text fields.")
     xmp = found.xmp if holds(found.xmp, row.xmp) else None
     if record and row.xmp:
         recorded = with_record(xmp, record)
@@ -168,6 +171,7 @@ def kept(picture: Picture, row: OutputFormat, record: Record | None) -> tuple[Me
         dpi=found.dpi if row.dpi else None,
         xmp=xmp,
         iptc=found.iptc if holds(found.iptc, row.iptc) else None,
+        texts=texts,
     )
     return said, notes
 
@@ -182,11 +186,14 @@ def pillow_options(
     for name, value in (("icc_profile", said.icc_profile), ("dpi", said.dpi), ("exif", said.exif)):
         if value:
             options[name] = value
-    if said.xmp and row.name == "png":
-        options["pnginfo"] = text = PngImagePlugin.PngInfo()
-        text.add_itxt("XML:com.adobe.xmp", said.xmp.decode("utf-8", "replace"))
+    if row.name == "png":
+        options["pnginfo"] = fields = png.text_fields(said)
+        if said.xmp:
+            fields.add_itxt("XML:com.adobe.xmp", said.xmp.decode("utf-8", "replace"))
     elif said.xmp:
         options["xmp"] = said.xmp
+    if row.name == "jpg" and said.texts:
+        options["comment"] = said.texts[0][1]
     if said.iptc:
         options["extra"] = metadata.iptc_segment(said.iptc)
     return options

@@ -142,7 +142,7 @@ def _write_gif(course: _Course, file: IO[bytes], record: Record | None, quality:
         if writer is None:
             said, lost = kept(frame.picture, course.row, record)
             course.note(lost)
-            writer = GifWriter(file, course.info.plays, said.xmp)
+            writer = GifWriter(file, course.info.plays, said)
         writer.add(frame.picture, frame.duration_ms)
     assert writer is not None
     writer.close()
