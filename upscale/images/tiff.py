@@ -18,7 +18,7 @@ from upscale.images import arrays, scratch
 from upscale.images.metadata import as_read
 from upscale.images.picture import Metadata, Picture, Pixels
 
-_CLASSIC, _BIG = b"II*\0" + struct.pack("<I", 8), b"II+\0" + struct.pack("<HHQ", 8, 0, 16)
+CLASSIC, BIG = b"II*\0" + struct.pack("<I", 8), b"II+\0" + struct.pack("<HHQ", 8, 0, 16)
 _STRIP_BYTES = 1 << 20
 _MAX_BYTES = 2**32 - 2**24
 _INTEROP = ExifTags.IFD.Interop
@@ -44,7 +44,7 @@ class TiffWriter:
         self._name = name
         self._number = 0
         self._at = 0
-        self._header = _CLASSIC
+        self._header = CLASSIC
 
     def add(self, picture: Picture, metadata: Metadata) -> None:
         """Write a page: its directory, then its rows in strips.
@@ -68,16 +68,11 @@ class TiffWriter:
         if self._at == 0:
             # Others may be larger than the first page; most programs read the classic kind.
             if sum(lengths) * self._pages > _MAX_BYTES // 2:
-                self._header = _BIG
+                self._header = BIG
             self._write(self._header)
-        big = self._header is _BIG
-        directory = directory_of(metadata, self._header)
-        directory[_WIDTH], directory[_HEIGHT], directory[_ROWS] = width, height, rows
-        directory[_BITS] = (8 * pixels.dtype.itemsize,) * channels
-        directory[_COMPRESSION], directory[_PLANAR], directory[_SAMPLES] = 1, 1, channels
-        directory[_PHOTOMETRIC] = 1 if channels < 3 else 2
-        if channels in (2, 4):
-            directory[_EXTRA] = 2  # alpha, not premultiplied
+        big = self._header is BIG
+        directory = directory_of(metadata, (width, height), channels, pixels.dtype, self._header)
+        directory[_ROWS] = rows
         if self._pages > 1:
             directory[_SUBFILE], directory[_PAGE] = 2, (self._number, self._pages)
         directory.tagtype[_COUNTS] = TiffTags.LONG
@@ -123,9 +118,25 @@ def interleaved(picture: Picture) -> Pixels:
     return pixels
 
 
-def directory_of(metadata: Metadata, header: bytes = _CLASSIC) -> ImageFileDirectory_v2:
-    """Return a directory that says what the metadata say, for a file that begins with `header`."""
+def directory_of(
+    metadata: Metadata, size: tuple[int, int], channels: int, dtype: np.dtype[Any], header: bytes
+) -> ImageFileDirectory_v2:
+    """Return a directory without the places of the pixels.
+
+    Args:
+        metadata: What it says besides them.
+        size: (width, height).
+        channels: 1 to 4, interleaved; of 2 and 4 the last is alpha, not premultiplied.
+        dtype: Of the pixels, uint8 or uint16.
+        header: What the file begins with.
+    """
     directory = ImageFileDirectory_v2(header)
+    directory[_WIDTH], directory[_HEIGHT] = size
+    directory[_BITS] = (8 * dtype.itemsize,) * channels
+    directory[_COMPRESSION], directory[_PLANAR], directory[_SAMPLES] = 1, 1, channels
+    directory[_PHOTOMETRIC] = 1 if channels < 3 else 2
+    if channels in (2, 4):
+        directory[_EXTRA] = 2
     if metadata.exif:
         exif = Image.Exif()
         exif.load(metadata.exif)

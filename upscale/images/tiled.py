@@ -6,7 +6,6 @@ be seekable. Pillow serialises the tags. TIFF 6.0, section 15; BigTIFF by AWare 
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Callable
 from typing import Any
 
@@ -16,14 +15,12 @@ from PIL import TiffTags
 
 from upscale.images import scratch
 from upscale.images.picture import Metadata, Picture
-from upscale.images.tiff import directory_of
+from upscale.images.tiff import BIG, CLASSIC, directory_of
 
 TILE_PX = 256
-_CLASSIC, _BIG = b"II*\0" + struct.pack("<I", 8), b"II+\0" + struct.pack("<HHQ", 8, 0, 16)
 _CLASSIC_BYTES = 2**32 - 2**24  # less some room for the tags
 
-_WIDTH, _HEIGHT, _BITS, _COMPRESSION, _PHOTOMETRIC, _SAMPLES = 256, 257, 258, 259, 262, 277
-_PLANAR, _TILE_WIDTH, _TILE_HEIGHT, _OFFSETS, _COUNTS, _EXTRA = 284, 322, 323, 324, 325, 338
+_TILE_WIDTH, _TILE_HEIGHT, _OFFSETS, _COUNTS = 322, 323, 324, 325
 
 
 def write(picture: Picture, put: Callable[[bytes], object], metadata: Metadata) -> None:
@@ -44,15 +41,9 @@ def write(picture: Picture, put: Callable[[bytes], object], metadata: Metadata) 
     tile_bytes = TILE_PX * TILE_PX * channels * dtype.itemsize
     big = across * down * tile_bytes > _CLASSIC_BYTES
 
-    head = _BIG if big else _CLASSIC
-    directory = directory_of(metadata, head)
-    directory[_WIDTH], directory[_HEIGHT] = width, height
+    head = BIG if big else CLASSIC
+    directory = directory_of(metadata, picture.size, channels, dtype, head)
     directory[_TILE_WIDTH], directory[_TILE_HEIGHT] = TILE_PX, TILE_PX
-    directory[_BITS] = (8 * dtype.itemsize,) * channels
-    directory[_COMPRESSION], directory[_PLANAR], directory[_SAMPLES] = 1, 1, channels
-    directory[_PHOTOMETRIC] = 1 if levels.shape[2] == 1 else 2
-    if picture.alpha is not None:
-        directory[_EXTRA] = 2  # not premultiplied
     directory.tagtype[_OFFSETS] = TiffTags.LONG8 if big else TiffTags.LONG
     directory.tagtype[_COUNTS] = TiffTags.LONG
     directory[_COUNTS] = (tile_bytes,) * (across * down)
