@@ -110,34 +110,6 @@ def test_tiles_of_networks_on_the_large_image_are_smaller() -> None:
     assert devices.default_tile_px(CPU, 16) == MIN_TILE_PX
 
 
-@pytest.mark.parametrize(
-    "error",
-    [
-        MemoryError(),
-        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB."),
-        RuntimeError(
-            "[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes"
-        ),
-        RuntimeError("MPS backend out of memory (MPS allocated: 17 GB)"),
-    ],
-    ids=lambda error: str(error)[:20],
-)
-def test_what_running_out_of_memory_looks_like(error: Exception) -> None:
-    assert devices.is_out_of_memory(error)
-
-
-@pytest.mark.parametrize("error", [RuntimeError("shapes differ"), OSError("out of memory"), KeyError(1)])
-def test_what_it_does_not_look_like(error: Exception) -> None:
-    assert not devices.is_out_of_memory(error)
-
-
-def test_the_cpu_allocator_says_what_is_expected() -> None:
-    """The message is torch's, and could change: ask for 4 exabytes."""
-    with pytest.raises(RuntimeError) as caught:
-        torch.empty(2**60, dtype=torch.float32)
-    assert devices.is_out_of_memory(caught.value)
-
-
 @pytest.mark.parametrize("name", ["all", "cpu,cpu", "cuda:0,cuda:1"])
 def test_one_engine_has_one_device(name: str) -> None:
     with pytest.raises(UsageError, match="One engine computes on one device"):
@@ -151,17 +123,3 @@ def test_all_devices(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
     assert devices.all_devices() == ("cpu",)
-
-
-@pytest.mark.parametrize(
-    ("error", "lost"),
-    [
-        (RuntimeError("CUDA error: unspecified launch failure\nCompile with TORCH_USE_CUDA_DSA"), True),
-        (RuntimeError("cuDNN error: CUDNN_STATUS_EXECUTION_FAILED"), True),
-        (RuntimeError("The size of tensor a must match"), False),
-        (ValueError("CUDA error"), False),
-    ],
-    ids=str,
-)
-def test_failing_devices_are_told_from_bugs(error: Exception, lost: bool) -> None:
-    assert devices.is_lost(error) is lost

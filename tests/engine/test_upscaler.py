@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from upscale.images import scratch
 from upscale.images.picture import Picture
 from upscale.images.pil import to_pil
 from upscale.images.resize import resize
+from upscale.models.restorer import Restorer
 from upscale.options import EngineOptions
 
 Load = Callable[..., Upscaler]
@@ -275,6 +277,29 @@ def test_no_memory_for_the_weights(tiny: str, load: Load, monkeypatch: pytest.Mo
     monkeypatch.setattr(torch.nn.Module, "to", full)
     with pytest.raises(DeviceError, match="not enough memory for the model"):
         load(tiny)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        RuntimeError(
+            "CUDA error: no kernel image is available for execution\nCompile with TORCH_USE_CUDA_DSA"
+        ),
+        NotImplementedError("The operator 'x' is not currently implemented for the MPS device."),
+    ],
+    ids=str,
+)
+def test_devices_that_cannot_run_the_model(
+    error: Exception, tiny: str, load: Load, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: Any) -> None:
+        raise error
+
+    monkeypatch.setattr(Restorer, "condition", fail)
+    first, _, rest = str(error).partition("\n")
+    with pytest.raises(DeviceError, match=re.escape(f"cpu cannot run the model {tiny} ({first}).")) as caught:
+        load(tiny)
+    assert "--device cpu" in (caught.value.hint or "") and (not rest or rest not in str(caught.value))
 
 
 @pytest.mark.parametrize(

@@ -358,3 +358,24 @@ def test_sr3_has_no_residual_target(make_model: MakeModel) -> None:
     with pytest.raises(WeightsError, match="does not fit its network"):  # an unconditional network
         network = {"inner_channel": 4, "norm_groups": 4, "channel_multipliers": [1, 1], "in_channel": 3}
         load(make_model("sr3_unet", network=network))
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        RuntimeError("CUDA error: no kernel image is available for execution on the device"),
+        RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes."),
+        NotImplementedError("The operator 'x' is not currently implemented for the MPS device."),
+    ],
+    ids=str,
+)
+def test_a_failing_device_is_not_taken_for_a_wrong_config(
+    error: Exception, make_model: MakeModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: Any) -> None:
+        raise error
+
+    monkeypatch.setattr(Restorer, "condition", fail)
+    with pytest.raises(type(error)) as caught:
+        load(make_model())
+    assert caught.value is error

@@ -14,7 +14,11 @@ from upscale.diffusion.denoiser import trigonometric_level
 
 def upsample_bicubic(lr: Tensor, scale: int) -> Tensor:
     """Return [B, 3, scale H, scale W] for lr [B, 3, H, W]: Keys bicubic with a = -0.5, as Pillow's."""
-    return F.interpolate(lr.float(), scale_factor=scale, mode="bicubic", antialias=True)
+    lr = lr.float()
+    try:
+        return F.interpolate(lr, scale_factor=scale, mode="bicubic", antialias=True)
+    except NotImplementedError:  # on Apple GPUs, by torch 2.6
+        return F.interpolate(lr.cpu(), scale_factor=scale, mode="bicubic", antialias=True).to(lr.device)
 
 
 def augmentation_level(sigma_aug: float) -> float:

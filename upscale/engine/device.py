@@ -99,23 +99,6 @@ def default_tile_px(device: torch.device, fineness: int = 1) -> int:
     return max(MIN_TILE_PX, side // fineness)
 
 
-def is_lost(error: BaseException) -> bool:
-    """Return whether an exception says that a device itself fails, so that nothing more can be done on it."""
-    accelerator: type[BaseException] = getattr(torch, "AcceleratorError", torch.OutOfMemoryError)  # torch 2.8
-    text = str(error)
-    return isinstance(error, RuntimeError) and (
-        isinstance(error, accelerator) or "CUDA error" in text or "CUDNN_STATUS" in text
-    )
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """Return whether an exception says that memory ran out, on any device."""
-    if isinstance(error, MemoryError | torch.OutOfMemoryError):
-        return True
-    text = str(error).lower()
-    return isinstance(error, RuntimeError) and ("out of memory" in text or "can't allocate memory" in text)
-
-
 def free_memory(device: torch.device) -> None:
     """Give memory that torch keeps in reserve back to the device."""
     if device.type == "cuda":

@@ -11,6 +11,7 @@ from upscale.errors import DeviceError
 from upscale.models import catalog
 from upscale.models.access import Access
 from upscale.models.config import check_first
+from upscale.models.failure import first_line, is_of_device, is_out_of_memory
 from upscale.models.restorer import Restorer
 from upscale.options import EngineOptions
 
@@ -21,7 +22,7 @@ def load_models(options: EngineOptions) -> list[Loaded]:
     Raises:
         UsageError: A sampler or device is unknown, or a model cannot do what is asked.
         WeightsError: A model cannot be found, verified or loaded.
-        DeviceError: The device is not there, or has not enough memory.
+        DeviceError: The device is not there, fails, or has not enough memory.
     """
     device = devices.resolve_device(options.device)
     dtype = devices.resolve_dtype(options.dtype, device)
@@ -32,12 +33,17 @@ def load_models(options: EngineOptions) -> list[Loaded]:
         names = catalog.stages(options.model)
         restorers = {name: Restorer.load(name, dtype, device, access) for name in dict.fromkeys(names)}
     except (RuntimeError, MemoryError) as error:
-        if not devices.is_out_of_memory(error):
-            raise
-        raise DeviceError(
-            f"{device} has not enough memory for the model {options.model}.",
-            hint="Close other programs, or use --device cpu.",
-        ) from error
+        if is_out_of_memory(error):
+            raise DeviceError(
+                f"{device} has not enough memory for the model {options.model}.",
+                hint="Close other programs, or use --device cpu.",
+            ) from error
+        if is_of_device(error):
+            raise DeviceError(
+                f"{device} cannot run the model {options.model} ({first_line(error)}).",
+                hint="Check its driver, and that torch supports it, or use --device cpu.",
+            ) from error
+        raise
     check_first(restorers[names[0]].config, options)
     loaded = {name: Loaded(restorer, settle(restorer, options)) for name, restorer in restorers.items()}
     return [loaded[name] for name in names]

@@ -20,13 +20,14 @@ from torch import Tensor
 from upscale.diffusion.noise import INITIAL, Field, NoiseField
 from upscale.engine.beside import Beside
 from upscale.engine.canvas import Blended, Canvas, Float32, SideBySide
-from upscale.engine.device import free_memory, is_lost, is_out_of_memory
+from upscale.engine.device import free_memory
 from upscale.engine.spread import mean_and_spread
 from upscale.engine.tiles import Box, Tiling
 from upscale.engine.transfer import cut, rgb, to_device, to_host
 from upscale.errors import DeviceError
 from upscale.images import scratch
 from upscale.images.picture import Pixels
+from upscale.models.failure import first_line, is_of_device, is_out_of_memory
 from upscale.models.restorer import Restorer
 from upscale.options import MIN_TILE_PX
 
@@ -280,9 +281,9 @@ class Stage:
 
     def _less_at_once(self, tiles: Sequence[_Tile], error: Exception) -> str:
         if not is_out_of_memory(error):
-            if is_lost(error):
+            if is_of_device(error):
                 raise DeviceError(
-                    f"{self.restorer.device} failed ({str(error).partition(chr(10))[0]}).",
+                    f"{self.restorer.device} failed ({first_line(error)}).",
                     hint="Run again for what is missing; if it happens again, try another --device.",
                 ) from error
             raise error

@@ -32,6 +32,7 @@ from upscale.errors import WeightsError
 from upscale.models import catalog, checkpoint
 from upscale.models.access import FREE, Access
 from upscale.models.config import ModelConfig
+from upscale.models.failure import is_of_device
 
 
 class Conditioned(Protocol):
@@ -120,6 +121,7 @@ class Restorer:
 
         Raises:
             WeightsError: It cannot be found, verified or loaded.
+            RuntimeError: The device has too little memory for it, fails, or lacks what it needs.
         """
         restorer = cls(*checkpoint.load(catalog.locate(name, access)), dtype, device)
         restorer._try_out(name)
@@ -217,9 +219,9 @@ class Restorer:
             conditioned = self.condition(lr)
             image = conditioned.image(conditioned(conditioned.pack(noise), 1.0))
             fits = image.shape == (1, 3, side * self.config.scale, side * self.config.scale)
-        except torch.OutOfMemoryError:
-            raise
-        except (AssertionError, AttributeError, RuntimeError, TypeError, ValueError):
+        except (AssertionError, AttributeError, RuntimeError, TypeError, ValueError) as error:
+            if is_of_device(error):
+                raise
             fits = False
         if not fits:
             raise WeightsError(
