@@ -100,3 +100,68 @@ def test_one_map_is_not_for_several_photos(cli: Cli, photo: Photo, tmp_path: Pat
         photo("a.jpg"), photo("b.jpg"), "--steps", 2, "--samples", 2, "--uncertainty", tmp_path / "u.png"
     )
     assert result.exit_code == 2 and "one by one" in result.stderr
+
+
+TWICE = ("--steps", 2, "--samples", 2)
+
+
+@pytest.mark.parametrize(
+    ("map_", "says"),
+    [
+        ("a.png", "the input itself"),
+        ("sub/../a.png", "the input itself"),
+        ("sub/../a_4x.png", "the result's own file"),
+        ("to-input.png", "the input itself"),
+        ("to-result.png", "the result's own file"),
+        ("link/a_4x.png", "the result's own file"),
+    ],
+)
+def test_map_never_replaces_the_input_or_the_result(
+    map_: str, says: str, cli: Cli, photo: Photo, tmp_path: Path, listing: Callable[[], object]
+) -> None:
+    path = photo("a.png")
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "link").symlink_to(".")
+    (tmp_path / "to-input.png").symlink_to("a.png")
+    (tmp_path / "to-result.png").symlink_to("a_4x.png")  # which is not there yet
+    before = listing()
+    result = cli(path, *TWICE, "--uncertainty", tmp_path / map_, "--overwrite")
+    assert result.exit_code == 2 and says in result.stderr
+    assert listing() == before
+
+
+def test_place_of_the_map_is_looked_at_before_any_work(
+    cli: Cli, photo: Photo, tmp_path: Path, listing: Callable[[], object]
+) -> None:
+    path = photo("a.png")
+    (tmp_path / "folder.png").mkdir()
+    (tmp_path / "file").write_bytes(b"x")
+    before = listing()
+    for place, says in (("file/u.png", "is not a folder"), ("folder.png", "is a folder")):
+        result = cli(path, *TWICE, "--uncertainty", tmp_path / place, "-v", "--overwrite")
+        assert result.exit_code == 4 and says in result.stderr and "Using model" not in result.stderr
+    assert listing() == before
+
+
+def test_map_that_fails_is_not_called_skipped(
+    cli: Cli, photo: Photo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is in its place has come there since planning."""
+    path, map_ = photo("a.png"), tmp_path / "maps" / "u.png"
+    monkeypatch.setattr("upscale.jobs.uncertainty.check", lambda items, files: None)
+    map_.parent.mkdir()
+    map_.write_bytes(b"somebody else's")
+    result = cli(path, *TWICE, "--uncertainty", map_, "--skip-existing")
+    assert result.exit_code == 4 and f"{map_} exists already" in result.stderr
+    result = cli(path, *TWICE, "--uncertainty", map_ / "u.png", "--overwrite")
+    assert result.exit_code == 4 and "u.png cannot be written" in result.stderr
+    assert map_.read_bytes() == b"somebody else's"
+
+
+def test_map_where_there_is_nothing_to_do(cli: Cli, photo: Photo, tmp_path: Path) -> None:
+    path, map_ = photo("photos/a.png"), tmp_path / "u.png"
+    asked = (*TWICE, "--uncertainty", map_)
+    assert cli(path, *asked).exit_code == 0
+    assert cli(path, *asked, "--skip-existing").exit_code == 0
+    path.unlink()  # what is left in the folder is a result
+    assert cli(path.parent, *asked).exit_code == 0

@@ -78,6 +78,28 @@ def finished_before(job: Job, target: Path) -> ImageInfo | None:
     return info
 
 
+def check_place(target: Path, *, overwrite: bool) -> None:
+    """Check, before any work, what looking can tell of whether a file can be written; its folder may be made.
+
+    Raises:
+        OutputError: It cannot.
+    """
+    try:
+        folder = target.parent
+        if folder.is_dir():
+            check_target(target, overwrite=overwrite)
+        while not folder.exists() and folder != folder.parent:  # what is missing will be made
+            folder = folder.parent
+        if not folder.is_dir():
+            raise OutputError(f"{folder} is not a folder.", hint="Choose another place with -o.")
+        if not os.access(folder, os.W_OK | os.X_OK):
+            raise OutputError(
+                f"The folder {folder} may not be written to.", hint="Choose another one with -o."
+            )
+    except OSError as error:
+        raise output_error(target, error) from error
+
+
 def _settle(
     job: Job, target: Path, on_conflict: str, taken: set[Path], recipe: Callable[[Job], Record]
 ) -> Job | Skipped:
@@ -95,15 +117,7 @@ def _settle(
         if info := finished_before(job, target):
             return Skipped(job, differences(info.record, recipe(job)) if info.record else ())
         overwrite = target.is_file()  # an empty one
-    folder = target.parent
-    if folder.is_dir():
-        check_target(target, overwrite=overwrite)
-    while not folder.exists() and folder != folder.parent:  # what is missing will be made
-        folder = folder.parent
-    if not folder.is_dir():
-        raise OutputError(f"{folder} is not a folder.", hint="Choose another place with -o.")
-    if not os.access(folder, os.W_OK | os.X_OK):
-        raise OutputError(f"The folder {folder} may not be written to.", hint="Choose another one with -o.")
+    check_place(target, overwrite=overwrite)
     return replace(job, target=target, overwrite=overwrite, if_missing=on_conflict == "skip")
 
 

@@ -14,6 +14,14 @@ def identity(path: Path) -> Path:
         return path.absolute()
 
 
+def is_same_file(one: Path, other: Path) -> bool:
+    """Return whether two paths lead to one file, through whatever links; it need not be there yet."""
+    try:
+        return one.resolve() == other.resolve() or one.samefile(other)
+    except (OSError, RuntimeError, ValueError):
+        return False
+
+
 def look_again() -> None:
     """Forget where folders are; planning asks several times for each of thousands of files in a few."""
     _resolved.cache_clear()

@@ -29,6 +29,7 @@ from upscale.jobs.plan import Plan
 from upscale.jobs.recipe import recipe
 from upscale.jobs.report import Outcome, Report, Status
 from upscale.jobs.steps import explained, take, write_picture
+from upscale.jobs.uncertainty import write_map
 from upscale.options import EngineOptions
 
 if TYPE_CHECKING:
@@ -242,12 +243,11 @@ class _Course:
                 fidelity=picture.fidelity,
                 cascade=plan_cascade(job.info.size, job.output_size, scales, picture.shrunk),
             )
-            if step.error is None:
-                self.end(index, ended)
-            elif isinstance(step.error, OutputError) and made_meanwhile(job):  # while this process computed
+            if isinstance(step.error, OutputError) and made_meanwhile(job):  # while this process computed
                 self.end(index, replace(ended, notes=(), unfailing=Status.SKIPPED))
-            else:
-                self.end(index, replace(ended, error=explained(job, step.error)))
+                return
+            error = step.error or take(lambda: write_map(picture, request.files)).error
+            self.end(index, replace(ended, error=error and explained(job, error)))
 
         return self._writer.submit(write)
 

@@ -22,7 +22,6 @@ from upscale.images.record import Record
 from upscale.images.scratch import spool
 from upscale.images.write import encode, write
 from upscale.jobs.items import Job
-from upscale.jobs.uncertainty import write_map
 from upscale.options import FileOptions
 
 T = TypeVar("T")
@@ -83,11 +82,8 @@ def write_picture(
     with writing(job, stdout) as target:
         how: _How = {"format": job.format, "quality": files.quality, "record": record}
         if isinstance(target, Path):
-            notes = write(picture, target, overwrite=job.overwrite, **how)
-        else:
-            notes = encode(picture, target, **how)
-    write_map(picture, files)
-    return notes
+            return write(picture, target, overwrite=job.overwrite, **how)
+        return encode(picture, target, **how)
 
 
 class _How(TypedDict):

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from upscale.errors import OutputError, UsageError
+from upscale.images.atomic import output_error
 from upscale.images.formats import check_size, format_for
 from upscale.images.picture import Picture
 from upscale.images.write import write
-from upscale.jobs.items import Failure, Item, Job
+from upscale.jobs.conflict import check_place
+from upscale.jobs.identity import is_same_file
+from upscale.jobs.items import Item, Job
 from upscale.options import FileOptions
 
 
@@ -17,26 +21,27 @@ def check(items: Sequence[Item], files: FileOptions) -> None:
     """Check, before any work is done, that the map can be written.
 
     Raises:
-        UsageError: There are several inputs or frames, it is the result's own file, or no such format.
-        OutputError: It exists already, or is too large for its format.
+        UsageError: There are several inputs or frames, it is the result's own file or the input, or there is
+            no such format.
+        OutputError: It exists already, is too large for its format, or its place is no place.
     """
     if files.uncertainty is None:
         return
     path = Path(files.uncertainty)
     row = format_for(path.suffix)
-    if len(items) > 1 or (isinstance(items[0], Job) and items[0].frames > 1):
+    job = next((item for item in items if isinstance(item, Job)), None)
+    if len(items) > 1 or (job is not None and job.frames > 1):
         raise UsageError(
             "--uncertainty is one file, and there are several pictures.", hint="Upscale them one by one."
         )
-    job = items[0]
-    if isinstance(job, Failure):
-        return  # which says more
-    if isinstance(job, Job):
-        if job.target is not None and job.target.absolute() == path.absolute():
-            raise UsageError(f"--uncertainty {path} is the result's own file.", hint="Name another.")
-        check_size(row, job.output_size, name="The map of --uncertainty")
-    if path.exists() and files.on_conflict != "overwrite":
-        raise OutputError(f"{path} exists already.", hint="Name another file, or give --overwrite.")
+    if job is None:
+        return
+    for other, what in ((job.target, "the result's own file"), (job.source.path, "the input itself")):
+        if other is not None and is_same_file(path, other):
+            raise UsageError(f"--uncertainty {path} is {what}.", hint="Name another.")
+    check_size(row, job.output_size, name="The map of --uncertainty")
+    with _named():
+        check_place(path, overwrite=files.on_conflict == "overwrite")
 
 
 def write_map(picture: Picture, files: FileOptions) -> None:
@@ -48,11 +53,25 @@ def write_map(picture: Picture, files: FileOptions) -> None:
     if files.uncertainty is None or picture.uncertainty is None:
         return
     path = Path(files.uncertainty)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write(
-        Picture(picture.uncertainty[:, :, None]),
-        path,
-        format=format_for(path.suffix).name,
-        quality=files.quality,
-        overwrite=files.on_conflict == "overwrite",
-    )
+    with _named():
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise output_error(path, error) from error
+        write(
+            Picture(picture.uncertainty[:, :, None]),
+            path,
+            format=format_for(path.suffix).name,
+            quality=files.quality,
+            overwrite=files.on_conflict == "overwrite",
+        )
+
+
+@contextmanager
+def _named() -> Iterator[None]:
+    """Say of which file an error is, and which option names another."""
+    try:
+        yield
+    except OutputError as error:
+        hint = error.hint and error.hint.replace("with -o", "with --uncertainty")
+        raise OutputError(f"The map of --uncertainty: {error.message}", hint=hint) from error
