@@ -18,7 +18,11 @@ PAGE = "https://hub.example/a/b"
     ("head", "licence"),
     [
         ("license: mit", Licence("mit", PAGE)),
-        ("license: [mit, gpl]", Licence("mit", PAGE)),
+        ("license: [mit, gpl]", Licence("gpl", PAGE)),
+        ("license:\n- mit\n- cc-by-nc-4.0", Licence("cc-by-nc-4.0", PAGE)),
+        ("license: [mit, other]\nlicense_name: mine", Licence("mine", PAGE)),
+        ("license: [apache-2.0, mit]", Licence("apache-2.0", PAGE)),
+        ("license: []", Licence("", PAGE)),
         (
             "license: other\nlicense_name: mine\nlicense_link: https://x.org/l",
             Licence("mine", "https://x.org/l"),

@@ -46,9 +46,10 @@ def test_rows_become_entries(shelf: Path) -> None:
     entries = catalog.load()
     assert list(entries) == ["a-2x", "b-4x"]
     assert entries["a-2x"].figures == {"psnr_y": 27.5} and entries["b-4x"].figures == {}
-    assert catalog.locate("b-4x") == catalog.Location(
-        shelf / "b-4x" / "model.safetensors", shelf / "b-4x" / "config.json", ONES
-    )
+    weights = shelf / "b-4x" / "model.safetensors"
+    location = catalog.locate("b-4x")
+    assert location == catalog.Location(weights, shelf / "b-4x" / "config.json", {weights: ONES})
+    assert location.sha256 == ONES
 
 
 @pytest.mark.parametrize(

@@ -60,10 +60,10 @@ def test_saved_is_loaded(arch: str, dtype: torch.dtype, make_model: MakeModel, t
 def test_a_wrong_checksum(make_model: MakeModel) -> None:
     location = catalog.locate(str(make_model()))
     right = sha256_of(location.weights)
-    checkpoint.load(replace(location, sha256=right))
+    checkpoint.load(replace(location, hashes={location.weights: right}))
     with pytest.raises(WeightsError, match="SHA-256 is wrong") as caught:
-        checkpoint.load(replace(location, sha256=right[::-1]))
-    assert caught.value.exit_code is ExitCode.WEIGHTS and "Reinstall" in (caught.value.hint or "")
+        checkpoint.load(replace(location, hashes={location.weights: right[::-1]}))
+    assert caught.value.exit_code is ExitCode.WEIGHTS and "reinstall" in (caught.value.hint or "")
 
 
 def test_missing_unknown_and_misshapen_tensors_are_named(make_model: MakeModel) -> None:

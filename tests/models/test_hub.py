@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import os
 import socket
@@ -25,11 +26,17 @@ from upscale.models import catalog, hub
 from upscale.models.access import Access
 from upscale.models.digest import sha256_of
 from upscale.models.hub import fetch
-from upscale.models.inventory import CACHED, REMOTE, inspect
+from upscale.models.inventory import CACHED, REMOTE, inspect, verify
 from upscale.models.reference import Reference, parse
 
 REPO = Reference("owner/sr3")
 Server = Any
+
+
+def damage(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[-5] ^= 0x40
+    path.write_bytes(content)
 
 
 def kept(tmp_path: Path) -> list[str]:
@@ -246,6 +253,22 @@ def test_entries_must_be_pinned(revision: str, shelf: Callable[..., None]) -> No
         catalog.load()
 
 
+@pytest.mark.parametrize("name", ["far-4x", "owner/sr3"])
+def test_damage_in_the_cache_is_found_and_mended(
+    name: str, shelf: Callable[..., None], server: Server, files: dict[str, bytes]
+) -> None:
+    shelf(hashlib.sha256(files["model.safetensors"]).hexdigest())
+    weights = catalog.locate(name).weights
+    damage(weights)
+    with pytest.raises(WeightsError, match="SHA-256 is wrong"):
+        verify(name)
+    assert CliRunner().invoke(app, ["models", "pull", name]).exit_code == ExitCode.OK
+    assert weights.read_bytes() == files["model.safetensors"] and verify(name).where == CACHED
+    damage(weights)
+    result = CliRunner().invoke(app, ["models", "pull", name, "--offline"])
+    assert result.exit_code == ExitCode.WEIGHTS and "not in the cache" in result.stderr
+
+
 # --- what goes wrong ------------------------------------------------------------------------------------
 
 
@@ -295,6 +318,20 @@ FAULTS: dict[str, tuple[Any, str]] = {
     "cut": (hanging_up, "Only a part|cannot be reached"),
     "not the Hub": (no_hub, "does not answer as the Hub"),
 }
+
+
+def test_damage_on_the_way_where_there_are_no_links(
+    server: Server, files: dict[str, bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on Windows, where no blob's name tells the hash."""
+    monkeypatch.setattr(huggingface_hub.file_download, "are_symlinks_supported", lambda *args: False)
+    server.fault = corrupting
+    with pytest.raises(WeightsError, match="arrived damaged"):
+        fetch(REPO)
+    assert kept(tmp_path) == ["config.json"]
+    server.fault = None
+    weights = fetch(REPO) / "model.safetensors"
+    assert weights.read_bytes() == files["model.safetensors"] and not weights.is_symlink()
 
 
 @pytest.mark.parametrize("name", FAULTS)
@@ -514,6 +551,22 @@ def test_pull_and_rm(server: Server, tmp_path: Path) -> None:
     assert kept(tmp_path) == [] and inspect("owner/sr3").where == REMOTE
     again = invoke(app, ["models", "rm", "owner/sr3"])
     assert again.exit_code == ExitCode.WEIGHTS and "not in the cache" in again.stderr
+
+
+@pytest.mark.parametrize("first", ["", "deep/er"])
+def test_a_model_in_a_folder_goes_alone(first: str, server: Server, tmp_path: Path) -> None:
+    """Also where both are of the same bytes."""
+    inner, top = "owner/sr3:deep/er", "owner/sr3"
+    for name in sorted((inner, top), key=lambda name: name.endswith(first)):
+        catalog.locate(name)
+    assert hub.remove(Reference(REPO.repo, subfolder="deep/er")) == 0  # the bytes are shared
+    assert inspect(inner).where == REMOTE and verify(top).where == CACHED
+    with pytest.raises(WeightsError, match="not in the cache"):
+        hub.remove(Reference(REPO.repo, subfolder="deep/er"))
+    catalog.locate(inner)
+    assert hub.remove(REPO) > 1000 and kept(tmp_path) == []
+    size = sum(file.stat().st_size for file in catalog.locate(inner).weights.parent.iterdir())
+    assert hub.remove(Reference(REPO.repo, subfolder="deep/er")) >= size and kept(tmp_path) == []
 
 
 def test_what_was_not_downloaded_is_not_removed(make_model: Callable[..., Path], server: Server) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +14,10 @@ from typer.testing import CliRunner
 
 from upscale.cli.app import app
 from upscale.errors import ExitCode, WeightsError
-from upscale.models import catalog
+from upscale.models import catalog, checkpoint
 from upscale.models.access import Access
 from upscale.models.entry import Entry
-from upscale.models.inventory import CACHED, REMOTE, inspect
+from upscale.models.inventory import CACHED, REMOTE, inspect, look_up, verify
 from upscale.models.licence import LicenceNotAccepted
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "diffusers_tiny"
@@ -90,7 +92,28 @@ def test_a_model_is_fetched_once_and_then_works_without_a_network(
 def test_describing_leaves_the_weights_where_they_are(name: str, hub: Server) -> None:
     assert catalog.describe(name).scale == 4
     assert not [request for request in hub.requests if "diffusion_pytorch_model" in request]
-    assert inspect(name).where == REMOTE
+    item, seen = inspect(name), len(hub.requests)
+    assert item.where == REMOTE and item.config == catalog.describe(name, Access(offline=True))
+    assert len(hub.requests) == seen  # nor is the branch asked for again
+
+
+@pytest.mark.parametrize(("name", "steps"), [(KARLO, 7), ("owner/ldm", 100), ("owner/unet", 100)])
+def test_what_is_there_can_be_looked_up(name: str, steps: int, hub: Server) -> None:
+    scheduler = read(GOLDEN / "ldm_sr" / "scheduler", "scheduler/")
+    hub.add("owner/unet", {"README.md": CARD, **read(GOLDEN / "ldm_sr" / "unet"), **scheduler})
+    for _ in range(2):
+        config = look_up(name, Access()).config
+        assert config is not None and config.steps == steps
+    assert not [request for request in hub.requests if "diffusion_pytorch_model" in request]
+
+
+def test_damage_in_the_cache_is_found_and_mended(hub: Server, karlo: dict[str, bytes]) -> None:
+    last = catalog.locate(KARLO).files[1]
+    last.write_bytes(last.read_bytes()[:-4] + b"\0\1\0\1")
+    with pytest.raises(WeightsError, match="SHA-256 is wrong"):
+        verify(KARLO)
+    assert CliRunner().invoke(app, ["models", "pull", KARLO]).exit_code == ExitCode.OK
+    assert last.read_bytes() == karlo[f"super_res_last/{WEIGHTS}"] and verify(KARLO).where == CACHED
 
 
 def test_pickled_weights_where_there_are_no_others(hub: Server, karlo: dict[str, bytes]) -> None:
@@ -192,6 +215,33 @@ def test_an_unpinned_row_is_marked_and_works(row: object, hub: Server) -> None:
     result = CliRunner().invoke(app, ["models", "verify", "pair-4x"])
     assert result.exit_code == ExitCode.OK and "nobody published" in result.output
     assert "not pinned" in CliRunner().invoke(app, ["models", "info", "pair-4x"]).output
+
+
+def test_a_pinned_row_whose_files_were_changed(
+    row: object, hub: Server, karlo: dict[str, bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    entry = catalog.load()["pair-4x"]
+    files = {path: hashlib.sha256(karlo[path]).hexdigest() for path in entry.files}
+    pinned = replace(
+        entry,
+        unpinned=False,
+        revision=hub.repositories[KARLO].refs["main"],
+        files=files,
+        sha256=files[f"super_res_first/{WEIGHTS}"],
+    )
+    pinned._check()
+    with monkeypatch.context() as patch:
+        patch.setattr(catalog, "load", lambda: {"pair-4x": pinned})
+        location = catalog.locate("pair-4x")
+        assert len(location.hashes) == len(files) and location.sha256 is None
+        for path in (location.files[1], location.weights.with_name("config.json")):
+            content = path.read_bytes()
+            path.write_bytes(content.replace(b"\n", b" ") if path.suffix == ".json" else content[:-1] + b"\1")
+            for function in (lambda name: checkpoint.load(catalog.locate(name)), verify):
+                with pytest.raises(WeightsError, match="SHA-256 is wrong"):
+                    function("pair-4x")
+            assert CliRunner().invoke(app, ["models", "pull", "pair-4x"]).exit_code == ExitCode.OK
+            assert path.read_bytes() == content
 
 
 @pytest.mark.parametrize(

@@ -66,13 +66,16 @@ def test_an_embedded_model_gets_a_head_for_its_card(server: Server) -> None:
 
 
 def test_what_is_no_part_of_a_model_is_left_out(folder: Path, server: Server) -> None:
-    (folder / "training.pth").write_bytes(b"x")
+    programs = ("LICENSE.key", "NOTICE.pkl", "license.py")
+    for name in ("training.pth", *programs, "LICENSE.txt", "Licence"):
+        (folder / name).write_bytes(b"x")
     (folder / ".secret").write_bytes(b"x")
     (folder / "deep").mkdir()
     (folder / "link.txt").symlink_to(folder / "config.json")
     result = run(str(folder), "me/mine", "--dry-run")
     assert result.exit_code == 0
-    for name in ("training.pth", ".secret", "deep", "link.txt"):
+    assert "LICENSE.txt" in result.stdout and "Licence" in result.stdout
+    for name in ("training.pth", ".secret", "deep", "link.txt", *programs):
         assert f"{name} is left out" in result.stderr and name not in result.stdout
 
 

@@ -45,7 +45,10 @@ def parse_card(text: str, page: str = "") -> Card:
     """Return what a card says; see `read_card`."""
     head = HEAD.match(text)
     table = _yaml(head[1]) if head else {}
-    name, link = (_word(table.get(key)) for key in ("license", "license_link"))
+    stated = table.get("license")
+    names = [_word(value) for value in (stated if isinstance(stated, list) and stated else [stated])]
+    name = next((name for name in names if not Licence(name).permissive), names[0])  # all of them hold
+    link = _word(table.get("license_link"))
     if name.lower() in ("other", "unknown"):
         name = _word(table.get("license_name")) or name
     if not link.startswith("https://"):
@@ -64,9 +67,7 @@ def _yaml(text: str) -> dict[str, Any]:
 
 
 def _word(value: Any) -> str:
-    """Return text that fits in a line; of lists the first."""
-    if isinstance(value, list) and value:
-        value = value[0]
+    """Return text that fits in a line."""
     return " ".join(value.split())[:200] if isinstance(value, str) else ""
 
 

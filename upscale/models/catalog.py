@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from upscale.errors import WeightsError
-from upscale.models import diffusers_layout, hub
+from upscale.models import diffusers_layout
 from upscale.models.access import FREE, Access
 from upscale.models.config import MAX_JSON_BYTES, ModelConfig
 from upscale.models.entry import CONFIG_FILE, DIFFUSERS, WEIGHTS_FILE, Entry
@@ -30,7 +30,7 @@ class Location:
     Attributes:
         weights: The safetensors file; for formats of several, the first of them.
         config: `config.json`, or None where the weights file describes itself.
-        sha256: What the weights must hash to; None where nobody vouches for them.
+        hashes: What files of it must hash to, where somebody vouches for them.
         folder: The model's folder, for models of diffusers; None for ours.
         parts: For those, the weights file of each part of the network.
         name: For those, what the model is called; ours say it themselves.
@@ -38,7 +38,7 @@ class Location:
 
     weights: Path
     config: Path | None
-    sha256: str | None = None
+    hashes: Mapping[Path, str] = field(default_factory=dict)
     folder: Path | None = None
     parts: Mapping[str, Path] = field(default_factory=dict)
     name: str = ""
@@ -47,6 +47,11 @@ class Location:
     def files(self) -> tuple[Path, ...]:
         """All weights files."""
         return tuple(self.parts.values()) or (self.weights,)
+
+    @property
+    def sha256(self) -> str | None:
+        """What the weights must hash to; None where nobody vouches for them, or there are several files."""
+        return self.hashes.get(self.weights) if len(self.files) == 1 else None
 
 
 def weights_folder() -> Path:
@@ -147,14 +152,14 @@ def find(name: str) -> Location | None:
 
 def _at(remote: Remote, folder: Path) -> Location:
     """Return where the files of a model of the Hub are in a folder that holds them."""
-    name = _name_of(remote)
+    hashes = {folder / path: sha256 for path, sha256 in remote.hashes.items() if sha256}
     if _is_diffusers(remote, folder):
-        return _of_diffusers(folder, name)
+        return _of_diffusers(folder, _name_of(remote), hashes)
     if remote.entry is None:
         return Location(folder / WEIGHTS_FILE, folder / CONFIG_FILE)
     weights = folder / remote.entry.weights_file
     config = folder / CONFIG_FILE if CONFIG_FILE in remote.hashes else None
-    return Location(weights, config, remote.entry.sha256)
+    return Location(weights, config, hashes)
 
 
 def _config_at(remote: Remote, folder: Path) -> ModelConfig:
@@ -202,7 +207,8 @@ def _locate_here(name: str) -> Location:
     entry = load().get(name)
     if entry is not None:
         folder = embedded_folder(entry)
-        return Location(folder / WEIGHTS_FILE, folder / CONFIG_FILE, entry.sha256)
+        weights = folder / WEIGHTS_FILE
+        return Location(weights, folder / CONFIG_FILE, {weights: entry.sha256})
     path = Path(name)
     try:
         if path.is_dir():
@@ -227,10 +233,10 @@ def _locate_here(name: str) -> Location:
     )
 
 
-def _of_diffusers(folder: Path, name: str) -> Location:
+def _of_diffusers(folder: Path, name: str, hashes: Mapping[Path, str] | None = None) -> Location:
     get = diffusers_layout.in_folder(folder)
     parts = diffusers_layout.weights(diffusers_layout.read(get, name), get, name)
-    return Location(next(iter(parts.values())), None, None, folder, parts, name)
+    return Location(next(iter(parts.values())), None, hashes or {}, folder, parts, name)
 
 
 def describe(name: str, access: Access = FREE) -> ModelConfig:
@@ -263,7 +269,7 @@ def known_config(name: str) -> ModelConfig | None:
     remote = on_hub(name)
     if remote is None:
         return read_config(_locate_here(name))
-    folder = remote.cached() or hub.cached(remote.reference, remote.configs)
+    folder = remote.cached_configs()
     return None if folder is None else _config_at(remote, folder)
 
 

@@ -6,7 +6,6 @@ Sizes are checked against the network's before memory is taken: the network is l
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -19,7 +18,7 @@ from upscale.images.atomic import new_file, output_error
 from upscale.models import diffusers_weights
 from upscale.models.catalog import Location, read_config
 from upscale.models.config import ModelConfig
-from upscale.models.digest import sha256_of
+from upscale.models.digest import check_hashes
 from upscale.models.entry import CONFIG_FILE, WEIGHTS_FILE
 from upscale.models.header import CONFIG_KEY
 from upscale.models.tensors import Tensors, open_safetensors
@@ -32,13 +31,7 @@ def load(location: Location) -> tuple[ModelConfig, nn.Module]:
         WeightsError: Files are missing, damaged, changed, or do not fit each other.
     """
     path = location.weights
-    try:
-        if location.sha256 is not None and sha256_of(path) != location.sha256:
-            raise WeightsError(
-                f"The weights {path} are damaged: their SHA-256 is wrong.", hint="Reinstall upscale."
-            )
-    except OSError as error:
-        raise WeightsError(f"The weights {path} cannot be read ({error.strerror}).") from None
+    check_hashes(location.hashes)
     config = read_config(location)
     network = build(config, str(path))
     if not location.parts:
@@ -101,7 +94,6 @@ def save(config: ModelConfig, network: nn.Module, folder: Path, dtype: torch.dty
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise output_error(folder, error) from error
-    config = replace(config, network=dict(config.network))
     tensors = {
         name: tensor.detach().to("cpu", dtype).contiguous() for name, tensor in network.state_dict().items()
     }

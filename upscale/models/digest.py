@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+
+from upscale.errors import WeightsError
 
 
 def sha256_of(path: Path) -> str:
@@ -26,3 +28,21 @@ def sha256_of_all(paths: Sequence[Path]) -> str:
     if len(paths) == 1:
         return sha256_of(paths[0])
     return hashlib.sha256("".join(f"{sha256_of(path)}\n" for path in paths).encode()).hexdigest()
+
+
+def check_hashes(hashes: Mapping[Path, str]) -> None:
+    """Look whether files have the SHA-256 that they must have.
+
+    Raises:
+        WeightsError: One has another, or cannot be read.
+    """
+    for path, sha256 in hashes.items():
+        try:
+            right = sha256_of(path) == sha256
+        except OSError as error:
+            raise WeightsError(f"The model's file {path} cannot be read ({error.strerror}).") from None
+        if not right:
+            raise WeightsError(
+                f"{path} is damaged: its SHA-256 is wrong.",
+                hint="Get the model again: upscale models pull; for an embedded one, reinstall upscale.",
+            )

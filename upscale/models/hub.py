@@ -6,7 +6,6 @@ What is in the cache is used without asking the network. The client is imported 
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -28,7 +27,7 @@ def cached(reference: Reference, files: Iterable[str] = FILES) -> Path | None:
         reference: Which model.
         files: Their paths in the model's folder.
     """
-    found = [_cached(reference, name) for name in files]
+    found = [cached_file(reference, name) for name in files]
     folders = {None if path is None else _folder(path, name) for path, name in zip(found, files, strict=True)}
     return folders.pop() if len(folders) == 1 else None  # of one commit
 
@@ -61,16 +60,16 @@ def fetch(
     if here is not None:
         return here
     first = next(iter(files))
-    known = _known_commit(reference, files)
+    known = known_commit(reference, files)
     commit = commit_of(reference, (first,), fresh=fresh, known=known)
     same = Reference(reference.repo, commit, reference.subfolder)
     if permit is not None:
         permit(same)
     for name, sha256 in files.items():
-        if _cached(same, name) is None:
+        if cached_file(same, name) is None:
             _download(same, name, sha256, tell)
     if commit != known:
-        _download(reference, first)  # it is here: only the branch is noted
+        note(reference, first)
     folder = cached(same, files)
     if folder is None:  # somebody empties it meanwhile
         raise WeightsError(
@@ -95,7 +94,7 @@ def commit_of(
         WeightsError: There is no such revision, or none of the files.
     """
     names = tuple(names)
-    known = known or _known_commit(reference, names)
+    known = known or known_commit(reference, names)
     if known is not None and (known == reference.revision or not fresh):
         return known
     for name in names[:-1]:
@@ -106,19 +105,56 @@ def commit_of(
     return _resolve(reference, names[-1])
 
 
+def known_commit(reference: Reference, names: Iterable[str]) -> str | None:
+    """Return a pinned commit, or the one that a branch or tag stood for when it was last asked for.
+
+    Args:
+        reference: Which model.
+        names: Files of it; the cache tells where it has one of them, else it is None.
+    """
+    if COMMIT.fullmatch(reference.revision):
+        return reference.revision
+    found = ((cached_file(reference, name), name) for name in names)
+    return next((_commit_of(reference, path, name) for path, name in found if path is not None), None)
+
+
 def note(reference: Reference, name: str) -> None:
     """Let the cache remember which commit a branch or tag stands for; the file is in the cache.
 
     Raises:
         WeightsError: The Hub cannot be asked.
     """
-    if not COMMIT.fullmatch(reference.revision):
-        _download(reference, name)
+    _download(reference, name)
 
 
 def cached_file(reference: Reference, name: str) -> Path | None:
     """Return the path of a file if it is in the cache; asks no network."""
-    return _cached(reference, name)
+    found = _in_cache(reference, name)
+    return Path(found) if isinstance(found, str) else None
+
+
+def expected_sha256(path: Path) -> str | None:
+    """Return what a cached file must hash to: large ones lie under their SHA-256; None for others."""
+    blob = path.resolve().name
+    return blob if SHA256.fullmatch(blob) else None
+
+
+def discard_damaged(path: Path, sha256: str = "") -> bool:
+    """Take a file out of the cache if it is not what it must be; return whether that was so.
+
+    Args:
+        path: The file.
+        sha256: What it must hash to; empty where only the cache may tell.
+
+    Raises:
+        OSError: It cannot be read.
+    """
+    expected = sha256 or expected_sha256(path)
+    if expected is None or sha256_of(path) == expected:
+        return False
+    for file in (path.resolve(), path):
+        file.unlink(missing_ok=True)
+    return True
 
 
 def known_absent(reference: Reference, name: str) -> bool:
@@ -141,7 +177,7 @@ def fetch_card(reference: Reference) -> Path | None:
 
 def cached_card(reference: Reference) -> Path | None:
     """Return the path of the repository's card if it is in the cache; asks no network."""
-    return _cached(Reference(reference.repo, reference.revision), CARD)
+    return cached_file(Reference(reference.repo, reference.revision), CARD)
 
 
 def has_no_card(reference: Reference) -> bool:
@@ -164,7 +200,9 @@ def forbidden() -> bool:
 
 
 def remove(reference: Reference) -> int:
-    """Remove a model from the cache: its commit, or all of its repository's; return the bytes freed.
+    """Remove a model from the cache: of its commit, or of all of its repository's; return the bytes freed.
+
+    Of a model in a folder of the repository only that goes, unless nothing else but the card is left then.
 
     Raises:
         WeightsError: It is not in the cache, or cannot be removed.
@@ -174,18 +212,34 @@ def remove(reference: Reference) -> int:
 
     try:
         info = scan_cache_dir(constants.HF_HUB_CACHE)
-        commits = [
-            revision.commit_hash
+        all_of_it = [
+            revision
             for repo in info.repos
             if repo.repo_id == reference.repo and repo.repo_type == "model"
             for revision in repo.revisions
+        ]
+        revisions = [
+            revision
+            for revision in all_of_it
             if not COMMIT.fullmatch(reference.revision) or revision.commit_hash == reference.revision
         ]
-        if not commits:
+        going = {
+            file
+            for revision in revisions
+            for file in revision.files
+            if file.file_path.is_relative_to(revision.snapshot_path / reference.subfolder)
+        }
+        if not going:
             raise WeightsError(f"{reference} is not in the cache.")
-        strategy = info.delete_revisions(*commits)
-        strategy.execute()
-        return int(strategy.expected_freed_size)
+        if all(file in going or file.file_name == CARD for rev in revisions for file in rev.files):
+            strategy = info.delete_revisions(*(revision.commit_hash for revision in revisions))
+            strategy.execute()
+            return int(strategy.expected_freed_size)
+        shared = {file.blob_path for rev in all_of_it for file in rev.files if file not in going}
+        blobs = {file.blob_path: file.size_on_disk for file in going if file.blob_path not in shared}
+        for path in [*(file.file_path for file in going), *blobs]:
+            path.unlink(missing_ok=True)
+        return sum(blobs.values())
     except CacheNotFound:
         raise WeightsError(f"{reference} is not in the cache.") from None
     except OSError as error:
@@ -195,11 +249,6 @@ def remove(reference: Reference) -> int:
 def _folder(path: Path, name: str) -> Path:
     """Return the folder that holds the file `name`, which may be in a folder of it."""
     return path.parents[len(name.split("/")) - 1]
-
-
-def _cached(reference: Reference, name: str) -> Path | None:
-    found = _in_cache(reference, name)
-    return Path(found) if isinstance(found, str) else None
 
 
 def _in_cache(reference: Reference, name: str) -> Any:
@@ -217,18 +266,6 @@ def _in_cache(reference: Reference, name: str) -> Any:
         return None
 
 
-def _known_commit(reference: Reference, names: Iterable[str]) -> str | None:
-    """Return a pinned commit, or what the cache tells of a branch or tag."""
-    pinned = COMMIT.fullmatch(reference.revision) is not None
-    return reference.revision if pinned else _commit_in_cache(reference, names)
-
-
-def _commit_in_cache(reference: Reference, files: Iterable[str]) -> str | None:
-    """Return the commit that a branch or tag stood for when it was last asked for, if the cache tells."""
-    found = ((_cached(reference, name), name) for name in files)
-    return next((_commit_of(reference, path, name) for path, name in found if path is not None), None)
-
-
 def _commit_of(reference: Reference, path: Path, name: str) -> str:
     """Return the commit that a cached file is of."""
     depth = reference.path_of(name).count("/")
@@ -237,23 +274,29 @@ def _commit_of(reference: Reference, path: Path, name: str) -> str:
 
 def _resolve(reference: Reference, name: str) -> str:
     """Return the commit that a branch or tag stands for now, by asking for a file of it."""
-    from huggingface_hub import constants, get_hf_file_metadata, hf_hub_url
     from huggingface_hub.errors import FileMetadataError, HTTPError  # type: ignore[attr-defined]
 
     try:
-        with quiet_client():
-            url = hf_hub_url(
-                reference.repo,
-                reference.path_of(name),
-                revision=reference.revision,
-                endpoint=constants.ENDPOINT,
-            )
-            commit = get_hf_file_metadata(url, timeout=constants.HF_HUB_ETAG_TIMEOUT).commit_hash
+        commit: str | None = _told(reference, name).commit_hash
         if commit is None or not COMMIT.fullmatch(commit):
             raise FileMetadataError("No commit is named.")
     except (HTTPError, OSError, ValueError) as error:
         raise explained(error, reference, name) from None
     return commit
+
+
+def _told(reference: Reference, name: str) -> Any:
+    """Return what the Hub tells of a file without sending it; raises what the client does."""
+    from huggingface_hub import constants, get_hf_file_metadata, hf_hub_url
+
+    with quiet_client():
+        url = hf_hub_url(
+            reference.repo,
+            reference.path_of(name),
+            revision=reference.revision,
+            endpoint=constants.ENDPOINT,
+        )
+        return get_hf_file_metadata(url, timeout=constants.HF_HUB_ETAG_TIMEOUT)
 
 
 def _download(reference: Reference, name: str, sha256: str = "", tell: Tell | None = None) -> Path:
@@ -280,24 +323,14 @@ def _download(reference: Reference, name: str, sha256: str = "", tell: Tell | No
         path = Path(file)
         if COMMIT.fullmatch(reference.revision) and _commit_of(reference, path, name) != reference.revision:
             raise FileMetadataError("Another commit is named.")
-        _check(path, reference, sha256)
+        if not sha256 and not path.is_symlink():  # as on Windows, where no blob's name tells it
+            told = str(_told(reference, name).etag)
+            sha256 = told if SHA256.fullmatch(told) else ""
+        if discard_damaged(path, sha256):
+            raise WeightsError(
+                f"{path.name} of {reference} arrived damaged: its SHA-256 is wrong.",
+                hint="It was removed; try again, and if it stays so, the repository has changed.",
+            )
     except (HTTPError, OSError, ValueError) as error:  # ValueError: names the client does not like
         raise explained(error, reference, name) from None
     return path
-
-
-def _check(path: Path, reference: Reference, sha256: str) -> None:
-    """Raise `WeightsError`, and take the file out of the cache, if it is not what the Hub says it is."""
-    blob = path.resolve()
-    # Large files are cached under their SHA-256; small ones under a hash of git's.
-    expected = sha256 or (blob.name if SHA256.fullmatch(blob.name) else None)
-    if expected is None:
-        return
-    if sha256_of(path) != expected:
-        for file_path in (path, blob):
-            with contextlib.suppress(FileNotFoundError):
-                file_path.unlink()
-        raise WeightsError(
-            f"{path.name} of {reference} arrived damaged: its SHA-256 is wrong.",
-            hint="It was removed; try again, and if it stays so, the repository has changed.",
-        )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import posixpath
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from upscale.errors import WeightsError
@@ -12,6 +13,7 @@ from upscale.models.diffusers_layout import COMPONENT_FILE, INDEX_FILE, Get
 from upscale.models.hub_errors import NotThere
 from upscale.models.reference import Reference, is_path
 
+NAMES = (COMPONENT_FILE, INDEX_FILE)  # of which every model has one
 Download = Callable[[Reference, str], Path]
 """(commit, a file's path in the repository) -> where it is then; raises `NotThere` if there is none."""
 
@@ -20,23 +22,37 @@ class _NotCached(WeightsError):
     """Nobody knows without asking the Hub."""
 
 
-def cached(reference: Reference) -> Path | None:
-    """Return the model's folder if all of it is in the cache; asks no network."""
+def cached(reference: Reference, *, weights: bool = True) -> Path | None:
+    """Return the model's folder if all of it, or all of its configs, are in the cache; asks no network."""
+    try:
+        return _folder(reference, _from_cache(reference, []), weights=weights)
+    except WeightsError:  # damaged ones too: who fetches them is told what is wrong
+        return None
+
+
+def cached_files(reference: Reference) -> list[Path]:
+    """Return the files of the model, up to the first that is not in the cache; asks no network."""
+    found: list[Path] = []
+    with suppress(WeightsError):
+        _folder(reference, _from_cache(reference, found), weights=True)
+    return found
+
+
+def _from_cache(reference: Reference, found: list[Path]) -> Get:
+    """Return how files of a cached model are found; what was found is added to the list."""
 
     def get(name: str) -> Path | None:
         place = _place(reference, name)
         if place is None or hub.known_absent(*place):
             return None
         path = hub.cached_file(*place)
-        # A model that is here has one of these two, and the other is not needed.
-        if path is None and name not in (COMPONENT_FILE, INDEX_FILE):
+        if path is not None:
+            found.append(path)
+        elif name not in NAMES:  # the other one is not needed
             raise _NotCached(f"{name} of {reference} is not in the cache.")
         return path
 
-    try:
-        return _folder(reference, get, weights=True)
-    except WeightsError:  # damaged ones too: who fetches them is told what is wrong
-        return None
+    return get
 
 
 def fetch(reference: Reference, download: Download, *, fresh: bool, weights: bool) -> Path | None:
@@ -53,8 +69,9 @@ def fetch(reference: Reference, download: Download, *, fresh: bool, weights: boo
     Raises:
         WeightsError: It cannot be had, or is no upscaler that this version knows.
     """
+    known = hub.known_commit(reference, NAMES)
     try:
-        commit = hub.commit_of(reference, (COMPONENT_FILE, INDEX_FILE), fresh=fresh)
+        commit = hub.commit_of(reference, NAMES, fresh=fresh, known=known)
     except NotThere:
         return None
     same = Reference(reference.repo, commit, reference.subfolder)
@@ -69,7 +86,7 @@ def fetch(reference: Reference, download: Download, *, fresh: bool, weights: boo
             return None
 
     folder = _folder(same, get, weights=weights, name=str(reference))
-    if folder is not None:
+    if folder is not None and commit != known:
         hub.note(reference, COMPONENT_FILE if get(COMPONENT_FILE) is not None else INDEX_FILE)
     return folder
 

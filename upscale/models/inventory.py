@@ -10,14 +10,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from upscale.errors import WeightsError
-from upscale.models import catalog
+from upscale.models import catalog, hub
 from upscale.models.access import Access
 from upscale.models.card import Card, read_card
 from upscale.models.catalog import Location
 from upscale.models.config import ModelConfig
-from upscale.models.digest import sha256_of
+from upscale.models.digest import check_hashes
 from upscale.models.entry import Entry
-from upscale.models.header import config_text, data_size
+from upscale.models.header import CONFIG_KEY, data_size, read_metadata
 from upscale.models.hub import CARD
 from upscale.models.licence import LicenceNotAccepted
 from upscale.models.remote import Remote
@@ -106,7 +106,7 @@ def look_up(name: str, access: Access) -> Item:
         if remote is not None and remote.entry is None and remote.cached() is None:
             remote.card(access)
             with suppress(LicenceNotAccepted):  # the card may be shown
-                remote.fetch(remote.configs, access)
+                remote.fetch_configs(access)
     return inspect(name)
 
 
@@ -164,7 +164,8 @@ def present(name: str) -> Item:
 def verify(name: str) -> Item:
     """Check the files of the model `name`, all bytes of them, and return what is known of it.
 
-    The weights must be whole, hash to what the catalogue says, and carry the config that lies beside them.
+    The weights must be whole, hash to what the catalogue or the Hub says, and carry the config that lies
+    beside them.
 
     Raises:
         WeightsError: They are not, or there is no such model.
@@ -172,42 +173,33 @@ def verify(name: str) -> Item:
     item = present(name)
     location = catalog.find(name)
     assert location is not None, "it is present"
-    if location.folder is not None:
-        _verify_parts(name, location)
-        return item
-    path = location.weights
     try:
-        _check_whole(path)
-        if item.sha256 is not None and sha256_of(path) != item.sha256:
-            raise WeightsError(
-                f"The weights {path} are damaged: their SHA-256 is wrong.", hint="Get the model again."
-            )
-        if location.config is not None and ModelConfig.from_json(config_text(path), str(path)) != item.config:
-            raise WeightsError(
-                f"{location.config} is not the config that {path.name} was saved with.",
-                hint="Get the model again.",
-            )
-    except OSError as error:
-        raise WeightsError(f"The weights {path} cannot be read ({error.strerror}).") from None
-    return item
-
-
-def _verify_parts(name: str, location: Location) -> None:
-    """Check the files of a model of diffusers: whole, and with the hashes that the catalogue has."""
-    entry = catalog.load().get(name)
-    folder = location.folder or location.weights.parent
-    try:
-        for relative, sha256 in entry.hashes.items() if entry else ():
-            path = folder / relative
-            if sha256 and sha256_of(path) != sha256:
-                raise WeightsError(f"{path} is damaged: its SHA-256 is wrong.", hint="Get the model again.")
         for path in location.files:
             if path.suffix == ".bin":
                 _check_archive(path)
             else:
                 _check_whole(path)
+        told = {path: hub.expected_sha256(path) for path in location.files}  # by the Hub, of what is cached
+        check_hashes({**{path: sha256 for path, sha256 in told.items() if sha256}, **location.hashes})
+        if location.config is not None:
+            _check_config(location.weights, location.config, item.config)
     except OSError as error:
         raise WeightsError(f"The weights of {name} cannot be read ({error.strerror}).") from None
+    return item
+
+
+def _check_config(weights: Path, path: Path, config: ModelConfig | None) -> None:
+    """Raise `WeightsError` unless a weights file was saved with the config that lies beside it."""
+    text = read_metadata(weights).get(CONFIG_KEY)
+    if text is None:
+        raise WeightsError(
+            f"{weights} does not say what config it was saved with, so {path.name} may be another model's.",
+            hint="Get the model again, from where its weights carry their config.",
+        )
+    if ModelConfig.from_json(text, str(weights)) != config:
+        raise WeightsError(
+            f"{path} is not the config that {weights.name} was saved with.", hint="Get the model again."
+        )
 
 
 def _check_whole(path: Path) -> None:

@@ -85,7 +85,7 @@ def prepare(model: str, repo: str) -> Publication:
         if path.name in files:
             continue
         plain = path.is_file() and not path.is_symlink() and not path.name.startswith(".")
-        if plain and (path.suffix.lower() in ALSO or path.stem.upper() in NAMES):
+        if plain and (path.suffix.lower() in ALSO or path.name.upper() in NAMES):
             files[path.name] = path
         else:
             left_out.append(path.name)

@@ -43,6 +43,15 @@ class Remote:
         here = hub.cached(self.reference, self.hashes)
         return here if here is not None or self.entry is not None else hub_diffusers.cached(self.reference)
 
+    def cached_configs(self) -> Path | None:
+        """Return the model's folder if all that says what it is is in the cache; asks no network."""
+        here = self.cached() or hub.cached(self.reference, self.configs)
+        if self.entry is None and (
+            here is None or diffusers_layout.recognise(diffusers_layout.in_folder(here))
+        ):
+            return hub_diffusers.cached(self.reference, weights=False)
+        return here
+
     def fetch_all(self, access: Access, *, fresh: bool = False) -> Path:
         """Return the model's folder with all of it, downloading what is not in the cache.
 
@@ -68,7 +77,7 @@ class Remote:
             LicenceNotAccepted: It has a licence that nobody accepted.
             WeightsError: It cannot be had.
         """
-        here = self.cached()
+        here = self.cached_configs()
         if here is not None:
             return here
         try:
@@ -106,12 +115,13 @@ class Remote:
         )
 
     def pull(self, access: Access) -> Path:
-        """Download all of the model that is not in the cache, or is new where a branch or tag has moved.
+        """Download all of the model that is not in the cache, is damaged there, or is new of a branch or tag.
 
         Raises:
             LicenceNotAccepted: It has a licence that nobody accepted.
             WeightsError: It cannot be had.
         """
+        self._discard_damaged()
         pinned = COMMIT.fullmatch(self.reference.revision) is not None
         return self.fetch_all(access, fresh=not pinned and not access.offline)
 
@@ -131,6 +141,19 @@ class Remote:
         """Return what the repository's card says as far as it is in the cache; asks no network."""
         path = hub.cached_card(self.reference)
         return Card(Licence("")) if path is None else self._card_at(path)
+
+    def _discard_damaged(self) -> None:
+        """Take the files of the model that are damaged out of the cache."""
+        known = ((hub.cached_file(self.reference, path), sha256) for path, sha256 in self.hashes.items())
+        files = {path: sha256 for path, sha256 in known if path is not None}
+        if self.entry is None:
+            files |= dict.fromkeys(hub_diffusers.cached_files(self.reference), "")
+        for path, sha256 in files.items():
+            try:
+                if path.exists():  # and did not go with another of the same bytes
+                    hub.discard_damaged(path, sha256)
+            except OSError as error:
+                raise WeightsError(f"The model's file {path} cannot be read ({error.strerror}).") from None
 
     def _fetch_diffusers(self, access: Access, *, weights: bool, fresh: bool = False) -> Path | None:
         """Return the folder of a model of diffusers that the catalogue does not know; None if it is none."""

@@ -127,7 +127,7 @@ def train(
 
     handlers = {s: signal.signal(s, ask_to_stop) for s in (signal.SIGINT, signal.SIGTERM)}
     begun = saved = time.monotonic()
-    whole = True  # the state, which is half a step's while one is done
+    intact = True  # the state, which is half a step's while one is done
     try:
         log = Log(run / "log.csv", on_report)
         with Batches(recipe, photos, workers, device, pages) as batches:
@@ -140,9 +140,9 @@ def train(
                 alone = state.critic is not None and state.step < recipe.last_step.critic_alone
                 for group in state.optimizer.param_groups:
                     group["lr"] = rate * group.get("times", 0.0 if alone else 1.0)
-                whole = False
+                intact = False
                 one_step(recipe, batches, state, log, vgg, teachers)
-                whole = True
+                intact = True
                 if state.step % LOG_EVERY == 0:
                     log.flush(state)
                 recovery.watch(recipe, state)
@@ -152,7 +152,7 @@ def train(
                     state.save(path)
                     saved = time.monotonic()
     finally:
-        if whole:
+        if intact:
             state.save(path)
         for number, handler in handlers.items():
             signal.signal(number, handler)
