@@ -337,6 +337,14 @@ def test_exif_text_keeps_its_bytes(row):
         assert found.get_ifd(EXIF_IFD)[0xA434].encode("latin-1") == lens
 
 
+def test_no_resolution_is_made_up():
+    """Pillow says 72 dots per inch of a JPEG with EXIF that says nothing of them."""
+    data = saved(Image.new("RGB", (5, 3)), "JPEG", exif=camera_exif().tobytes())
+    assert Image.open(io.BytesIO(data)).info["dpi"] == (72, 72)
+    assert read(data).metadata.dpi is None
+    assert read(saved(Image.new("RGB", (5, 3)), "JPEG", dpi=(300, 300))).metadata.dpi == (300, 300)
+
+
 def test_resolution_that_is_text_costs_the_resolution_alone():
     exif = Image.Exif()
     exif[MAKE], exif[0x011A], exif[0x011B] = "Camera", 72.0, 72.0

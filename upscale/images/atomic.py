@@ -28,6 +28,7 @@ TEMPORARY_SUFFIX = ".upscale-part"
 _TEMPORARY = re.compile(rf"\..*\.[0-9a-f]{{8}}{re.escape(TEMPORARY_SUFFIX)}", re.DOTALL)
 _MAX_NAME_BYTES = 255  # of nearly all file systems
 _BUFFER_BYTES = 1 << 20
+_unfinished: set[Path] = set()  # temporary files of this process
 
 # What the file system answers where it has no hard links (FAT, many network and Android mounts).
 _NO_LINKS = {
@@ -107,6 +108,7 @@ def new_file(path: Path, *, overwrite: bool) -> Iterator[IO[bytes]]:
     try:
         target = path.resolve() if path.is_symlink() else path
         temporary, file = _create(target)
+        _unfinished.add(temporary)
         try:
             with file:
                 yield file
@@ -120,10 +122,18 @@ def new_file(path: Path, *, overwrite: bool) -> Iterator[IO[bytes]]:
         finally:
             with suppress(OSError):
                 temporary.unlink(missing_ok=True)
+            _unfinished.discard(temporary)
     except FileExistsError as error:
         raise _exists(path) from error
     except OSError as error:
         raise output_error(path, error) from error
+
+
+def discard_unfinished() -> None:
+    """Remove the temporary files of this process, which is about to end before their writers have."""
+    for path in list(_unfinished):
+        with suppress(OSError):
+            path.unlink(missing_ok=True)
 
 
 def sweep(folder: Path) -> int:

@@ -106,7 +106,7 @@ def collect(image: Image.Image) -> Found:
     ):  # PNG whose profile does not inflate
         notes.append("The colour profile is broken and was dropped.")
         icc_profile = None
-    if image.format != "TIFF":  # where Pillow makes up 1 dpi if there is none
+    if not _makes_up_dpi(image):
         dpi = _checked_dpi(image.info.get("dpi")) or dpi
     metadata = Metadata(exif=block, dpi=dpi, xmp=xmp, iptc=_iptc(image), texts=_texts(image))
     return Found(metadata, icc_profile or None, orientation, tuple(notes))
@@ -262,6 +262,13 @@ def _exif_dpi(exif: Image.Exif) -> tuple[float, float] | None:
     unit = {2: 1.0, 3: 2.54}.get(exif.get(_UNIT, 2))
     found = _checked_dpi((exif.get(_X_RESOLUTION), exif.get(_Y_RESOLUTION)))
     return None if unit is None or found is None else _checked_dpi(value * unit for value in found)
+
+
+def _makes_up_dpi(image: Image.Image) -> bool:
+    """Return whether the resolution in `image.info` may be Pillow's own: 1 dpi of a TIFF, 72 of a JPEG."""
+    if image.format in ("JPEG", "MPO"):
+        return image.info.get("jfif_unit") not in (1, 2)  # per inch, per centimetre
+    return image.format == "TIFF"
 
 
 def _checked_dpi(dpi: Any) -> tuple[float, float] | None:
