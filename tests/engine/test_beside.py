@@ -32,6 +32,17 @@ def test_what_is_forgotten_is_made_anew() -> None:
         assert beside.take("a", lambda: "now") == "now"
 
 
+def test_what_is_forgotten_is_not_begun() -> None:
+    go, begun = threading.Event(), []
+    with Beside(threaded=True) as beside:
+        beside.make_ahead({i: lambda: go.wait(30) for i in range(THREADS)}.items())
+        beside.make_ahead({"late": lambda: begun.append(1)}.items())
+        beside.forget()
+        go.set()
+        beside.make_ahead({"later": lambda: 2}.items())
+        assert beside.take("later", lambda: 1) == 2 and not begun
+
+
 def test_tasks_are_done_in_order_while_others_go_on() -> None:
     go, done = threading.Event(), []
     with Beside(threaded=True) as beside:

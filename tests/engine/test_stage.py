@@ -65,6 +65,29 @@ def test_tiles_of_a_relay_agree(make_model: Callable[..., Any], load: Load, draw
     assert levels_apart(one, other) <= 1
 
 
+def test_noise_is_made_ahead_for_a_few_samples(
+    tiny: str, load: Load, draw: Draw, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All of 64 samples at once would take gigabytes; none is made twice."""
+    made: list[Any] = []
+    held: list[int] = []
+    real = stage._noise
+
+    class Watched(Beside):
+        def take(self, key: Any, make: Callable[[], Any]) -> Any:
+            held.append(len(self._made))
+            return super().take(key, make)
+
+    monkeypatch.setattr(stage, "Beside", lambda *, threaded: Watched(threaded=True))
+    monkeypatch.setattr(stage, "_noise", lambda *key: (made.append(key), real(*key))[1])
+    samples = 3 * stage.AHEAD
+    upscaler = load(tiny, tile_px=32, steps=1, samples=samples)
+    upscaler._models[0].room.together_px = 1  # one tile at a time
+    upscaler.upscale(draw(96, 32), (384, 128))
+    assert max(held) == stage.AHEAD + 1
+    assert len(made) == len(set(made)) == 3 * samples
+
+
 def test_a_halo_that_is_too_small_shows(make_model: Callable[..., Any], load: Load, draw: Draw) -> None:
     """The test above can fail: the same network without its halo."""
     model = str(make_model(halo_px=0))

@@ -46,7 +46,9 @@ class Beside:
         return make() if coming is None else coming.result()
 
     def forget(self) -> None:
-        """Let go of what was made ahead: other things will be asked for."""
+        """Let go of what was made ahead, and of what has not begun: other things will be asked for."""
+        for coming in self._made.values():
+            coming.cancel()
         self._made.clear()
 
     def do(self, task: Callable[[], None]) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections import deque
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import NamedTuple
@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from upscale.diffusion.noise import INITIAL, Field, NoiseField
-from upscale.engine.beside import Beside
+from upscale.engine.beside import THREADS, Beside
 from upscale.engine.canvas import Blended, Canvas, Float32, SideBySide
 from upscale.engine.device import free_memory
 from upscale.engine.spread import mean_and_spread
@@ -31,6 +31,7 @@ from upscale.models.failure import first_line, is_of_device, is_out_of_memory
 from upscale.models.restorer import Restorer
 from upscale.options import MIN_TILE_PX
 
+AHEAD = THREADS  # runs after the present one whose noise is made: all of many samples would fill the memory
 AUGMENTATION_STAGE = 1 << 16  # noise planes for conditioning augmentation: never those of a sampling stage
 
 
@@ -134,7 +135,6 @@ class Stage:
             DeviceError: Memory runs out even with the smallest tiles, or float32 overflows too.
         """
         with Beside(threaded=self.restorer.device.type != "cpu") as beside:
-            beside.make_ahead(self._noise_to_come())
             while self.queue:
                 tiles = self._next()
                 if tiles:
@@ -155,7 +155,6 @@ class Stage:
             evaluated += inside
             self._tell(inside)
 
-        beside.make_ahead(self._noise_to_come())
         try:
             images, spreads = self._restored(tiles, on_step, beside)
         except (RuntimeError, MemoryError) as error:
@@ -228,10 +227,10 @@ class Stage:
         if sampling.sigma_aug:
             grain = NoiseField(sampling.seed, AUGMENTATION_STAGE + self.index)
             x_lr = x_lr + sampling.sigma_aug * noise(windows, grain, INITIAL)
-        fine = [window.times(restorer.noise_fineness) for window in windows]
+        fine = self._noise_windows(tiles)
         images = restorer.samples(
             x_lr,
-            [partial(noise, fine, field) for field in self._fields()],
+            (partial(noise, fine, field) for field in self._runs(fine, beside)),
             sampler=sampling.sampler,
             steps=sampling.steps,
             start=sampling.start,
@@ -242,17 +241,21 @@ class Stage:
         mean, spread = mean_and_spread(images, with_spread=self.spreads is not None)
         return to_host(mean), [None] * len(tiles) if spread is None else to_host(spread)
 
-    def _fields(self) -> list[Field]:
-        """Return the noise of each sample."""
+    def _runs(self, windows: Sequence[Box], beside: Beside) -> Iterator[Field]:
+        """Yield the noise of each sample in some windows; what the next runs begin with is made meanwhile."""
         sampling = self.sampling
-        return [self.restorer.noise_field(sampling.seed + i, self.index) for i in range(sampling.samples)]
+        fields = [self.restorer.noise_field(sampling.seed + i, self.index) for i in range(sampling.samples)]
+        places = windows, self._noise_windows(self._together())  # of these tiles, and of those after them
+        runs = [(field, set(where)) for where in places for field in fields]
+        for i, field in enumerate(fields):
+            for run in runs[i + AHEAD if i else 0 : i + AHEAD + 1]:
+                beside.make_ahead(_beginnings(*run))
+            yield field
 
-    def _noise_to_come(self) -> Iterator[tuple[Hashable, Callable[[], Float32]]]:
-        """Yield, with its name, how to make what the runs for the first tiles of the queue begin with."""
+    def _noise_windows(self, tiles: Sequence[_Tile]) -> list[Box]:
+        """Return the windows of some tiles on the grid of the noise."""
         fineness = self.restorer.noise_fineness
-        windows = {self.tiling.window(tile.core).times(fineness) for tile in self._together()}
-        for key in itertools.product(self._fields(), [INITIAL], windows):
-            yield key, partial(_noise, *key)
+        return [self.tiling.window(tile.core).times(fineness) for tile in tiles]
 
     def _settled(self) -> int:
         """Return how many rows of the canvases no tile of the queue shows."""
@@ -305,3 +308,9 @@ class Stage:
 
 def _noise(field: Field, step: int, window: Box) -> Float32:
     return field.window(step, window.top, window.left, window.height, window.width)
+
+
+def _beginnings(field: Field, windows: Iterable[Box]) -> Iterator[tuple[Hashable, Callable[[], Float32]]]:
+    """Yield, with its name, how to make what a run begins with in some windows."""
+    for window in windows:
+        yield (field, INITIAL, window), partial(_noise, field, INITIAL, window)
