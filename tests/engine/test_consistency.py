@@ -64,6 +64,19 @@ def test_at_the_same_size_it_is_the_input() -> None:
     np.testing.assert_array_equal(hr, lr)
 
 
+@pytest.mark.parametrize("scale", [1.005, 1.01, 1.03, 1.05, 1.1, 1.2])
+@pytest.mark.parametrize("both", [True, False], ids=["both axes", "one axis"])
+def test_hardly_enlarged_it_draws_no_moire(scale: float, both: bool) -> None:
+    """What is missing of the finest detail is not made up for by more than there is of it."""
+    lr, _ = pair((200, 80), 1)
+    large = (round(200 * scale), round(80 * scale) if both else 160)
+    hr = resize(resize(lr, (800, 320), resample="lanczos"), large, resample="lanczos")
+    before, missing = hr.astype(float), reduced(hr, lr) - lr
+    make_consistent(hr, lr)
+    assert np.std(hr - before) < 1.7 * missing.std()
+    assert (reduced(hr, lr) - lr).std() < 0.6 * missing.std()
+
+
 def test_a_consistent_picture_is_left_alone() -> None:
     rng = np.random.default_rng(0)
     hr = rng.integers(0, 256, (40, 60, 3), dtype=np.uint8)
