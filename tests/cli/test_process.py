@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 import pty
 import select
@@ -104,6 +105,67 @@ def test_signal_in_the_middle(
     assert child.returncode == code
     assert stderr.decode().strip() == "Interrupted; nothing half-written." and stdout == b""
     assert listing() == before
+
+
+# Writing ends two seconds after everything else has.
+SLOW_DISK = (
+    QUICK
+    + """
+import time
+from upscale.images import atomic
+def to_disk(file, old=atomic._to_disk):
+    time.sleep(2)
+    old(file)
+atomic._to_disk = to_disk
+"""
+)
+
+
+@pytest.mark.parametrize(
+    ("sent", "code", "finished"),
+    [
+        ([signal.SIGINT] * 2, ExitCode.INTERRUPTED, True),
+        ([signal.SIGINT, signal.SIGTERM], ExitCode.INTERRUPTED, True),
+        ([signal.SIGTERM] * 2, ExitCode.TERMINATED, True),
+        ([signal.SIGHUP], ExitCode.TERMINATED, True),
+        ([signal.SIGINT] * 3, ExitCode.INTERRUPTED, False),
+    ],
+)
+def test_signals_while_a_result_is_written(
+    sent: list[signal.Signals],
+    code: int,
+    finished: bool,
+    process: Process,
+    photo: Photo,
+    tmp_path: Path,
+    listing: Listing,
+) -> None:
+    """What is being written is finished; the third one gives it up, and leaves nothing of it."""
+    child = subprocess.Popen(
+        process.command_line(photo("a.png"), "--json", before=HEAR_SIGINT + SLOW_DISK),
+        env=process.environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    while not list(tmp_path.glob(".*.upscale-part")):
+        assert child.poll() is None
+        time.sleep(0.01)
+    for number in sent:
+        time.sleep(0.3)
+        child.send_signal(number)
+    stdout, stderr = child.communicate(timeout=30)
+    assert child.returncode == code and "Interrupted; nothing half-written." in stderr.decode()
+    assert set(listing()) == {"a.png", *(["a_4x.png"] if finished else [])}
+    statuses = [json.loads(line).get("status") for line in stdout.splitlines()]
+    assert statuses == (["done", None] if finished else [])
+
+
+def test_hangup_is_ignored_where_it_was(process: Process, photo: Photo, tmp_path: Path) -> None:
+    """As nohup has it."""
+    ignore = "import signal; signal.signal(signal.SIGHUP, signal.SIG_IGN)"
+    hang_up = SLOW_DISK.replace("time.sleep(2)", "signal.raise_signal(signal.SIGHUP)")
+    run = process(photo("a.png"), before=ignore + hang_up)
+    assert run.returncode == 0 and (tmp_path / "a_4x.png").exists()
 
 
 @pytest.mark.parametrize("unbuffered", ["", "1"])

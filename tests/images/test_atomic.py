@@ -375,6 +375,20 @@ class TestSweep:
         assert swept and names(tmp_path) == ["a.png"]
 
 
+def test_unfinished_files_can_be_given_up(tmp_path):
+    """Whose writers then fail; those that have ended are not concerned."""
+    write(PICTURE, tmp_path / "a.png")
+    with (
+        pytest.raises(OutputError),
+        atomic.new_file(tmp_path / "b.png", overwrite=False) as file,
+    ):
+        file.write(b"half")
+        atomic.discard_unfinished()
+        assert names(tmp_path) == ["a.png"]
+    assert names(tmp_path) == ["a.png"]
+    atomic.discard_unfinished()
+
+
 @pytest.mark.parametrize("code", [errno.EINVAL, errno.EIO])
 def test_disk_that_cannot_or_will_not_sync(code, tmp_path, monkeypatch):
     def fsync(descriptor):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import os
 import signal
 import threading
 import traceback
@@ -17,10 +18,11 @@ from upscale.cli.streams import silence_stdout
 from upscale.errors import ExitCode, UpscaleError
 
 P = ParamSpec("P")
+_TO_STOP = ("SIGINT", "SIGTERM", "SIGHUP")  # the last one not on Windows
 
 
 class Terminated(KeyboardInterrupt):
-    """SIGTERM arrived; all that cleans up after Ctrl-C cleans up after this too."""
+    """SIGTERM or SIGHUP arrived; all that cleans up after Ctrl-C cleans up after this too."""
 
 
 def guarded(command: Callable[P, int]) -> Callable[P, NoReturn]:
@@ -32,7 +34,7 @@ def guarded(command: Callable[P, int]) -> Callable[P, NoReturn]:
     @functools.wraps(command)
     def ending(*args: P.args, **kwargs: P.kwargs) -> NoReturn:
         try:
-            with _sigterm_raises():
+            with _signals_heard():
                 code = command(*args, **kwargs)
         except (typer.Exit, typer.Abort, typer.BadParameter):  # Typer's own way of ending
             raise
@@ -40,13 +42,18 @@ def guarded(command: Callable[P, int]) -> Callable[P, NoReturn]:
             silence_stdout()
             code = ExitCode.BROKEN_PIPE
         except KeyboardInterrupt as error:
-            code = ExitCode.TERMINATED if isinstance(error, Terminated) else ExitCode.INTERRUPTED
-            _say("Interrupted; nothing half-written.")
+            code = interrupted_code(error)
+            _leave_nothing_half_written()
         except Exception as error:
             code = explain(error, verbose=bool(kwargs.get("verbose")))
         raise typer.Exit(int(code))
 
     return ending
+
+
+def interrupted_code(error: KeyboardInterrupt) -> ExitCode:
+    """Return the exit code after Ctrl-C or another signal to stop."""
+    return ExitCode.TERMINATED if isinstance(error, Terminated) else ExitCode.INTERRUPTED
 
 
 def explain(error: Exception, *, verbose: bool, about: str = "") -> ExitCode:
@@ -78,17 +85,50 @@ def _say(text: str, *, label: str = "", style: str = "") -> None:
     say(text, label=label, style=style)
 
 
+def _show_cursor() -> None:
+    from upscale.cli.console import STDERR
+
+    STDERR.show_cursor()  # bars hide it
+
+
 @contextlib.contextmanager
-def _sigterm_raises() -> Iterator[None]:
+def _signals_heard() -> Iterator[None]:
+    """Have the first signal to stop raise; what is being written is then finished, or given up at the third.
+
+    A second one that raised into that waiting would leave writers that nobody waits for. Signals that are
+    ignored (nohup, background jobs of scripts) stay so.
+    """
     if threading.current_thread() is not threading.main_thread():  # signals can only be set there
         yield
         return
+    heard: list[KeyboardInterrupt] = []
 
-    def terminate(signum: int, frame: FrameType | None) -> NoReturn:
-        raise Terminated
+    def stop(signum: int, frame: FrameType | None) -> None:
+        heard.append(KeyboardInterrupt() if signum == signal.SIGINT else Terminated())
+        if len(heard) == 1:
+            raise heard[0]
+        if len(heard) == 2:
+            _say("Finishing what is being written; once more gives it up.")
+            return
+        _leave_nothing_half_written()
+        _show_cursor()
+        os._exit(interrupted_code(heard[0]))
 
-    previous = signal.signal(signal.SIGTERM, terminate)
+    numbers = [getattr(signal, name) for name in _TO_STOP if hasattr(signal, name)]
+    previous = {number: signal.getsignal(number) for number in numbers}
+    theirs = (signal.SIG_IGN, None)  # None: somebody else's, in C
+    ours = [number for number in numbers if previous[number] not in theirs]
     try:
+        for number in ours:
+            signal.signal(number, stop)
         yield
     finally:
-        signal.signal(signal.SIGTERM, previous)
+        for number in ours:
+            signal.signal(number, previous[number])
+
+
+def _leave_nothing_half_written() -> None:
+    from upscale.images.atomic import discard_unfinished
+
+    discard_unfinished()  # of writers that were not waited for
+    _say("Interrupted; nothing half-written.")

@@ -7,7 +7,7 @@ import time
 from functools import cached_property
 from typing import BinaryIO
 
-from upscale.cli.guard import Terminated
+from upscale.cli.guard import interrupted_code
 from upscale.errors import ExitCode
 from upscale.images.atomic import output_error
 from upscale.jobs.forecast import forecast
@@ -49,7 +49,7 @@ class JsonLines:
     def failed(self, error: BaseException) -> None:
         """Write the summary of a run that something ended early."""
         if isinstance(error, KeyboardInterrupt):
-            self._summary(ExitCode.TERMINATED if isinstance(error, Terminated) else ExitCode.INTERRUPTED)
+            self._summary(interrupted_code(error))
         elif isinstance(error, Exception) and not isinstance(error, BrokenPipeError):
             self._summary(exit_code_of(error), error)
 
