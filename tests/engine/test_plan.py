@@ -163,3 +163,13 @@ def test_an_input_made_smaller_first_takes_the_stages_of_the_smaller_one(
 def test_what_is_smaller_than_the_input_is_refused_however_small_that_is_made() -> None:
     with pytest.raises(UsageError, match="Cannot go from 20x10 down to 19x10"):
         plan_cascade((20, 10), (19, 10), 4, 2.0)
+
+
+@pytest.mark.parametrize(
+    ("scale", "reduced"),
+    [(4, [(1, 1)]), (2, [(2, 2)]), (1, [(4, 4)]), (8, [(2, 2), (1, 1)]), (16, [(1, 1), (1, 1)])],
+    ids=str,
+)
+def test_by_how_much_each_stages_picture_is_reduced(scale: int, reduced: list[tuple[float, float]]) -> None:
+    plan = plan_cascade((30, 20), (30 * scale, 20 * scale))
+    assert [plan.reduced_after(stage) for stage in plan.stages] == reduced

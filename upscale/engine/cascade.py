@@ -76,7 +76,17 @@ def run(
         unseen = hidden if stage.index == 0 and hidden else nothing
         shares = [settings.fidelity_for(level, followed=not last) for level in unseen]
         Stage(
-            restorer, pictures, told, shares, hrs, unsure, stage.index, sampling, room, work.next_stage()
+            restorer,
+            pictures,
+            told,
+            shares,
+            hrs,
+            unsure,
+            plan.reduced_after(stage),
+            stage.index,
+            sampling,
+            room,
+            work.next_stage(),
         ).run()
         if unsure is not None:
             spreads = [add_spread(new, old) for new, old in zip(unsure, spreads or unsure, strict=True)]

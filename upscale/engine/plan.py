@@ -65,6 +65,16 @@ class CascadePlan:
         """Megapixels that the model makes over all stages: what the time goes with."""
         return sum(w * h for w, h in (stage.output_size for stage in self.stages)) / 1e6
 
+    def reduced_after(self, stage: StagePlan) -> tuple[float, float]:
+        """Return how many times narrower and lower a stage's picture is made for what follows."""
+        made: tuple[float, float] | None = None
+        if stage is not self.stages[-1]:
+            following = self.stages[stage.index + 1]
+            made, size = following.resize_from, following.input_size
+        elif self.final_resize:
+            made, size = stage.output_size, self.output_size
+        return (1.0, 1.0) if made is None else (made[0] / size[0], made[1] / size[1])
+
 
 def smaller(size: tuple[int, int], factor: float) -> tuple[int, int]:
     """Return a (width, height) in pixels, so many times smaller: at least one pixel."""

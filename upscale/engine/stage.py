@@ -98,6 +98,7 @@ class Stage:
             cut off.
         spreads: Canvases of the same sizes for where the samples disagree, [H', W', 1]: their standard
             deviation, full scale is `spread.FULL_SPREAD`. None where nobody asks.
+        reduced_by: How many times narrower and lower the result is made next, see `spread.mean_and_spread`.
         index: Of the stage, from 0; decides its noise.
         sampling: How to sample.
         room: How much at once.
@@ -110,6 +111,7 @@ class Stage:
     fidelity: Sequence[float]
     hrs: Sequence[Pixels]
     spreads: Sequence[Pixels] | None
+    reduced_by: tuple[float, float]
     index: int
     sampling: Sampling
     room: Room
@@ -238,7 +240,9 @@ class Stage:
             sigma_aug=[math.hypot(self.noise[tile.picture], sampling.sigma_aug) for tile in tiles],
             on_step=on_step,
         )  # [N, 3, s h, s w] each
-        mean, spread = mean_and_spread(images, with_spread=self.spreads is not None)
+        mean, spread = mean_and_spread(
+            images, with_spread=self.spreads is not None, reduced_by=self.reduced_by
+        )
         return to_host(mean), [None] * len(tiles) if spread is None else to_host(spread)
 
     def _runs(self, windows: Sequence[Box], beside: Beside) -> Iterator[Field]:
