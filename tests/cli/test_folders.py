@@ -132,6 +132,20 @@ def test_same_name_as_that_of_two_formats(
     assert made(listing(), before) == [f"big/{name}_4x.webp" for name in ("a_bmp", "a_png", "a_png_jpg", "b")]
 
 
+@pytest.mark.parametrize("options", [[], ["--suffix", "_big"]])
+def test_results_told_apart_are_known_again(
+    options: list[str], cli: Cli, photo: Photo, tmp_path: Path, listing: Listing
+) -> None:
+    """In a format without room for a record."""
+    photo("photos/a.png")
+    photo("photos/a.jpg")
+    command = (tmp_path / "photos", "--format", "bmp", *options)
+    assert cli(*command).exit_code == 0
+    once = listing()
+    again = cli(*command)
+    assert again.exit_code == 0 and listing() == once and "2 results of upscale" in again.stderr
+
+
 def test_one_broken_picture(cli: Cli, folder: Path, tmp_path: Path, listing: Listing) -> None:
     (folder / "broken.png").write_bytes(b"no picture")
     before = listing()

@@ -41,3 +41,11 @@ def test_only_in_the_same_folder() -> None:
 def test_results_of_results() -> None:
     twice = {Path("a/photo_4x.png"): (48, 32), Path("a/photo_4x_4x.png"): (192, 128)}
     assert results_among({**ORIGINAL, **twice}) == set(twice)
+
+
+def test_names_told_apart_by_suffix() -> None:
+    """`a.jpg` and `a.png` became `a_jpg_4x.bmp` and `a_png_4x.bmp`."""
+    originals = {Path("a/a.png"): (12, 8), Path("a/a.jpg"): (12, 8)}
+    made = {Path("a/a_png_4x.bmp"): (48, 32), Path("a/a_jpg_2x.bmp"): (24, 16)}
+    others = {Path("a/a_gif_4x.bmp"): (48, 32)}
+    assert results_among({**originals, **made, **others}) == set(made)

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -144,6 +145,17 @@ def test_clash_of_two_inputs_names_both(
     assert listing() == before and not (tmp_path / "out").exists()
 
 
+def test_clash_within_one_format_names_what_was_asked_for(
+    photo: Photo, request_for: Ask, tmp_path: Path
+) -> None:
+    """`a_png` and `a_png` would be no better than `a` and `a`."""
+    paths = [photo("x/a.png"), photo("y/a.png")]
+    asked = request_for(*paths, output=f"{tmp_path}/out/")
+    found = tuple(Source(path, root=path.parent, found=True) for path in paths)
+    with pytest.raises(UsageError, match=r"out/a_4x\.png"):
+        plan(replace(asked, sources=found))
+
+
 def test_clash_by_format(photo: Photo, request_for: Ask) -> None:
     with pytest.raises(UsageError, match="both be written to"):
         plan(request_for(photo("a.png"), photo("a.jpg"), format="webp"))
@@ -160,6 +172,32 @@ def test_clash_through_two_spellings_of_a_folder(photo: Photo, request_for: Ask,
 def test_result_onto_another_input_is_refused_even_with_overwrite(photo: Photo, request_for: Ask) -> None:
     with pytest.raises(UsageError, match="would replace the input"):
         plan(request_for(photo("a.png"), photo("a_4x.png"), on_conflict="overwrite"))
+
+
+def test_result_onto_an_input_that_cannot_be_carried_out_is_refused(
+    photo: Photo, request_for: Ask, tmp_path: Path
+) -> None:
+    small, large = photo("a.png", size=(20, 20)), photo("a_b.png", size=(400, 400))
+    asked = {"long_side": 80, "suffix": "_b", "on_conflict": "overwrite"}
+    with pytest.raises(UsageError, match="would replace the input"):
+        plan(request_for(small, large, **asked))
+    large.write_bytes(b"")  # nothing can be lost of it
+    assert [job.source.path for job in plan(request_for(small, large, **asked)).jobs] == [small]
+    assert plan(request_for(small, tmp_path / "a_b.png", **asked)).jobs
+
+
+def test_found_picture_that_is_too_large_is_no_result(photo: Photo, request_for: Ask, tmp_path: Path) -> None:
+    """Unless it has the size that the result would have."""
+    found = [
+        Source(photo(f"{name}.png", size=size), root=tmp_path, found=True)
+        for name, size in (("a", (20, 20)), ("a_b", (400, 400)))
+    ]
+    asked = request_for(found[0].path, long_side=80, suffix="_b", on_conflict="overwrite")
+    settled = plan(replace(asked, sources=tuple(found)))
+    assert not settled.jobs and ["replace" in f.error.message for f in settled.failures] == [True, False]
+    asked = request_for(found[0].path, scale=20, suffix="_b", on_conflict="overwrite", max_input_mpix=0.1)
+    settled = plan(replace(asked, sources=tuple(found)))
+    assert len(settled.jobs) == len(settled.items) == 1 and settled.left_alone == {"results of upscale": 1}
 
 
 def test_output_that_is_a_folder(photo: Photo, request_for: Ask, tmp_path: Path) -> None:

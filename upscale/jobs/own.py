@@ -23,6 +23,8 @@ def results_among(sizes: Mapping[Path, _Size]) -> set[Path]:
     originals: dict[Path, list[_Size]] = defaultdict(list)
     for path, size in sizes.items():
         originals[path.with_suffix("")].append(size)
+        if path.suffix:  # as `plan` tells `a.jpg` and `a.png` apart
+            originals[path.with_name(f"{path.stem}_{path.suffix[1:]}")].append(size)
     results = set()
     for path, size in sizes.items():
         match = _NAME.fullmatch(path.stem)

@@ -90,7 +90,8 @@ def plan(request: Request) -> Plan:
     for model in draft.models:
         check_asked(model, request.engine)
     check_first(draft.models[0], request.engine)
-    drafts, results = _without_results([draft.item(source) for source in request.sources])
+    drafts = [draft.item(source) for source in request.sources]
+    drafts, results = _without_results(drafts, draft.told_apart(drafts))
     drafts = _refuse_clashes(draft.told_apart(drafts))
     items = settle_targets(
         drafts,
@@ -149,17 +150,23 @@ class _Draft:
         return info.frames
 
     def told_apart(self, items: list[Job | Failure]) -> list[Job | Failure]:
-        """Where `a.jpg` and `a.png` of a folder would have one name, make it `a_jpg` and `a_png`.
+        """Where `a.jpg` and `a.png` of a folder would have one name, return them as `a_jpg` and `a_png`.
 
         Each of them, so that a name never changes its meaning when a file is added.
         """
+        items = list(items)
         renamed: set[int] = set()
         while True:  # once more where `a_png.jpg` is there as well
             same: dict[Path, list[int]] = defaultdict(list)
             for number, item in enumerate(items):
                 if isinstance(item, Job) and item.target is not None:
                     same[identity(item.target)].append(number)
-            clashing = {number for numbers in same.values() if len(numbers) > 1 for number in numbers}
+            clashing = {
+                number
+                for numbers in same.values()
+                if len({items[number].source.suffix for number in numbers}) > 1
+                for number in numbers
+            }
             changed = False
             for number in clashing - renamed:
                 job = items[number]
@@ -187,17 +194,23 @@ class _Draft:
         return naming.target_of(job.source, self.destination, fmt, self.template, fields)
 
 
-def _without_results(items: list[Job | Failure]) -> tuple[list[Job | Failure], int]:
+def _without_results(
+    items: list[Job | Failure], told_apart: list[Job | Failure]
+) -> tuple[list[Job | Failure], int]:
     """Leave out what was found in a folder and is a result of an earlier run; return how many that are.
 
     Their record tells, or where the format has no room for one, name and size.
+
+    Args:
+        items: All inputs.
+        told_apart: The same, with the names of their results told apart.
     """
     found = [item for item in items if isinstance(item, Job) and item.source.found]
     sizes = {job.source.path: job.info.size for job in found if job.source.path is not None}
     named = results_among(sizes)
     made = {
         (identity(job.target), job.output_size)
-        for job in items
+        for job in (*items, *told_apart)
         if isinstance(job, Job) and job.target is not None and job.source.path != job.target
     }
     results = {
@@ -207,14 +220,13 @@ def _without_results(items: list[Job | Failure]) -> tuple[list[Job | Failure], i
         or job.source.path in named
         or (identity(_path(job.source)), job.info.size) in made
     }
-    places = {place for place, _ in made}
     results |= {
-        id(item) for item in items if isinstance(item, Failure) and _is_large_result(item.source, places)
+        id(item) for item in items if isinstance(item, Failure) and _is_large_result(item.source, made)
     }
     return [item for item in items if id(item) not in results], len(results)
 
 
-def _is_large_result(source: Source, places: set[Path]) -> bool:
+def _is_large_result(source: Source, made: set[tuple[Path, tuple[int, int]]]) -> bool:
     """Return whether a file that was found and cannot be an input is a result, larger than inputs may be."""
     if not source.found or source.path is None:
         return False
@@ -222,7 +234,7 @@ def _is_large_result(source: Source, places: set[Path]) -> bool:
         info = probe(source.path, max_mpix=float("inf"))
     except UpscaleError:
         return False
-    return info.record is not None or identity(source.path) in places
+    return info.record is not None or (identity(source.path), info.size) in made
 
 
 def _refuse_clashes(items: list[Job | Failure]) -> list[Job | Failure]:
@@ -231,7 +243,11 @@ def _refuse_clashes(items: list[Job | Failure]) -> list[Job | Failure]:
     A result that would replace what was found beside its input fails alone.
     """
     jobs = [item for item in items if isinstance(item, Job)]
-    inputs = {identity(job.source.path): job for job in jobs if job.source.path is not None}
+    inputs = {
+        identity(item.source.path): item
+        for item in items
+        if item.source.path is not None and (isinstance(item, Job) or _holds_something(item.source.path))
+    }
     taken: dict[Path, Job] = {}
     failed: dict[int, Failure] = {}
     for job in jobs:
@@ -258,6 +274,14 @@ def _refuse_clashes(items: list[Job | Failure]) -> list[Job | Failure]:
             raise UsageError(message, hint=hint)
         failed[id(job)] = Failure(job.source, OutputError(message, hint=hint))
     return [failed.get(id(item), item) for item in items]
+
+
+def _holds_something(path: Path) -> bool:
+    """Return whether something would be lost with a file that cannot be read as a picture."""
+    try:
+        return path.stat().st_size > 0
+    except (OSError, ValueError):
+        return False
 
 
 def _path(source: Source) -> Path:
