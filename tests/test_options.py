@@ -6,6 +6,7 @@ import dataclasses
 import math
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -115,6 +116,8 @@ def test_scales_out_of_range(scale: float) -> None:
         ({"megapixels": math.nan}, "--megapixels nan"),
         ({"megapixels": math.inf}, "--megapixels inf"),
         ({"box": (0, 5)}, "--size 0x5"),
+        *(({"box": value}, "--size .* is no width and height") for value in (40, (40,), "40x40", "44")),
+        ({"scale": "4"}, "--scale '4' is not a number"),
         ({"scale": 2, "width": 5}, "--scale and --width exclude each other"),
         ({"box": (5, 5), "long_side": 5}, "--long-side and --size exclude each other"),
     ],
@@ -153,6 +156,7 @@ def test_more_than_64_times_is_refused() -> None:
         {"tile_px": MIN_TILE_PX},
         *({"denoise": value} for value in (None, 0, 1)),
         {"denoise": 0, "consistency": True},
+        {"seed": np.int64(3), "steps": np.int32(2), "denoise": np.float32(0.5)},
     ],
     ids=str,
 )
@@ -184,6 +188,15 @@ def test_engine_options_in_range(values: dict[str, Any]) -> None:
         ({"device": "cuda:0,auto"}, "auto stands alone"),
         ({"device": "all,cpu"}, "all stands alone"),
         ({"dtype": "float32"}, "--dtype float32"),
+        ({"steps": 2.0}, "--steps 2.0 is not a whole number"),
+        ({"samples": 2.0}, "--samples 2.0 is not a whole number"),
+        ({"samples": None}, "--samples None is not a whole number"),
+        ({"tile_px": 64.5}, "--tile 64.5 is not a whole number"),
+        ({"seed": "1"}, "--seed '1' is not a whole number"),
+        ({"fidelity": "faithful"}, "--fidelity 'faithful' is not a number"),
+        ({"start": "1"}, "--start '1' is not a number"),
+        ({"device": 0}, "--device 0 is not a name"),
+        ({"model": None}, "--model None is not a name"),
     ],
     ids=str,
 )

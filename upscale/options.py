@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import dataclass
+from numbers import Integral, Real
 from string import Formatter
 
 from upscale.errors import UsageError
@@ -54,7 +55,14 @@ class TargetSize:
     box: tuple[int, int] | None = None
 
     def __post_init__(self) -> None:
-        """Raise `UsageError` on more than one field or a value out of range."""
+        """Raise `UsageError` on more than one field or a value of a wrong kind or out of range."""
+        _check_kind(self, Real, "a number", "scale", "width", "height", "long_side", "megapixels")
+        try:
+            good = self.box is None or [isinstance(side, Real) for side in self.box] == [True, True]
+        except TypeError:  # a single number
+            good = False
+        if not good:
+            raise UsageError(f"--size {self.box!r} is no width and height.", hint="Write it as (1920, 1080).")
         chosen = [name for name, value in vars(self).items() if value is not None]
         if len(chosen) > 1:
             names = " and ".join("--" + ("size" if n == "box" else n.replace("_", "-")) for n in chosen)
@@ -158,7 +166,10 @@ class EngineOptions:
     accept_licence: bool = False
 
     def __post_init__(self) -> None:
-        """Raise `UsageError` on a value out of range."""
+        """Raise `UsageError` on a value of a wrong kind or out of range."""
+        _check_kind(self, Integral, "a whole number", "steps", "seed", "samples", "tile_px")
+        _check_kind(self, Real, "a number", "fidelity", "denoise", "shrink", "start")
+        _check_kind(self, str, "a name", "model", "sampler", "device", "dtype", "color_fix")
         if self.steps is not None and not 1 <= self.steps <= MAX_STEPS:
             raise UsageError(f"--steps {self.steps} is out of range.", hint=f"It is from 1 to {MAX_STEPS}.")
         if self.fidelity is not None and not 0 <= self.fidelity <= 1:  # nan fails both
@@ -276,6 +287,15 @@ class FolderOptions:
     recursive: bool = False
     include: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
+
+
+def _check_kind(options: object, kind: type, what: str, *names: str) -> None:
+    """Raise `UsageError` unless each of these fields is of a kind, or None where that is its default."""
+    for name in names:
+        value = getattr(options, name)
+        if not isinstance(value, kind) and (value is not None or getattr(type(options), name) is not None):
+            flag = f"--{name.removesuffix('_px').replace('_', '-')}"
+            raise UsageError(f"{flag} {value!r} is not {what}.", hint=f"Give {what}, or leave it out.")
 
 
 def devices_named(device: str) -> tuple[str, ...]:

@@ -48,6 +48,22 @@ def test_four_times_is_the_default_and_a_box_keeps_proportions(silent: str, load
     assert upscaler(photo, size=(26, 1000)).size == (26, 18)
 
 
+def test_words_and_things_of_python_and_the_command_line(tiny: str, load: Load, draw: Draw) -> None:
+    usual = load(tiny, tile_px=None, denoise=None, shrink=None)
+    same = Upscaler(
+        Path(tiny), device=torch.device("cpu"), dtype="fp32", tile_px="auto", denoise="auto", shrink="auto"
+    )
+    assert same.settings == usual.settings
+
+
+def test_the_map_of_uncertainty_is_in_the_info(tiny: str, load: Load, draw: Draw) -> None:
+    picture = draw(9, 7)
+    upscaler = load(tiny, samples=2, map_uncertainty=True)
+    expected = upscaler.upscale(picture, (18, 14)).uncertainty
+    spread = upscaler(to_pil(picture), scale=2).info["uncertainty"]
+    assert expected is not None and expected.any() and np.array_equal(np.asarray(spread), expected)
+
+
 def test_sizes_that_cannot_be(silent: str, load: Load, draw: Draw) -> None:
     upscaler, photo = load(silent), to_pil(draw(13, 9))
     for scale in (0, -1, 0.5, float("nan"), 1000):
@@ -57,8 +73,14 @@ def test_sizes_that_cannot_be(silent: str, load: Load, draw: Draw) -> None:
         upscaler(photo, scale=2, size=(26, 18))
     with pytest.raises(UsageError, match="down to"):
         upscaler.upscale(draw(13, 9), (12, 40))
+    with pytest.raises(UsageError, match="no width and height"):
+        upscaler(photo, size=26)  # type: ignore[arg-type]
+    with pytest.raises(UsageError, match="several sizes"):
+        upscaler.upscale_many([draw(13, 9), draw(13, 8)], (26, 18))
     with pytest.raises(InputError, match="no pixels"):
         upscaler(Image.new("RGB", (0, 3)))
+    with pytest.raises(InputError, match="no Pillow image but str"):
+        upscaler("photo.jpg")  # type: ignore[arg-type]
 
 
 def smooth(pixels: np.ndarray, size: tuple[int, int]) -> np.ndarray:

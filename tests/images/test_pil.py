@@ -70,6 +70,20 @@ def test_a_profile_that_does_not_fit_is_left_out():
     assert "icc_profile" not in to_pil(gray).info
 
 
+def test_the_map_of_uncertainty_goes_along():
+    pixels, spread = np.zeros((2, 3, 3), np.uint8), np.arange(6, dtype=np.uint8).reshape(2, 3)
+    image = to_pil(Picture(pixels, uncertainty=spread)).info["uncertainty"]
+    assert image.mode == "L" and np.array_equal(np.asarray(image), spread)
+    assert "uncertainty" not in to_pil(Picture(pixels)).info
+
+
+@pytest.mark.parametrize("thing", [np.zeros((2, 3, 3), np.uint8), "photo.jpg", None], ids=repr)
+def test_what_is_no_image_is_told(thing):
+    with pytest.raises(InputError, match=f"no Pillow image but {type(thing).__name__}") as caught:
+        from_pil(thing)
+    assert "PIL.Image.open" in caught.value.hint
+
+
 def test_empty_and_damaged_images():
     with pytest.raises(InputError, match="no pixels"):
         from_pil(Image.new("RGB", (0, 5)))

@@ -5,7 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from os import PathLike, fspath
+from typing import Literal
 
+import torch
 from PIL import Image
 
 from upscale.engine.cascade import run
@@ -19,6 +22,7 @@ from upscale.engine.shrink import shrink_in, shrunk
 from upscale.engine.tiles import Tiling
 from upscale.engine.transparency import interpolated, keep_extremes, varies
 from upscale.engine.work import Work
+from upscale.errors import UsageError
 from upscale.images.alpha import bleed
 from upscale.images.picture import Picture
 from upscale.images.pil import from_pil, to_pil
@@ -29,6 +33,7 @@ TILES_MAY_SHOW = (
     "This model looks at the whole picture at once; its tiles are blended and may show all the same. "
     "A larger --tile helps."
 )
+Auto = Literal["auto"]
 MOST_TOGETHER = 64  # pictures: a killed run loses those it was working on
 
 
@@ -76,19 +81,19 @@ class Upscaler:
 
     def __init__(
         self,
-        model: str = DEFAULT_MODEL,
+        model: str | PathLike[str] = DEFAULT_MODEL,
         *,
-        device: str = "auto",
+        device: str | torch.device = "auto",
         dtype: str = "auto",
         steps: int | None = None,
         sampler: str | None = None,
         seed: int = 0,
         consistency: bool = False,
         color_fix: str = "auto",
-        tile_px: int | None = None,
+        tile_px: int | Auto | None = None,
         fidelity: float | None = None,
-        denoise: float | None = None,
-        shrink: float | None = None,
+        denoise: float | Auto | None = None,
+        shrink: float | Auto | None = None,
         samples: int = 1,
         start: float = 1.0,
         map_uncertainty: bool = False,
@@ -97,24 +102,27 @@ class Upscaler:
     ) -> None:
         """Load a model. Arguments are those of `upscale.options.EngineOptions`.
 
+        A folder or file may be a `Path`, a device a `torch.device`, and "auto" is None as on the command
+        line.
+
         Raises:
-            UsageError: An argument is out of range, or names something unknown.
+            UsageError: An argument is of a wrong kind or out of range, or names something unknown.
             WeightsError: The model cannot be found, verified or loaded.
             DeviceError: The device is not there.
         """
         options = EngineOptions(
-            model=model,
+            model=fspath(model) if isinstance(model, PathLike) else model,
             steps=steps,
             sampler=sampler,
             seed=seed,
             consistency=consistency,
             color_fix=color_fix,
-            device=device,
+            device=str(device) if isinstance(device, torch.device) else device,
             dtype=dtype,
-            tile_px=tile_px,
+            tile_px=None if tile_px == "auto" else tile_px,
             fidelity=fidelity,
-            denoise=denoise,
-            shrink=shrink,
+            denoise=None if denoise == "auto" else denoise,
+            shrink=None if shrink == "auto" else shrink,
             samples=samples,
             start=start,
             map_uncertainty=map_uncertainty,
@@ -140,6 +148,9 @@ class Upscaler:
     ) -> Image.Image:
         """Return the picture upscaled: upright, in the same mode, with its metadata.
 
+        With `map_uncertainty` its `info["uncertainty"]` is the map, an image of mode L: white is a standard
+        deviation of 32 levels or more.
+
         Args:
             image: Any Pillow image.
             scale: Factor on both sides, 1 to 64; 4 where neither it nor `size` is given.
@@ -147,8 +158,8 @@ class Upscaler:
             progress: Told how far it is; may raise to cancel.
 
         Raises:
-            UsageError: The size is out of range.
-            InputError: The image cannot be decoded.
+            UsageError: The size is out of range, or no size.
+            InputError: The image is no Pillow image, or cannot be decoded.
             DeviceError: Memory ran out for good.
         """
         picture = from_pil(image)
@@ -198,9 +209,13 @@ class Upscaler:
         texture; a model that predicts the noise knows nothing after one step, there alpha is interpolated.
 
         Raises:
-            UsageError: `size` is smaller than the pictures.
+            UsageError: `size` is smaller than the pictures, or they are of several sizes.
             DeviceError: Memory ran out for good.
         """
+        if len({picture.size for picture in pictures}) > 1:
+            raise UsageError(
+                "Pictures of several sizes cannot go through together.", hint="Upscale those of each alone."
+            )
         parts: dict[float, list[int]] = {}
         seen = [marked(picture) for picture in pictures]
         for i, picture in enumerate(seen):

@@ -14,8 +14,14 @@ def from_pil(image: Image.Image) -> Picture:
     """Return a Pillow image of any mode as an upright picture; EXIF orientation is applied.
 
     Raises:
-        InputError: The image is empty, lazily opened and damaged, or of a mode that is not supported.
+        InputError: It is no Pillow image, empty, lazily opened and damaged, or of a mode that is not
+            supported.
     """
+    if not isinstance(image, Image.Image):
+        raise InputError(
+            f"This is no Pillow image but {type(image).__name__}.",
+            hint="Open files with PIL.Image.open, make arrays images with PIL.Image.fromarray.",
+        )
     if 0 in image.size:
         raise InputError(f"The image has no pixels ({image.size[0]}x{image.size[1]}).")
     try:
@@ -28,6 +34,8 @@ def from_pil(image: Image.Image) -> Picture:
 def to_pil(picture: Picture) -> Image.Image:
     """Return a picture as a Pillow image of mode L, LA, RGB, RGBA or I;16, metadata in its `info`.
 
+    A map of uncertainty is there as well, an image of mode L.
+
     Pillow has no mode for 16-bit colour or 16-bit grey with alpha: these are reduced to 8 bits.
     """
     image = pixels_to_pil(picture)
@@ -37,6 +45,7 @@ def to_pil(picture: Picture) -> Image.Image:
         "icc_profile": profile,
         "dpi": picture.metadata.dpi,
         "xmp": picture.metadata.xmp,
+        "uncertainty": None if picture.uncertainty is None else arrays.to_image(picture.uncertainty),
     }
     image.info.update({key: value for key, value in known.items() if value is not None})
     return image
