@@ -254,6 +254,28 @@ def test_full_disk_behind_the_lines(process: Any, photo: Photo) -> None:
 
 
 @posix
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs the device that is always full")
+def test_full_disk_behind_the_lines_of_many(process: Any, photo: Photo) -> None:
+    """Found out while the engine works on the next one, which is not to blame."""
+    paths = [photo(f"{number}.png", size=(12 + number, 8)) for number in range(5)]
+    telling = CHATTY.replace(
+        'os.write(1, b"warning',
+        'progress(types.SimpleNamespace(message=None)); time.sleep(0.2); os.write(1, b"warning',
+    )
+    with Path("/dev/full").open("wb") as full:
+        run = process(
+            *paths,
+            "--json",
+            "-q",
+            before="import time\n" + telling,
+            capture_output=False,
+            stdout=full,
+            stderr=subprocess.PIPE,
+        )
+    assert run.returncode == ExitCode.OUTPUT and b"bug" not in run.stderr
+
+
+@posix
 @pytest.mark.parametrize(
     ("sent", "code"), [(signal.SIGINT, ExitCode.INTERRUPTED), (signal.SIGTERM, ExitCode.TERMINATED)]
 )

@@ -208,6 +208,25 @@ def test_reader_of_stdout_that_has_gone_ends_everything(photo: Photo, request_fo
         run(plan(request_for(photo(), output="-")), load=engine, stdout=Gone())
 
 
+@pytest.mark.parametrize("moment", ["progressed", "finished", "computed"])
+@pytest.mark.parametrize("devices", ["cpu", "cpu,cpu"])
+def test_a_listener_that_fails_ends_the_run(
+    moment: str, devices: str, photo: Photo, request_for: Ask, engine: Any
+) -> None:
+    """With its own error: no file is to blame for it."""
+    diary = Diary()
+
+    def full(*_: object) -> None:
+        diary.entries.append("full")
+        raise OutputError("The disk is full.")
+
+    setattr(diary, moment, full)
+    names = [photo(f"{number}.png") for number in range(5)]
+    with pytest.raises(OutputError, match="disk is full"):
+        run(plan(request_for(*names, device=devices)), load=engine, listener=diary)
+    assert "full" in diary.entries and not any("badly" in entry for entry in diary.entries)
+
+
 def test_what_the_engine_cannot_is_this_file_s_failure(photo: Photo, request_for: Ask, engine: Any) -> None:
     calls: list[Picture] = []
 

@@ -103,7 +103,6 @@ class Device:
 
         Raises:
             UpscaleError: The engine cannot be made, which concerns every file.
-            BrokenPipeError: Nobody listens any more.
             Stopped: The run was interrupted.
         """
         course = self._course
@@ -156,8 +155,6 @@ class Device:
             made = take(lambda: self._upscaled(batch))  # noqa: B023 - called at once
             if made.value is not None:
                 self._write(batch, made.value, made.seconds / len(batch))
-            elif isinstance(made.error, BrokenPipeError):  # nobody listens to the progress
-                raise made.error
             elif len(batch) > 1:  # one of them may be to blame: each for itself
                 waiting.extendleft([read] for read in reversed(batch))
             else:
@@ -206,8 +203,6 @@ class Device:
         made = take(lambda: course.carry_out(job, engine, self._teller((job,))))
         seconds = read.seconds + made.seconds
         ended = Outcome(job.source, job, None, seconds, made.value or ())
-        if isinstance(made.error, BrokenPipeError):
-            raise made.error
         if isinstance(made.error, DeviceError) and self._give_up([read], made.error):
             return False
         if isinstance(made.error, OutputError) and made_meanwhile(job):

@@ -59,6 +59,7 @@ def run(
     Raises:
         UpscaleError: The engine cannot be made, which concerns every file.
         BrokenPipeError: Nobody reads stdout any more.
+        Exception: What the listener raises.
     """
     listener = listener or Listener()
     if removed := _sweep(plan):
@@ -69,14 +70,24 @@ def run(
         course = _Course(plan, load, listener, stdout, reader, writer, devices)
         try:
             course.run()
-        except BaseException:
+        except BaseException as error:
             course.stop()
             writer.shutdown()
-            with suppress(Exception):  # what was being written is finished, and told
+            with suppress(Exception, _NotHeard):  # what was being written is finished, and told
                 course.hear()
                 course.tell_rest()
+            if isinstance(error, _NotHeard):
+                raise error.reason from None
             raise
     return Report(tuple(course.outcomes[index] for index in range(len(plan.items))))
+
+
+class _NotHeard(BaseException):
+    """The listener failed; raised through an engine, which would take an exception for one of its own."""
+
+    def __init__(self, reason: Exception) -> None:
+        super().__init__(reason)
+        self.reason = reason
 
 
 class _Course:
@@ -179,25 +190,28 @@ class _Course:
     def hear(self) -> None:
         """Let the listener hear what there is to tell."""
         while not self._events.empty():
-            self._events.get()()
+            _call(self._events.get())
 
     def _hear_next(self) -> None:
         try:
             event = self._events.get(timeout=WAKE_S)
         except Empty:
             return
-        event()
+        _call(event)
 
     def end(self, index: int, outcome: Outcome) -> None:
+        if isinstance(outcome.error, BrokenPipeError):  # nobody reads stdout any more
+            self.tell(_raising(outcome.error))
+            return
         if outcome.error is not None:
             self._failed.set()
         self.tell(lambda: self._end(index, outcome))
 
     def _end(self, index: int, outcome: Outcome) -> None:
         self._ends[index] = outcome
-        while self._next in self._ends:
-            self._tell_end(self._next)
+        while (this := self._next) in self._ends:
             self._next = next(self._untold, None)
+            self._tell_end(this)
 
     def tell_rest(self) -> None:
         """Tell those that wait for others before them, which will not end any more."""
@@ -229,9 +243,6 @@ class _Course:
 
         def write() -> None:
             step = take(lambda: write_picture(job, picture, record, request.files, self._stdout))
-            if isinstance(step.error, BrokenPipeError):
-                self.tell(_raising(step.error))
-                return
             ended = Outcome(
                 job.source,
                 job,
@@ -250,6 +261,13 @@ class _Course:
             self.end(index, replace(ended, error=error and explained(job, error)))
 
         return self._writer.submit(write)
+
+
+def _call(event: Callable[[], None]) -> None:
+    try:
+        event()
+    except Exception as error:
+        raise _NotHeard(error) from error
 
 
 def _nothing() -> None:
