@@ -229,6 +229,23 @@ def test_a_start_at_pure_noise_changes_nothing(
     )
 
 
+@pytest.mark.parametrize("steps", [1, 2])
+@pytest.mark.parametrize(("arch", "changes"), STARTED)
+def test_a_start_above_the_grid_is_pure_noise(
+    steps: int, arch: str, changes: dict[str, Any], make_model: MakeModel, lr: torch.Tensor
+) -> None:
+    """A grid ends at some sigma: of trigonometric ones 100, which is t = 0.9936."""
+    if arch == "residual_unet":
+        changes = {"network": {**load(make_model()).config.network, "first_step": True}}
+    restorer = load(make_model(arch, **changes))
+    how: How = {"sampler": "ddim", "steps": steps}
+    top = math.atan(restorer.config.sigmas(steps)[0]) * 2 / math.pi
+    noisy, above, below = (
+        restorer.restore(lr, noise(4), **how, start=start) for start in (1.0, (top + 1) / 2, top - 0.05)
+    )
+    assert torch.equal(above, noisy) and not torch.equal(below, noisy)
+
+
 def test_a_start_is_the_upsampled_picture_under_noise(make_model: MakeModel, lr: torch.Tensor) -> None:
     """Networks that say nothing leave gamma x of x (v), or x itself (epsilon)."""
     sigma, grain = math.tan(math.pi / 2 * 0.3), noise(4)(INITIAL)

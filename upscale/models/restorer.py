@@ -176,26 +176,27 @@ class Restorer:
                 `noise.INITIAL`.
             sampler: Name of a sampler.
             steps: Network evaluations.
-            start: The time t of the first noise level, sigma = tan(pi t / 2). Below 1 a run starts from the
-                upsampled picture with so much noise.
+            start: The time t of the first noise level, sigma = tan(pi t / 2). Below the grid's own a run
+                starts from the upsampled picture with so much noise.
             fidelity: How near the result is to the first estimate, 0 to 1; of all images or of each.
             sigma_aug: Conditioning augmentation that the network is told, of all images or of each.
             on_step: Called after each evaluation; may raise to cancel.
         """
         sigmas = self.config.sigmas(steps, start)
+        from_noise = sigmas[0] >= self.config.sigmas(steps)[0]  # a start above the grid is cut off
         relay = self.config.relaying
         shares = torch.as_tensor(fidelity, dtype=lr.dtype, device=lr.device).reshape(-1, 1, 1, 1)
         seen, conditioned = 0, self.condition(lr, sigma_aug)
         for way, noise in zip(itertools.cycle(range(self.config.ways_up)), noises, strict=False):
             if way != seen:
                 seen, conditioned = way, self.condition(turned(lr, way), sigma_aug)
-            run = Run(conditioned, steps, from_noise=start == 1, keep_first=bool(shares.any()))
+            run = Run(conditioned, steps, from_noise=from_noise, keep_first=bool(shares.any()))
             fresh = partial(_fresh, conditioned, noise, way)
             denoiser = retold(run, self.config.told, sigmas)
-            if start < 1:
-                x = fresh(INITIAL).mul_(sigmas[0]).add_(conditioned.upsampled)
-            else:
+            if from_noise:
                 x = fresh(INITIAL).mul_(self._start(sigmas[0]))
+            else:
+                x = fresh(INITIAL).mul_(sigmas[0]).add_(conditioned.upsampled)
             x0 = samplers.sample(
                 sampler, denoiser, x, sigmas, fresh, on_step, blur=relay.blur if relay else None
             )
