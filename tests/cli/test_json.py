@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from upscale.errors import ExitCode
+from upscale.errors import DeviceError, ExitCode
 from upscale.jobs import lines, steps
 from upscale.jobs.report import Status
 
@@ -151,6 +151,37 @@ def test_plan(cli: Cli, photo: Photo, tmp_path: Path, listing: Listing) -> None:
     assert listing() == before
 
 
+def test_plan_of_what_fail_fast_cancels(cli: Cli, photo: Photo, tmp_path: Path, listing: Listing) -> None:
+    """It says what the run says."""
+    photo("b_4x.png", size=(48, 32))
+    args = (photo("a.png"), photo("b.png"), tmp_path / "missing.png", "--fail-fast", "--skip-existing")
+    before = listing()
+    files, summary = parsed(cli(*args, "--json", "--dry-run"))
+    assert [line["status"] for line in files] == ["cancelled", "cancelled", "failed"]
+    assert summary["cancelled"] == parsed(cli(*args, "--json"))[1]["cancelled"] == 2
+    table = cli(*args, "--dry-run").stdout
+    assert table.count("none: --fail-fast") == 2 and "forecast" not in table
+    assert listing() == before
+
+
+def test_inputs_that_fail_are_named_though_devices_are_missing(
+    cli: Cli, photo: Photo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def missing(options: object) -> None:
+        raise DeviceError("There is no cuda:1.")
+
+    monkeypatch.setattr("upscale.jobs.run.for_each_device", missing)
+    wanted = ("--device", "cuda:0,cuda:1", "--json", "-q")
+    files, summary = parsed(cli(tmp_path / "one.png", tmp_path / "two.png", *wanted))
+    assert [line["status"] for line in files] == ["failed", "failed"]
+    assert summary["exit_code"] == ExitCode.PARTIAL  # there was nothing for a device to do
+    files, summary = parsed(cli(tmp_path / "one.png", photo("a.png"), *wanted))
+    assert [line["status"] for line in files] == ["failed"] and summary["exit_code"] == ExitCode.DEVICE
+    photo("a_4x.png", size=(48, 32))
+    files, summary = parsed(cli(photo("a.png"), *wanted, "--skip-existing"))
+    assert [line["status"] for line in files] == ["skipped"] and summary["exit_code"] == ExitCode.OK
+
+
 def test_what_ends_everything_is_in_the_summary(cli: Cli, photo: Photo) -> None:
     result = cli(photo("a.png"), "--model", "nonsense", "--json")
     files, summary = parsed(result)
@@ -260,7 +291,7 @@ def test_full_disk_behind_the_lines_of_many(process: Any, photo: Photo) -> None:
     paths = [photo(f"{number}.png", size=(12 + number, 8)) for number in range(5)]
     telling = CHATTY.replace(
         'os.write(1, b"warning',
-        'progress(types.SimpleNamespace(message=None)); time.sleep(0.2); os.write(1, b"warning',
+        'time.sleep(0.2); progress(types.SimpleNamespace(message=None)); os.write(1, b"warning',
     )
     with Path("/dev/full").open("wb") as full:
         run = process(

@@ -12,29 +12,26 @@ from upscale.cli.console import printable
 from upscale.engine.plan import CascadePlan
 from upscale.images import scratch
 from upscale.jobs.forecast import forecast, free_bytes, size, together, total_memory
-from upscale.jobs.items import Job, Skipped
+from upscale.jobs.items import Job
 from upscale.jobs.pace import pace_of
 from upscale.jobs.plan import Plan
+from upscale.jobs.report import Report, Status
 from upscale.models.config import denoise_label, fidelity_of, joined, shrink_label, steps_of
 
+# What stands in the place of the stages where there are none.
+_NONE = {Status.SKIPPED: "none: it exists", Status.CANCELLED: "none: --fail-fast"}
 
-def show(plan: Plan) -> None:
-    """Print what would be done."""
+
+def show(plan: Plan, report: Report) -> None:
+    """Print what would be done; `report` has what is foreseen for the inputs of the plan."""
     console = Console(highlight=False)
     table = Table(box=box.SIMPLE)
     for heading in ("File", "Size", "Stages", "New size", "Result"):
         table.add_column(heading, overflow="fold")
-    for job in plan.jobs:
-        cells = (
-            job.source.name,
-            _input(job),
-            stages(job.cascade),
-            *_result(job),
-        )
-        table.add_row(*(Text(printable(cell)) for cell in cells))
-    for item in plan.items:
-        if isinstance(item, Skipped):
-            cells = (item.source.name, _input(item.job), "none: it exists", *_result(item.job))
+    for outcome in sorted(report.outcomes, key=lambda outcome: outcome.status in _NONE):
+        if (job := outcome.job) is not None:
+            passes = _NONE.get(outcome.status) or stages(job.cascade)
+            cells = (job.source.name, _input(job), passes, *_result(job))
             table.add_row(*(Text(printable(cell)) for cell in cells))
     if not console.is_terminal:  # a file or a pipe has no width that names would have to be folded to
         console.width = max(
@@ -43,7 +40,7 @@ def show(plan: Plan) -> None:
     if len(table.rows):
         console.print(table)
         console.print(Text(printable(settings(plan))), soft_wrap=True)
-    if plan.jobs:
+    if report.count(Status.PLANNED):
         console.print(Text(printable(outlook(plan))), soft_wrap=True)
 
 

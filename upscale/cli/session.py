@@ -13,11 +13,10 @@ from upscale.cli.json_lines import JsonLines
 from upscale.cli.patience import patience
 from upscale.cli.streams import own_stdout, silence_stdout
 from upscale.errors import ExitCode, OutputError
-from upscale.jobs.items import Failure, Skipped
 from upscale.jobs.pace import remember
 from upscale.jobs.plan import Plan
 from upscale.jobs.plan import plan as settle
-from upscale.jobs.report import Outcome, Report, Status
+from upscale.jobs.report import Report, foreseen
 from upscale.jobs.request import Request
 from upscale.jobs.run import run
 
@@ -64,22 +63,12 @@ def show(request: Request, talk: Talk) -> ExitCode:
     """Plan a request and print what would be done; the exit code is that of the inputs refused."""
     with _json_lines(talk) as lines:
         plan = _planned(request, talk)
-        outcomes = []
-        for item in plan.items:
-            if isinstance(item, Failure):
-                outcomes.append(Outcome(item.source, error=item.error))
-            elif isinstance(item, Skipped):
-                outcomes.append(
-                    Outcome(item.source, item.job, unfailing=Status.SKIPPED, differs=item.differs)
-                )
-            else:
-                outcomes.append(Outcome(item.source, item, unfailing=Status.PLANNED))
-        report = Report(tuple(outcomes))
+        report = Report(tuple(foreseen(plan.items, fail_fast=request.fail_fast)))
         if lines is None:
-            dry_run.show(plan)
+            dry_run.show(plan, report)
         else:
             lines.plan = plan
-            for outcome in outcomes:
+            for outcome in report.outcomes:
                 lines.finished(outcome)
             lines.done(report)
         listener = Lines(plan, quiet=talk.quiet, verbose=talk.verbose)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
 from upscale.engine.plan import CascadePlan, StagePlan
 from upscale.errors import ExitCode, UpscaleError
-from upscale.jobs.items import Job
+from upscale.jobs.items import Failure, Item, Job, Skipped
 from upscale.jobs.source import Source
 
 
@@ -67,6 +68,24 @@ class Outcome:
     def status(self) -> Status:
         """How it ended."""
         return self.unfailing if self.error is None else Status.FAILED
+
+
+def foreseen(items: Sequence[Item], *, fail_fast: bool) -> list[Outcome]:
+    """Return what is known of inputs before anything is done: how each has ended, or that it is planned.
+
+    With `fail_fast` a failure of planning cancels all the others.
+    """
+    cancelled = fail_fast and any(isinstance(item, Failure) for item in items)
+    return [_foreseen(item, cancelled=cancelled) for item in items]
+
+
+def _foreseen(item: Item, *, cancelled: bool) -> Outcome:
+    if isinstance(item, Failure):
+        return Outcome(item.source, error=item.error)
+    if isinstance(item, Skipped):
+        status = Status.CANCELLED if cancelled else Status.SKIPPED
+        return Outcome(item.source, item.job, unfailing=status, differs=item.differs)
+    return Outcome(item.source, item, unfailing=Status.CANCELLED if cancelled else Status.PLANNED)
 
 
 @dataclass(frozen=True)

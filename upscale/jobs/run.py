@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Sequence
-from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
 from queue import Empty, SimpleQueue
@@ -27,7 +27,7 @@ from upscale.jobs.items import Failure, Job, Skipped
 from upscale.jobs.listener import Listener
 from upscale.jobs.plan import Plan
 from upscale.jobs.recipe import recipe
-from upscale.jobs.report import Outcome, Report, Status
+from upscale.jobs.report import Outcome, Report, Status, foreseen
 from upscale.jobs.steps import explained, take, write_picture
 from upscale.jobs.uncertainty import write_map
 from upscale.options import EngineOptions
@@ -64,21 +64,16 @@ def run(
     listener = listener or Listener()
     if removed := _sweep(plan):
         listener.swept(removed)
-    devices = for_each_device(plan.request.engine)
-    writers = max(len(devices), min(MAX_WRITERS, os.cpu_count() or 1))
-    with ThreadPoolExecutor(len(devices), "read") as reader, ThreadPoolExecutor(writers, "write") as writer:
-        course = _Course(plan, load, listener, stdout, reader, writer, devices)
-        try:
-            course.run()
-        except BaseException as error:
-            course.stop()
-            writer.shutdown()
-            with suppress(Exception, _NotHeard):  # what was being written is finished, and told
-                course.hear()
-                course.tell_rest()
-            if isinstance(error, _NotHeard):
-                raise error.reason from None
-            raise
+    course = _Course(plan, load, listener, stdout)
+    try:
+        course.run()
+    except BaseException as error:
+        with suppress(Exception, _NotHeard):  # what was being written is finished, and told
+            course.hear()
+            course.tell_rest()
+        if isinstance(error, _NotHeard):
+            raise error.reason from None
+        raise
     return Report(tuple(course.outcomes[index] for index in range(len(plan.items))))
 
 
@@ -103,19 +98,12 @@ class _Course:
         load: Callable[[EngineOptions], Engine],
         listener: Listener,
         stdout: BinaryIO | None,
-        reader: Executor,
-        writer: Executor,
-        devices: Sequence[EngineOptions],
     ) -> None:
         self._plan = plan
         self.load = load
         self.listener = listener
         self._stdout = stdout
-        self._writer = writer
         self.fail_fast = plan.request.fail_fast
-        jobs = [(index, item) for index, item in enumerate(plan.items) if isinstance(item, Job)]
-        self.ahead = ReadAhead(jobs, plan.request.files, reader, batches=len(devices))
-        self._devices = [Device(options, self) for options in devices]
         self._lock = threading.Lock()
         self._thread = threading.current_thread()
         self._events: SimpleQueue[Callable[[], None]] = SimpleQueue()
@@ -128,23 +116,35 @@ class _Course:
         self.outcomes: dict[int, Outcome] = {}  # those told
 
     def run(self) -> None:
-        """Carry out everything."""
-        for index, item in enumerate(self._plan.items):
-            if isinstance(item, Failure):
-                self.end(index, Outcome(item.source, error=item.error))
-        for index, item in enumerate(self._plan.items):
-            if isinstance(item, Skipped):
-                status = Status.CANCELLED if self.ends_now else Status.SKIPPED
-                self.end(index, Outcome(item.source, item.job, unfailing=status, differs=item.differs))
-        # Once more where a device gave files back after the others had ended.
-        while self.ahead.left and not self.ends_now:
-            if len(self._devices) == 1:
-                self._devices[0].work()
+        """Carry out everything; devices are looked at only if there is something for them to do."""
+        planned = []
+        for index, outcome in enumerate(foreseen(self._plan.items, fail_fast=self.fail_fast)):
+            if outcome.status is Status.PLANNED and outcome.job is not None:
+                planned.append((index, outcome.job))
             else:
-                self._work_on_threads()
-        for index, job in self.ahead.rest():
-            self.end(index, Outcome(job.source, job, unfailing=Status.CANCELLED))
+                self.end(index, outcome)
+        if planned:
+            self._work(planned, for_each_device(self._plan.request.engine))
         self.hear()
+
+    def _work(self, jobs: Sequence[tuple[int, Job]], devices: Sequence[EngineOptions]) -> None:
+        """Carry out jobs, whose indices are their places among the inputs."""
+        writers = max(len(devices), min(MAX_WRITERS, os.cpu_count() or 1))
+        with (
+            ThreadPoolExecutor(len(devices), "read") as reader,
+            ThreadPoolExecutor(writers, "write") as writer,
+        ):
+            self._writer = writer
+            self.ahead = ReadAhead(jobs, self._plan.request.files, reader, batches=len(devices))
+            self._devices = [Device(options, self) for options in devices]
+            # Once more where a device gave files back after the others had ended.
+            while self.ahead.left and not self.ends_now:
+                if len(self._devices) == 1:
+                    self._devices[0].work()
+                else:
+                    self._work_on_threads()
+            for index, job in self.ahead.rest():
+                self.end(index, Outcome(job.source, job, unfailing=Status.CANCELLED))
 
     def _work_on_threads(self) -> None:
         with ThreadPoolExecutor(len(self._devices), "device") as pool:
