@@ -106,6 +106,8 @@ def test_pictures_that_cannot_be_compared_are_refused(metric) -> None:
         metric(a, a[:-1])
     with pytest.raises(InputError, match="border of 20"):
         metric(a, a, border=20)
+    with pytest.raises(ValueError, match="border of -3"):
+        metric(a, a, border=-3)
 
 
 def test_ssim_refuses_pictures_smaller_than_its_window() -> None:

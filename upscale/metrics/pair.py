@@ -20,7 +20,10 @@ def float_pair(a: Pixels, b: Pixels, border: int = 0) -> tuple[Float64, Float64]
 
     Raises:
         InputError: The shapes differ, or nothing is left inside the border.
+        ValueError: The border is below 0.
     """
+    if border < 0:
+        raise ValueError(f"a border of {border} pixels")
     if a.shape != b.shape:
         raise InputError(
             f"Pictures of shapes {a.shape} and {b.shape} cannot be compared.",
