@@ -68,7 +68,7 @@ def test_only_the_first_stage_is_told(listening: str, load: Load, monkeypatch: p
 
     class Seen(cascade.Stage):
         def run(self) -> None:
-            told.append((self.index, list(self.noise)))
+            told.append((self.index, [task.noise for task in self.tasks]))
             super().run()
 
     monkeypatch.setattr(cascade, "Stage", Seen)

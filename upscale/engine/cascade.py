@@ -11,7 +11,7 @@ from upscale.engine.denoise import sigma_of
 from upscale.engine.loaded import Loaded
 from upscale.engine.plan import CascadePlan, model_of
 from upscale.engine.resample import add_spread, resized
-from upscale.engine.stage import Sampling, Stage
+from upscale.engine.stage import Sampling, Stage, Task
 from upscale.engine.work import Work
 from upscale.images import scratch
 from upscale.images.picture import Pixels
@@ -60,7 +60,7 @@ def run(
             scratch.empty((height, width, pixels.shape[2]), dtype if last else np.uint16)
             for pixels, dtype in zip(pictures, dtypes, strict=True)
         ]
-        unsure = [scratch.empty((height, width, 1), np.uint8) for _ in pictures] if with_spread else None
+        unsure = [scratch.empty((height, width, 1), np.uint8) if with_spread else None for _ in pictures]
         sampling = Sampling(
             sampler=settings.sampler,
             steps=settings.steps,
@@ -75,23 +75,16 @@ def run(
         told = [sigma_of(level) for level in denoise] if stage.index == 0 and denoise else nothing
         unseen = hidden if stage.index == 0 and hidden else nothing
         shares = [settings.fidelity_for(level, followed=not last) for level in unseen]
-        Stage(
-            restorer,
-            pictures,
-            told,
-            shares,
-            hrs,
-            unsure,
-            plan.reduced_after(stage),
-            stage.index,
-            sampling,
-            room,
-            work.next_stage(),
-        ).run()
-        if unsure is not None:
-            spreads = [add_spread(new, old) for new, old in zip(unsure, spreads or unsure, strict=True)]
+        tasks = [
+            Task(lr, hr, noise, fidelity, spread)
+            for lr, hr, noise, fidelity, spread in zip(pictures, hrs, told, shares, unsure, strict=True)
+        ]
+        reduced_by = plan.reduced_after(stage)
+        Stage(restorer, tasks, reduced_by, stage.index, sampling, room, work.next_stage()).run()
+        made = [spread for spread in unsure if spread is not None]
+        spreads = [add_spread(new, old) for new, old in zip(made, spreads or made, strict=True)]
         pictures = hrs
-        del hrs  # so that they go from the disk as soon as the next stage has been given its input
+        del hrs, tasks  # so that they go from the disk as soon as the next stage has been given its input
     if plan.final_resize:
         pictures = [resized(pixels, plan.output_size) for pixels in pictures]
         spreads = [resized(spread, plan.output_size) for spread in spreads]

@@ -73,10 +73,30 @@ class Room:
     together_px: int
 
 
+@dataclass(frozen=True)
+class Task:
+    """A picture to enlarge.
+
+    Attributes:
+        lr: The input, [H, W, 1 or 3]; grey is given to the model as three equal channels.
+        hr: The canvas to fill, [H', W', 1 or 3], at most `scale` times as large; what sticks out is cut off.
+        noise: Std in [-1, 1] units of the noise that the input has already, and that shall be taken out.
+        fidelity: How near the result is to its first estimate, see `Restorer.samples`.
+        spread: Canvas of the same size for where the samples disagree, [H', W', 1]: their standard deviation,
+            full scale is `spread.FULL_SPREAD`. None where nobody asks.
+    """
+
+    lr: Pixels
+    hr: Pixels
+    noise: float
+    fidelity: float
+    spread: Pixels | None
+
+
 class _Tile(NamedTuple):
     """What is done next: a core of one of the pictures."""
 
-    picture: int
+    task: int
     core: Box
 
 
@@ -85,19 +105,12 @@ class Stage:
     """A stage about to run for pictures of one size: a queue of tiles, and what to do when some fail.
 
     Small tiles of equal size go through the network together: alone they would leave the processor waiting
-    for memory and for kernels to start. Running out of memory
-    halves their number, at last the tile, and goes on. Tiles that come out with values that are no numbers
-    are done again in float32.
+    for memory and for kernels to start. Running out of memory halves their number, at last the tile, and goes
+    on. Tiles that come out with values that are no numbers are done again in float32.
 
     Attributes:
         restorer: The model.
-        lrs: The inputs, [H, W, 1 or 3] each; grey is given to the model as three equal channels.
-        noise: Std in [-1, 1] units of the noise that each of them has already, and that shall be taken out.
-        fidelity: How near each is to its first estimate, see `Restorer.samples`.
-        hrs: The canvases to fill, [H', W', 1 or 3] each, at most `scale` times as large; what sticks out is
-            cut off.
-        spreads: Canvases of the same sizes for where the samples disagree, [H', W', 1]: their standard
-            deviation, full scale is `spread.FULL_SPREAD`. None where nobody asks.
+        tasks: The pictures, of one size and to one size; for all or none it is asked where samples disagree.
         reduced_by: How many times narrower and lower the result is made next, see `spread.mean_and_spread`.
         index: Of the stage, from 0; decides its noise.
         sampling: How to sample.
@@ -106,11 +119,7 @@ class Stage:
     """
 
     restorer: Restorer
-    lrs: Sequence[Pixels]
-    noise: Sequence[float]
-    fidelity: Sequence[float]
-    hrs: Sequence[Pixels]
-    spreads: Sequence[Pixels] | None
+    tasks: Sequence[Task]
     reduced_by: tuple[float, float]
     index: int
     sampling: Sampling
@@ -118,15 +127,18 @@ class Stage:
     on_tile: OnTile
 
     def __post_init__(self) -> None:
-        height, width = self.lrs[0].shape[:2]
-        assert all(lr.shape[:2] == (height, width) for lr in self.lrs), "one size goes through together"
-        assert all(hr.shape[:2] == self.hrs[0].shape[:2] for hr in self.hrs)
+        (height, width), large = (pixels.shape[:2] for pixels in (self.tasks[0].lr, self.tasks[0].hr))
+        for task in self.tasks:
+            assert task.lr.shape[:2] == (height, width), "one size goes through together"
+            assert task.hr.shape[:2] == large
         self.tiling = Tiling((width, height), self.restorer.multiple_of, self.restorer.config.halo_px)
         cores = self.tiling.cores(self.room.tile_px)  # the same place of all pictures: they share its noise
-        self.queue = deque(_Tile(picture, core) for core in cores for picture in range(len(self.lrs)))
+        self.queue = deque(_Tile(task, core) for core in cores for task in range(len(self.tasks)))
         kind = SideBySide if self.restorer.local else Blended
-        self.canvases: list[Canvas] = [kind(hr) for hr in self.hrs]
-        self.spread_canvases: list[Canvas] = [kind(spread) for spread in self.spreads or ()]
+        self.canvases: list[Canvas] = [kind(task.hr) for task in self.tasks]
+        spreads = [task.spread for task in self.tasks if task.spread is not None]
+        assert len(spreads) in (0, len(self.tasks))
+        self.spread_canvases: list[Canvas] = [kind(spread) for spread in spreads]
         self.done = 0
         self.settled = 0  # rows of the canvases
 
@@ -179,11 +191,11 @@ class Stage:
     ) -> None:
         """Put tiles into the canvases, whose rows above `settled` are done then."""
         scale = self.restorer.config.scale
-        for (picture, core), image, spread in zip(tiles, images, spreads, strict=True):
+        for (task, core), image, spread in zip(tiles, images, spreads, strict=True):
             window = self.tiling.window(core).times(scale)
-            self.canvases[picture].place(image, window, core.times(scale))
+            self.canvases[task].place(image, window, core.times(scale))
             if self.spread_canvases:
-                self.spread_canvases[picture].place(spread, window, core.times(scale))
+                self.spread_canvases[task].place(spread, window, core.times(scale))
         if settled > self.settled:
             self._settle(settled)
 
@@ -193,7 +205,7 @@ class Stage:
         if max(first.core.width, first.core.height) > self.room.tile_px:  # planned before memory ran out
             self.queue.popleft()
             parts = self.tiling.split(first.core, self.room.tile_px)
-            self.queue.extendleft(_Tile(first.picture, core) for core in reversed(parts))
+            self.queue.extendleft(_Tile(first.task, core) for core in reversed(parts))
             return []
         return [self.queue.popleft() for _ in self._together()]
 
@@ -217,8 +229,9 @@ class Stage:
         """
         restorer, sampling = self.restorer, self.sampling
         windows = [self.tiling.window(tile.core) for tile in tiles]
+        tasks = [self.tasks[tile.task] for tile in tiles]
         x_lr = to_device(
-            [rgb(cut(self.lrs[t.picture], w)) for t, w in zip(tiles, windows, strict=True)], restorer.device
+            [rgb(cut(task.lr, window)) for task, window in zip(tasks, windows, strict=True)], restorer.device
         )
 
         def noise(where: Sequence[Box], field: Field, step: int) -> Tensor:
@@ -236,12 +249,12 @@ class Stage:
             sampler=sampling.sampler,
             steps=sampling.steps,
             start=sampling.start,
-            fidelity=[self.fidelity[tile.picture] for tile in tiles],
-            sigma_aug=[math.hypot(self.noise[tile.picture], sampling.sigma_aug) for tile in tiles],
+            fidelity=[task.fidelity for task in tasks],
+            sigma_aug=[math.hypot(task.noise, sampling.sigma_aug) for task in tasks],
             on_step=on_step,
         )  # [N, 3, s h, s w] each
         mean, spread = mean_and_spread(
-            images, with_spread=self.spreads is not None, reduced_by=self.reduced_by
+            images, with_spread=bool(self.spread_canvases), reduced_by=self.reduced_by
         )
         return to_host(mean), [None] * len(tiles) if spread is None else to_host(spread)
 
@@ -273,7 +286,7 @@ class Stage:
         self.settled = rows
         for canvas in self.canvases + self.spread_canvases:
             canvas.settle(rows)
-        scratch.release(*self.lrs)
+        scratch.release(*(task.lr for task in self.tasks))
 
     def _tell(self, pixels: int, message: str | None = None) -> None:
         self.on_tile(self.done, max(1, self.done + len(self.queue)), pixels, message)
