@@ -97,7 +97,7 @@ def test_thin_pictures_work(size: tuple[int, int], scale: int, cli: Cli, photo: 
 
 
 def test_empty_stdin(cli: Cli, listing: Listing) -> None:
-    refused(cli("-", stdin=b""), ExitCode.INPUT, "Nothing came through stdin")
+    refused(cli("-", stdin=b""), ExitCode.INPUT, "Nothing came from standard input")
     assert listing() == {}
 
 
@@ -214,7 +214,7 @@ def test_several_inputs_for_one_file(cli: Cli, photo: Photo, tmp_path: Path, lis
     paths = photo("a.png"), photo("b.png")
     before = listing()
     refused(cli(*paths, "-o", tmp_path / "c.png"), ExitCode.USAGE, "2 inputs", "with a slash at the end")
-    refused(cli(*paths, "-o", "-"), ExitCode.USAGE, "2 inputs cannot all go to stdout")
+    refused(cli(*paths, "-o", "-"), ExitCode.USAGE, "2 inputs cannot all go to standard output")
     assert listing() == before
 
 
@@ -223,7 +223,7 @@ def test_stdin_among_others_needs_a_folder(cli: Cli, photo: Photo, tmp_path: Pat
     before = listing()
     data = path.read_bytes()
     refused(cli("-", path, stdin=data), ExitCode.USAGE, "no folder for its result")
-    refused(cli("-", "-", "-o", f"{tmp_path}/", stdin=data), ExitCode.USAGE, "stdin was given twice")
+    refused(cli("-", "-", "-o", f"{tmp_path}/", stdin=data), ExitCode.USAGE, "was given twice")
     assert listing() == before
     assert cli("-", path, "-o", f"{tmp_path}/", stdin=data).exit_code == 0
     assert set(listing()) == {"a.png", "a_4x.png", "stdin_4x.png"}

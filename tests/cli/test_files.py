@@ -164,7 +164,7 @@ def test_several_pictures_in_one_pipe(formats: tuple[str, str], cli: Cli, listin
         stream.write(part.getvalue())
     result = cli("-", stdin=stream.getvalue())
     assert result.exit_code == ExitCode.INPUT and result.stdout == ""
-    assert "Several pictures came through stdin" in result.stderr and "--files-from" in result.stderr
+    assert "Several pictures came from standard input" in result.stderr and "--files-from" in result.stderr
     assert listing() == {}
 
 

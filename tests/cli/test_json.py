@@ -280,7 +280,8 @@ def test_full_disk_behind_the_lines(process: Any, photo: Photo) -> None:
         )
     assert run.returncode == ExitCode.OUTPUT
     assert (
-        b"Error: stdout cannot be written: the disk is full." in run.stderr and b"Traceback" not in run.stderr
+        b"Error: Standard output cannot be written: the disk is full." in run.stderr
+        and b"Traceback" not in run.stderr
     )
 
 

@@ -16,6 +16,7 @@ from upscale.cli.patience import patience
 def terminal(monkeypatch: pytest.MonkeyPatch) -> io.StringIO:
     text = io.StringIO()
     monkeypatch.setattr(module, "STDERR", Console(file=text, force_terminal=True, width=80))
+    monkeypatch.setattr(module, "at_terminal", lambda: True)
     return text
 
 
@@ -58,7 +59,8 @@ def test_not_in_files_and_not_when_quiet(
     is_terminal: bool, wanted: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     text = io.StringIO()
-    monkeypatch.setattr(module, "STDERR", Console(file=text, force_terminal=is_terminal))
+    monkeypatch.setattr(module, "STDERR", Console(file=text, force_terminal=True))
+    monkeypatch.setattr(module, "at_terminal", lambda: is_terminal)
     with patience("Looking at 3 files", shown=wanted, after_s=0.0):
         threading.Event().wait(0.1)
     assert text.getvalue() == ""

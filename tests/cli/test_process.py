@@ -6,6 +6,7 @@ import io
 import json
 import os
 import pty
+import re
 import select
 import shutil
 import signal
@@ -200,7 +201,7 @@ def terminal() -> Iterator[int]:
 def test_stdin_on_a_terminal_is_refused_not_waited_for(process: Process, terminal: int) -> None:
     run = process("-", stdin=terminal)
     assert run.returncode == ExitCode.USAGE
-    assert b"stdin is a terminal" in run.stderr and b"upscale - < photo.jpg" in run.stderr
+    assert b"standard input, which is a terminal" in run.stderr and b"upscale - < photo.jpg" in run.stderr
 
 
 def test_picture_to_a_terminal_is_refused(process: Process, photo: Photo, terminal: int) -> None:
@@ -291,9 +292,79 @@ def test_full_disk_behind_stdout(unbuffered: str, process: Process, photo: Photo
             path, "-o", "-", before=QUICK, env=env, capture_output=False, stdout=full, stderr=subprocess.PIPE
         )
     assert run.returncode == ExitCode.OUTPUT
-    assert run.stderr.decode().startswith("Error: stdout cannot be written: the disk is full.")
+    assert run.stderr.decode().startswith("Error: Standard output cannot be written: the disk is full.")
     assert b"Traceback" not in run.stderr and b"Exception ignored" not in run.stderr
     assert listing() == before
+
+
+FULL = Path("/dev/full")
+needs_full = pytest.mark.skipif(not FULL.exists(), reason="needs the device that is always full")
+WAYS_TO_PRINT = (["a.png", "--dry-run"], ["info", "a.png"], ["models", "list"], ["--help"], ["--version"])
+
+
+def closed_pipe() -> int:
+    """Return the end to write to of a pipe whose reader has gone."""
+    theirs, ours = os.pipe()
+    os.close(theirs)
+    return ours
+
+
+@needs_full
+@pytest.mark.parametrize("args", WAYS_TO_PRINT, ids=" ".join)
+def test_full_disk_behind_text(args: list[str], process: Process, photo: Photo, tmp_path: Path) -> None:
+    photo("a.png")
+    to = {"cwd": tmp_path, "capture_output": False, "stderr": subprocess.PIPE, "defaults": False}
+    with FULL.open("wb") as full:
+        run = process(*args, stdout=full, **to)
+    assert run.returncode == ExitCode.OUTPUT
+    assert run.stderr.decode().startswith("Error: Standard output cannot be written: the disk is full.")
+    assert b"Traceback" not in run.stderr and b"Exception ignored" not in run.stderr
+
+
+@pytest.mark.parametrize("args", WAYS_TO_PRINT, ids=" ".join)
+def test_reader_of_text_that_has_gone(
+    args: list[str], process: Process, photo: Photo, tmp_path: Path
+) -> None:
+    photo("a.png")
+    pipe = closed_pipe()
+    to = {"cwd": tmp_path, "capture_output": False, "stderr": subprocess.PIPE, "defaults": False}
+    run = process(*args, stdout=pipe, **to)
+    os.close(pipe)
+    assert run.returncode == ExitCode.BROKEN_PIPE and run.stderr == b""
+
+
+@needs_full
+@pytest.mark.parametrize("full", [True, False])
+def test_messages_that_cannot_be_printed_stop_nothing(
+    full: bool, process: Process, photo: Photo, tmp_path: Path
+) -> None:
+    paths = photo("a.png"), tmp_path / "missing.png", photo("b.png")
+    stderr = os.open(FULL, os.O_WRONLY) if full else closed_pipe()
+    to = {"capture_output": False, "stdout": subprocess.PIPE, "stderr": stderr, "before": QUICK}
+    assert process(*paths, "-v", **to).returncode == ExitCode.PARTIAL
+    assert (tmp_path / "a_4x.png").exists() and (tmp_path / "b_4x.png").exists()
+    assert process(tmp_path / "missing.png", **to).returncode == ExitCode.INPUT
+    assert process("--nonsense", **to).returncode == ExitCode.USAGE
+    os.close(stderr)
+
+
+def test_names_that_the_encoding_has_not(process: Process, photo: Photo) -> None:
+    path = photo("日本×.png")
+    for args in ([path, "--dry-run"], ["info", path], ["--help"]):
+        for odd in ({"PYTHONIOENCODING": "cp1252"}, {"PYTHONIOENCODING": "ascii"}):
+            run = process(*args, env={**process.environment(), **odd}, defaults=False)
+            assert run.returncode == 0, run.stderr
+            assert args == ["--help"] or b"\\u65e5\\u672c" in run.stdout.replace(b"\n", b"")
+
+
+def test_forced_colours_move_nothing_in_a_file(process: Process, photo: Photo, tmp_path: Path) -> None:
+    paths = [photo(name * 30 + ".png") for name in "ab"]
+    env = {**process.environment(), "FORCE_COLOR": "1", "COLUMNS": "60"}
+    run = process(*paths, before=QUICK, env=env)
+    assert run.returncode == 0 and len(run.stderr.splitlines()) == 2
+    assert not re.search(rb"\x1b\[[^m]*[A-Zln]", run.stderr)
+    planned = process(*paths, "--overwrite", "--dry-run", env=env).stdout.decode()
+    assert all(str(path) in planned for path in paths)  # not folded
 
 
 @pytest.fixture

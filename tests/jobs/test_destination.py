@@ -16,7 +16,7 @@ def test_nothing_is_beside_the_input() -> None:
 
 def test_dash_is_stdout_for_one_input_only() -> None:
     assert settle("-", inputs=1) == Destination(Kind.STDOUT)
-    with pytest.raises(UsageError, match="2 inputs cannot all go to stdout"):
+    with pytest.raises(UsageError, match="2 inputs cannot all go to standard output"):
         settle("-", inputs=2)
 
 

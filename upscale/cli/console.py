@@ -9,6 +9,11 @@ from rich.text import Text
 STDERR = Console(stderr=True, highlight=False, soft_wrap=True)
 
 
+def at_terminal() -> bool:
+    """Return whether stderr is a terminal, where lines can be drawn anew; FORCE_COLOR is about colours."""
+    return STDERR.file.isatty()
+
+
 def printable(text: str) -> str:
     """Return `text` with control characters and undecodable bytes of file names escaped."""
     decoded = text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")

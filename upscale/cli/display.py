@@ -17,7 +17,7 @@ from rich.progress import (
 )
 from rich.table import Column
 
-from upscale.cli.console import STDERR, printable, say
+from upscale.cli.console import STDERR, at_terminal, printable, say
 from upscale.cli.guard import explain
 from upscale.jobs.engines import Engine
 from upscale.jobs.items import Job
@@ -193,7 +193,7 @@ class Bars(Lines):
 
 def display(plan: Plan, *, quiet: bool, verbose: bool) -> Lines:
     """Return the listener that fits the terminal and the wishes; use it as a context."""
-    kind = Bars if STDERR.is_terminal and not quiet else Lines
+    kind = Bars if at_terminal() and not quiet else Lines
     return kind(plan, quiet=quiet, verbose=verbose)
 
 

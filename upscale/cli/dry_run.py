@@ -33,7 +33,7 @@ def show(plan: Plan, report: Report) -> None:
             passes = _NONE.get(outcome.status) or stages(job.cascade)
             cells = (job.source.name, _input(job), passes, *_result(job))
             table.add_row(*(Text(printable(cell)) for cell in cells))
-    if not console.is_terminal:  # a file or a pipe has no width that names would have to be folded to
+    if not console.file.isatty():  # a file or a pipe has no width that names would have to be folded to
         console.width = max(
             console.width, Measurement.get(console, console.options.update(width=10_000), table).maximum
         )

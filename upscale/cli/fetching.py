@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TypeVar
 
-from upscale.cli.console import STDERR, printable, say
+from upscale.cli.console import STDERR, at_terminal, printable, say
 from upscale.errors import WeightsError
 from upscale.models import catalog, licence
 from upscale.models.access import Access
@@ -58,7 +58,7 @@ def bring(options: EngineOptions, *, bars: bool) -> None:
 @contextmanager
 def telling(*, bars: bool) -> Iterator[Tell | None]:
     """Give what draws a bar for each file on a terminal; None where nothing shall be drawn."""
-    if not bars or not STDERR.is_terminal:
+    if not bars or not at_terminal():
         yield None
         return
     from rich.progress import (
@@ -93,7 +93,7 @@ def telling(*, bars: bool) -> Iterator[Tell | None]:
 
 def _at_a_terminal() -> bool:
     """Return whether a person can read and answer: stdin may also be the picture."""
-    return sys.stdin is not None and sys.stdin.isatty() and STDERR.is_terminal
+    return sys.stdin is not None and sys.stdin.isatty() and at_terminal()
 
 
 def _agrees(question: LicenceNotAccepted) -> bool:

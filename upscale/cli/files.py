@@ -47,7 +47,7 @@ Talk = partial(typer.Option, rich_help_panel="What is shown", metavar="")  # fla
 
 def _print_version(wanted: bool) -> None:
     if wanted:
-        typer.echo(f"upscale {__version__}")
+        print(f"upscale {__version__}", flush=True)
         raise typer.Exit
 
 

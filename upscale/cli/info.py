@@ -60,7 +60,7 @@ def _print(path: Path, found: ImageInfo) -> None:
     else:
         lines += [f"  {name.replace('_', ' '):<13} {value}" for name, value in found.record.items()]
     for line in lines:
-        typer.echo(printable(line))
+        print(printable(line), flush=True)
 
 
 def _print_json(path: Path, found: ImageInfo) -> None:
@@ -68,4 +68,4 @@ def _print_json(path: Path, found: ImageInfo) -> None:
     from dataclasses import asdict
 
     line: dict[str, Any] = {"schema": SCHEMA, "type": "info", "file": str(path), **asdict(found)}
-    typer.echo(json.dumps(line, ensure_ascii=True))
+    print(json.dumps(line, ensure_ascii=True), flush=True)

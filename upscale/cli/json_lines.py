@@ -72,4 +72,4 @@ class JsonLines:
         except BrokenPipeError:
             raise
         except OSError as error:
-            raise output_error("stdout", error) from error
+            raise output_error("Standard output", error) from error

@@ -101,7 +101,7 @@ def path(*, model: Name, verbose: Verbose = False) -> int:
     """Print where a model's weights are."""
     from upscale.models.inventory import present
 
-    typer.echo(present(model).weights)
+    print(present(model).weights, flush=True)
     return ExitCode.OK
 
 
@@ -317,7 +317,7 @@ def _print_table(items: list[Item]) -> None:
         licence = item.licence or ""
         cells = (item.name, _scale(item), _mib(item), licence, item.where, figures, item.summary)
         table.add_row(*(Text(printable(cell)) for cell in cells))
-    if not console.is_terminal:  # a file or a pipe has no width to fold to
+    if not console.file.isatty():  # a file or a pipe has no width to fold to
         console.width = 1000
     console.print(table)
 
@@ -342,13 +342,13 @@ def _print_json(kind: str, item: Item) -> None:
 def _print_line(line: dict[str, Any]) -> None:
     import json
 
-    typer.echo(json.dumps({"schema": SCHEMA, **line}, ensure_ascii=True))
+    print(json.dumps({"schema": SCHEMA, **line}, ensure_ascii=True), flush=True)
 
 
 def _echo(text: str) -> None:
     from upscale.cli.console import printable
 
-    typer.echo(printable(text))
+    print(printable(text), flush=True)
 
 
 def _worst(codes: list[ExitCode]) -> ExitCode:

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from upscale.cli.console import STDERR, printable
+from upscale.cli.console import STDERR, at_terminal, printable
 
 AFTER_S = 1.0
 
@@ -14,7 +14,7 @@ AFTER_S = 1.0
 @contextmanager
 def patience(doing: str, *, shown: bool = True, after_s: float = AFTER_S) -> Iterator[None]:
     """Say what is being done if it takes more than `after_s`; on a terminal only, and gone at the end."""
-    if not shown or not STDERR.is_terminal:
+    if not shown or not at_terminal():
         yield
         return
     status = STDERR.status(printable(doing) + " ...")

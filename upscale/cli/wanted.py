@@ -43,23 +43,26 @@ class Wanted:
             raise UsageError("-0 says how a list is written.", hint="Give the list with --files-from.")
         if self.files_from == STDIN and STDIN in self.names:
             raise UsageError(
-                "stdin cannot be both a list and a picture.", hint="Give one of the two as a file."
+                "Standard input cannot be both a list and a picture.", hint="Give one of the two as a file."
             )
         if self.names.count(STDIN) > 1:
-            raise UsageError("stdin was given twice.", hint="A pipe carries one picture: give - once.")
+            raise UsageError(
+                "Standard input was given twice.", hint="A pipe carries one picture: give - once."
+            )
         if json and (self.output == STDOUT or (self.output is None and STDIN in self.names)):
             raise UsageError(
-                "A picture and --json cannot both go to stdout.", hint="Give -o FILE for the picture."
+                "A picture and --json cannot both go to standard output.",
+                hint="Give -o FILE for the picture.",
             )
         if self.output is None and STDIN in self.names:
             if len(self.names) > 1 or self.files_from is not None:
                 raise UsageError(
-                    "The picture from stdin has no folder for its result.",
+                    "The picture from standard input has no folder for its result.",
                     hint="Give -o FOLDER/ for the results, or upscale it alone.",
                 )
             if stdout_is_terminal() and not dry_run:
                 raise UsageError(
-                    "The picture from stdin has no file for its result.",
+                    "The picture from standard input has no file for its result.",
                     hint="Name one with -o FILE, or send it on: upscale - < photo.jpg > large.jpg",
                 )
             return replace(self, output=STDOUT)

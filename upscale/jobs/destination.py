@@ -46,16 +46,18 @@ def settle(output: str | None, *, inputs: int, tree: bool = False) -> Destinatio
     if output == STDOUT:
         if tree:
             raise UsageError(
-                "The pictures of a folder or list cannot all go to stdout.", hint="Give -o FOLDER/."
+                "The pictures of a folder or list cannot all go to standard output.", hint="Give -o FOLDER/."
             )
         if inputs > 1:
             raise UsageError(
-                f"{inputs} inputs cannot all go to stdout.",
+                f"{inputs} inputs cannot all go to standard output.",
                 hint="Give one input, or -o FOLDER/ for the results.",
             )
         return Destination(Kind.STDOUT)
     if not output:
-        raise UsageError("-o was given an empty name.", hint="Give a file, a folder or - for stdout.")
+        raise UsageError(
+            "-o was given an empty name.", hint="Give a file, a folder or - for standard output."
+        )
     path = Path(output)
     separators = tuple(separator for separator in (os.sep, os.altsep) if separator)
     try:

@@ -121,7 +121,7 @@ class _Draft:
         try:
             if source.data is not None and holds_several(source.data):
                 raise InputError(
-                    f"Several pictures came through {source.name}, one after another.",
+                    "Several pictures came from standard input, one after another.",
                     hint="A pipe carries one: give the files, or their names with --files-from.",
                 )
             info = probe(source.content, max_mpix=self.request.files.max_input_mpix)

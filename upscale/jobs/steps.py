@@ -114,7 +114,7 @@ def writing(job: Job, stdout: BinaryIO | None) -> Iterator[Path | BinaryIO]:
     except (UpscaleError, BrokenPipeError):
         raise
     except OSError as error:  # the folder could not be made, or stdout is full
-        raise output_error(job.target_name, error) from error
+        raise output_error(job.target or "Standard output", error) from error
 
 
 def write_all(stream: BinaryIO, data: memoryview) -> None:
