@@ -132,6 +132,19 @@ def test_same_name_as_that_of_two_formats(
     assert made(listing(), before) == [f"big/{name}_4x.webp" for name in ("a_bmp", "a_png", "a_png_jpg", "b")]
 
 
+@pytest.mark.parametrize("options", [[], ["--dry-run"]])
+def test_folder_of_nothing_but_results_says_what_to_do(
+    options: list[str], cli: Cli, photo: Photo, tmp_path: Path
+) -> None:
+    path = photo("photos/a.png")
+    assert cli(path).exit_code == 0
+    path.unlink()
+    result = cli(tmp_path / "photos", *options)
+    assert result.exit_code == 0 and "Left alone: 1 result of upscale." in result.stderr
+    assert "Name the files themselves to enlarge them once more." in result.stderr
+    assert cli(tmp_path / "photos", *options, "-q").output == ""
+
+
 @pytest.mark.parametrize("options", [[], ["--suffix", "_big"]])
 def test_results_told_apart_are_known_again(
     options: list[str], cli: Cli, photo: Photo, tmp_path: Path, listing: Listing

@@ -36,6 +36,17 @@ def test_anything_else_is_a_file_for_one_input_only(tmp_path: Path) -> None:
     assert caught.value.hint is not None and f"{name}/" in caught.value.hint
 
 
+def test_what_comes_from_a_folder_makes_no_folder_that_looks_like_a_file(tmp_path: Path) -> None:
+    for name in ("out.jpg", "out.TIFF"):
+        with pytest.raises(UsageError, match="looks like a file") as caught:
+            settle(str(tmp_path / name), inputs=2, tree=True)
+        assert f"{name}/" in str(caught.value.hint)
+        assert settle(f"{tmp_path / name}/", inputs=2, tree=True).kind is Kind.FOLDER
+    assert settle(str(tmp_path / "out.new"), inputs=2, tree=True).kind is Kind.FOLDER
+    (tmp_path / "out.jpg").mkdir()
+    assert settle(str(tmp_path / "out.jpg"), inputs=2, tree=True).kind is Kind.FOLDER
+
+
 def test_empty_name_is_refused() -> None:
     with pytest.raises(UsageError, match="empty name"):
         settle("", inputs=1)

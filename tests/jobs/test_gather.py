@@ -148,8 +148,10 @@ def test_pipes_pass_through() -> None:
 
 
 def test_list_by_lines() -> None:
-    paths = [source.path for source in listed("a.jpg\n\nb c.png\r\nümlaut.tif".encode(), nul=False)]
-    assert paths == [Path("a.jpg"), Path("b c.png"), Path("ümlaut.tif")]
+    data = "a.jpg\n\nb c.png\r\nümlaut.tif".encode()
+    for mark in (b"", b"\xef\xbb\xbf"):  # editors on Windows begin a file with it
+        paths = [source.path for source in listed(mark + data, nul=False)]
+        assert paths == [Path("a.jpg"), Path("b c.png"), Path("ümlaut.tif")]
 
 
 def test_list_with_zero_bytes_may_hold_any_name() -> None:
@@ -170,6 +172,18 @@ def test_relative_names_keep_their_tree(name: str, place: str) -> None:
 def test_folder_in_a_list_is_looked_through(tree: Path) -> None:
     sources = gather(listed(str(tree).encode(), nul=False)).sources
     assert [source.root for source in sources] == [tree, tree]
+
+
+def test_relative_folder_in_a_list_keeps_its_tree(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As the files in it would, if the list named them; patterns are those of the folder all the same."""
+    monkeypatch.chdir(tree.parent)
+    options = FolderOptions(recursive=True, include=("raw/*",))
+    sources = gather(listed(b"./photos", nul=False), options).sources
+    assert [source.place for source in sources] == [Path("photos/raw"), Path("photos/raw/deep")]
+    monkeypatch.chdir(tree)
+    sources = gather(listed(b"..", nul=False), FolderOptions(recursive=True)).sources
+    assert {source.place for source in sources} >= {Path("photos/raw")}
+    assert not any(".." in source.place.parts for source in sources)
 
 
 def test_line_that_comes_twice_counts_once() -> None:

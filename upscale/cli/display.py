@@ -29,6 +29,13 @@ if TYPE_CHECKING:
     from upscale.engine.progress import Progress as Step
 
 REFRESHES_PER_S = 5.0
+# Kinds of files that are left alone, as a single one is called.
+_SINGULAR = {
+    "results of upscale": "result of upscale",
+    "folders": "folder",
+    "links to folders": "link to a folder",
+    "no files": "no file",
+}
 SPEED_WINDOW_S = 900.0  # tiles may take a minute each on a CPU; a short window would never see two
 
 
@@ -226,8 +233,11 @@ def summarize(report: Report, left_alone: Mapping[str, int], *, quiet: bool) -> 
     """Say at the end what became of several files, what was left alone, and why each failure failed."""
     failed = report.failed
     if left_alone and not quiet:
-        kinds = ", ".join(f"{number} {kind}" for kind, number in sorted(left_alone.items()))
+        kinds = ", ".join(_counted_kind(number, kind) for kind, number in sorted(left_alone.items()))
         say(f"Left alone: {kinds}.", style="dim")
+    if not report.outcomes and not quiet:
+        say("There is nothing to do: all pictures are results of upscale.")
+        say("Name the files themselves to enlarge them once more.")
     if len(report.outcomes) == 1:
         return
     if (skipped := report.count(Status.SKIPPED)) and not quiet:
@@ -246,6 +256,10 @@ def summarize(report: Report, left_alone: Mapping[str, int], *, quiet: bool) -> 
         reason = getattr(outcome.error, "message", None) or f"{type(outcome.error).__name__}: {outcome.error}"
         name = about(outcome)
         say(f"  {name}: {reason}" if name else f"  {reason}")
+
+
+def _counted_kind(number: int, kind: str) -> str:
+    return f"{number} {_SINGULAR.get(kind, kind) if number == 1 else kind}"
 
 
 def spelled(name: str) -> str:

@@ -74,6 +74,8 @@ def show(request: Request, talk: Talk) -> ExitCode:
         listener = Lines(plan, quiet=talk.quiet, verbose=talk.verbose)
         for outcome in report.failed:
             listener.finished(outcome)
+        if not plan.items:
+            summarize(report, plan.left_alone, quiet=talk.quiet)
     return report.exit_code
 
 

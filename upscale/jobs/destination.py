@@ -8,6 +8,7 @@ from enum import Enum
 from pathlib import Path
 
 from upscale.errors import OutputError, UsageError
+from upscale.images.formats import FORMATS
 
 STDOUT = "-"
 
@@ -66,14 +67,17 @@ def settle(output: str | None, *, inputs: int, tree: bool = False) -> Destinatio
                 f"{output} is a file; what comes from a folder or list goes to a folder.",
                 hint="Choose another name with -o.",
             )
-        is_folder = tree or output.endswith(separators) or path.is_dir()
+        is_folder = output.endswith(separators) or path.is_dir()
     except OSError as error:
         raise OutputError(f"Cannot write to {output}: {error.strerror}.") from error
-    if is_folder:
+    slash = f"If {output} shall be a folder, write it with a slash at the end: {output}/"
+    named_as_file = any(path.suffix.lower() in row.suffixes for row in FORMATS.values())
+    if tree and named_as_file and not is_folder:
+        raise UsageError(
+            f"{output} looks like a file; what comes from a folder or list goes to a folder.", hint=slash
+        )
+    if tree or is_folder:
         return Destination(Kind.FOLDER, path)
     if inputs > 1:
-        raise UsageError(
-            f"{inputs} inputs cannot all go to the one file {output}.",
-            hint=f"If {output} shall be a folder, write it with a slash at the end: {output}/",
-        )
+        raise UsageError(f"{inputs} inputs cannot all go to the one file {output}.", hint=slash)
     return Destination(Kind.FILE, path)

@@ -6,10 +6,11 @@ good as the file. Hidden files, the folder of the results and what no picture is
 
 from __future__ import annotations
 
+import codecs
 import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from pathlib import Path, PurePath
 
@@ -52,7 +53,7 @@ def gather(
         if source.path is None or source.error is not None:
             gathered.append(source)
             continue
-        for item in search.pictures(source.path) if _is_folder(source.path) else (source,):
+        for item in search.inside(source) if _is_folder(source.path) else (source,):
             assert item.path is not None
             if item.error is not None:
                 gathered.append(item)
@@ -71,6 +72,7 @@ def listed(data: bytes, *, nul: bool) -> list[Source]:
     A relative name keeps its folders below `-o`, as with rsync; an absolute one, or one through `..`, does
     not.
     """
+    data = data.removeprefix(codecs.BOM_UTF8)  # which editors on Windows write
     names = data.split(b"\0") if nul else data.splitlines()
     paths = [Path(os.fsdecode(name)) for name in names if name]
     return [Source(path, root=path.parent if _leads_away(path) else Path()) for path in paths]
@@ -92,6 +94,14 @@ class _Search:
     options: FolderOptions
     results: Path | None  # with its parents resolved
     left_alone: Counter[str] = field(default_factory=Counter)
+
+    def inside(self, source: Source) -> list[Source]:
+        """Return the pictures in a folder; in one of a list, with the list's tree."""
+        assert source.path is not None
+        found = self.pictures(source.path)
+        if source.root is None or _leads_away(source.path):
+            return found
+        return [replace(item, root=source.root) for item in found]
 
     def pictures(self, root: Path) -> list[Source]:
         """Return the pictures in a folder, or one source that says why there are none."""
