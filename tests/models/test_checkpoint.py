@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import math
 import pickle
 from collections.abc import Callable
 from dataclasses import replace
@@ -98,6 +99,33 @@ def test_a_truncated_file(share: float, make_model: MakeModel) -> None:
     path.write_bytes(content[: int(len(content) * share)])
     with pytest.raises(WeightsError, match=r"model\.safetensors"):
         load(path.parent)
+
+
+@pytest.mark.parametrize("dtype", ["F4", "F6_E2M3", "C64", "BOOL", "I16"])
+def test_tensors_that_are_no_weights(dtype: str, make_model: MakeModel) -> None:
+    path = make_model() / "model.safetensors"
+    content = path.read_bytes()
+    start = 8 + int.from_bytes(content[:8], "little")
+    header = json.loads(content[8:start])
+    last = max(
+        (name for name in header if name != "__metadata__"), key=lambda n: header[n]["data_offsets"][1]
+    )
+    begin = header[last]["data_offsets"][0]
+    bits = {"F4": 4, "F6_E2M3": 6, "C64": 64, "BOOL": 8, "I16": 16}[dtype]
+    size = math.prod(header[last]["shape"]) * bits // 8
+    header[last] |= {"dtype": dtype, "data_offsets": [begin, begin + size]}
+    raw = json.dumps(header).encode()
+    path.write_bytes(len(raw).to_bytes(8, "little") + raw + content[start : start + begin] + bytes(size))
+    with pytest.raises(WeightsError, match=last.replace(".", r"\.")):
+        load(path.parent)
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_weights_that_are_no_numbers(value: float, make_model: MakeModel) -> None:
+    folder = make_model()
+    rewrite(folder, lambda tensors: tensors["head.bias"].fill_(value))
+    with pytest.raises(WeightsError, match=r"no finite real numbers: head\.bias"):
+        load(folder)
 
 
 @pytest.mark.parametrize("gone", ["model.safetensors", "config.json"])

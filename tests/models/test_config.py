@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import math
 from dataclasses import fields, replace
@@ -98,6 +99,8 @@ def test_unknown_and_missing_entries_are_named() -> None:
 @pytest.mark.parametrize(
     "changes",
     [
+        *({name: 10**400} for name in ("told", "fidelity", "residual_std", "stage_noise", "steps", "scale")),
+        {"process": "relay", "target": "residual", "prediction": "v", "relay": {"block": 10**400}},
         *({"name": value} for value in (1, None, [])),
         *({"arch": value} for value in (1, {}, None)),
         *({"network": value} for value in ([], "big", None, {"width": 10**9}, {"a": [[1e300]]})),
@@ -141,6 +144,15 @@ def test_absurd_values_are_refused(changes: dict[str, Any]) -> None:
     with pytest.raises(WeightsError, match="here has values out of range") as caught:
         ModelConfig.from_json(changed(**changes), "here")
     assert caught.value.hint
+
+
+@pytest.mark.parametrize("depth", [10, 300, 900])
+@pytest.mark.parametrize("where", ["network", "relay", "grid"])
+def test_tables_and_lists_are_not_nested_without_end(where: str, depth: int) -> None:
+    deep = functools.reduce(lambda inner, _: [inner], range(depth), 1)
+    text = changed(**{where: {"name": "discrete", "x": 0}}).replace('"x": 0', f'"x": {deep}')
+    with pytest.raises(WeightsError, match="here has values out of range"):
+        ModelConfig.from_json(text, "here")
 
 
 @pytest.mark.parametrize(

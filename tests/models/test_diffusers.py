@@ -188,6 +188,16 @@ def test_a_unet_alone_is_taken_for_karlos(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    "changes", [{"clip_sample": False}, {"clip_sample_range": 5.0}, {"use_karras_sigmas": True}], ids=str
+)
+def test_schedulers_that_sample_otherwise_are_refused(changes: dict[str, Any], pixel: Path) -> None:
+    catalog.describe(str(pixel))
+    change(pixel / "scheduler_config.json", **changes)
+    with pytest.raises(WeightsError, match=r"The scheduler of .* (does not clip|is of a kind)"):
+        catalog.describe(str(pixel))
+
+
 def test_describing_imports_neither_library(latent: Path, pixel: Path) -> None:
     code = (
         "import sys\nfrom upscale.models import catalog, inventory\n"
@@ -314,6 +324,7 @@ def test_unets_that_are_refused(changes: dict[str, Any], said: str, pixel: Path)
         ("scheduler/scheduler_config.json", {"timestep_spacing": "wide"}),
         ("scheduler/scheduler_config.json", {"trained_betas": [0.1]}),
         ("scheduler/scheduler_config.json", {"clip_sample": True}),
+        ("scheduler/scheduler_config.json", {"use_karras_sigmas": True}),
         ("model_index.json", {"_class_name": "StableDiffusionPipeline", "vqvae": "remove"}),
         ("model_index.json", {"unet": ["diffusers", "UNet2DConditionModel"]}),
         ("model_index.json", {"unet": 3}),
@@ -472,7 +483,7 @@ def test_noise_lies_on_the_latent_grid(latent: Path, monkeypatch: pytest.MonkeyP
     samples = Restorer.samples
 
     def watch(self: Restorer, lr: Tensor, noises: Any, **options: Any) -> Iterator[Tensor]:
-        (noise,) = noises
+        (noise,) = noises = list(noises)
         seen.extend(noise(INITIAL))
         return samples(self, lr, noises, **options)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 
 import pytest
@@ -83,7 +84,15 @@ def test_the_size_that_a_whole_file_has(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "entry", [3, {}, {"data_offsets": 3}, {"data_offsets": [0]}, {"data_offsets": [0, "x"]}]
+    "entry",
+    [
+        3,
+        {},
+        {"data_offsets": 3},
+        {"data_offsets": [0]},
+        {"data_offsets": [0, "x"]},
+        {"data_offsets": [0, math.inf]},
+    ],
 )
 def test_headers_without_offsets(entry: object, tmp_path: Path) -> None:
     path = tmp_path / "x.safetensors"

@@ -99,8 +99,9 @@ def test_describing_leaves_the_weights_where_they_are(name: str, hub: Server) ->
 
 @pytest.mark.parametrize(("name", "steps"), [(KARLO, 7), ("owner/ldm", 100), ("owner/unet", 100)])
 def test_what_is_there_can_be_looked_up(name: str, steps: int, hub: Server) -> None:
-    scheduler = read(GOLDEN / "ldm_sr" / "scheduler", "scheduler/")
-    hub.add("owner/unet", {"README.md": CARD, **read(GOLDEN / "ldm_sr" / "unet"), **scheduler})
+    scheduler = json.loads((GOLDEN / "ldm_sr" / "scheduler" / "scheduler_config.json").read_text())
+    clipping = {"scheduler/scheduler_config.json": json.dumps({**scheduler, "clip_sample": True}).encode()}
+    hub.add("owner/unet", {"README.md": CARD, **read(GOLDEN / "ldm_sr" / "unet"), **clipping})
     for _ in range(2):
         config = look_up(name, Access()).config
         assert config is not None and config.steps == steps

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from safetensors.torch import load_file, save_file
 
 from upscale.errors import ExitCode, WeightsError
 from upscale.models import catalog
@@ -111,6 +112,15 @@ def test_a_config_that_was_changed(make_model: MakeModel) -> None:
     assert inspect(str(folder)).config.halo_px == 5
     with pytest.raises(WeightsError, match="not the config"):
         verify(str(folder))
+
+
+def test_weights_without_their_config(make_model: MakeModel) -> None:
+    folder = make_model()
+    save_file(load_file(folder / "model.safetensors"), folder / "model.safetensors")
+    assert inspect(str(folder)).scale == 4
+    with pytest.raises(WeightsError, match=r"config\.json may be another model's") as caught:
+        verify(str(folder))
+    assert "config.json" not in (caught.value.hint or "")
 
 
 @pytest.mark.parametrize("function", [inspect, verify])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import pickle
 from collections import OrderedDict
@@ -311,6 +312,30 @@ def test_a_tensor_that_claims_more_than_the_file_holds(save: Save, tmp_path: Pat
     vast = torch.zeros(1).expand(10**6, 10**6)
     with pytest.raises(WeightsError, match="claims more numbers than it holds"):
         convert(save(**{"denoise_fn.magic": vast}), tmp_path / "m", recipe_of("janspiry_micro"))
+
+
+@pytest.mark.parametrize(
+    ("value", "says"),
+    [
+        (torch.zeros(3).to_sparse(), "of a kind that no weights are of"),
+        (torch.zeros(3, device="meta"), "of a kind that no weights are of"),
+        (torch.zeros(3, dtype=torch.complex64), "no finite real numbers"),
+        (torch.zeros(3, dtype=torch.int64), "no finite real numbers"),
+        (torch.full((3,), math.nan), "no finite real numbers"),
+    ],
+    ids=["sparse", "meta", "complex", "whole", "nan"],
+)
+@pytest.mark.filterwarnings("ignore:Casting complex:UserWarning")
+def test_tensors_that_are_no_weights(value: Tensor, says: str, save: Save, tmp_path: Path) -> None:
+    path = save(**{"denoise_fn.final_conv.block.3.bias": value})
+    with pytest.raises(WeightsError, match=says):
+        convert(path, tmp_path / "m", recipe_of("janspiry_micro"))
+    assert not (tmp_path / "m").exists()
+
+
+def test_a_tensor_by_two_names(save: Save) -> None:
+    with pytest.raises(WeightsError, match=r"final_conv\.block\.3\.bias twice"):
+        read_tensors(save(**{"final_conv.block.3.bias": torch.zeros(3)}))
 
 
 @pytest.mark.parametrize(

@@ -9,11 +9,12 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import save as as_safetensors
 from torch import nn
 
 from upscale import networks
-from upscale.errors import WeightsError
+from upscale.errors import OutputError, WeightsError
 from upscale.images.atomic import new_file, output_error
 from upscale.models import diffusers_weights
 from upscale.models.catalog import Location, read_config
@@ -35,9 +36,9 @@ def load(location: Location) -> tuple[ModelConfig, nn.Module]:
     config = read_config(location)
     network = build(config, str(path))
     if not location.parts:
-        return config, _fill(network, open_safetensors(path), str(path))
+        return config, fill(network, open_safetensors(path), str(path))
     tensors = diffusers_weights.open_parts(location.parts).without(getattr(network, "unused", ()))
-    return config, _fill(network, tensors, str(location.folder))
+    return config, fill(network, tensors, str(location.folder))
 
 
 def build(config: ModelConfig, where: str) -> nn.Module:
@@ -75,10 +76,35 @@ def difference(network: nn.Module, found: Mapping[str, tuple[int, ...]]) -> str:
     return ", ".join(parts)
 
 
-def _fill(network: nn.Module, tensors: Tensors, where: str) -> nn.Module:
+def fill(network: nn.Module, tensors: Tensors, where: str) -> nn.Module:
+    """Return a network with these weights, in evaluation mode, in float32.
+
+    Raises:
+        WeightsError: They are those of another network, or no numbers.
+    """
     check_shapes(network, tensors.shapes, where)
-    network.load_state_dict({name: tensors.read(name).float() for name in tensors.shapes}, assign=True)
+    network.load_state_dict({name: _numbers(tensors, name, where) for name in tensors.shapes}, assign=True)
     return network.eval().requires_grad_(False)
+
+
+def _numbers(tensors: Tensors, name: str, where: str) -> torch.Tensor:
+    """Return a tensor in float32; raises `WeightsError` if it has none, or others than finite numbers."""
+    try:
+        tensor = tensors.read(name)
+    except SafetensorError as error:  # a dtype that torch has not, or not in that shape
+        raise WeightsError(f"The weights {where} cannot be read: {name} ({error}).") from None
+    if not tensor.is_floating_point() or not (numbers := tensor.float()).isfinite().all():
+        raise WeightsError(
+            f"The weights {where} are no finite real numbers: {name} ({tensor.dtype}).",
+            hint="They were damaged, or their training went astray: get others.",
+        )
+    return numbers
+
+
+def check_free(folder: Path, *, overwrite: bool) -> None:
+    """Raise `OutputError` if a folder holds a model already, unless it may be replaced."""
+    if not overwrite and any((folder / name).exists() for name in (WEIGHTS_FILE, CONFIG_FILE)):
+        raise OutputError(f"{folder} holds a model already.", hint="Choose another, or use --overwrite.")
 
 
 def save(config: ModelConfig, network: nn.Module, folder: Path, dtype: torch.dtype = torch.float16) -> Path:

@@ -27,6 +27,7 @@ MAX_NUMBER = 100_000  # in a network or grid table: no honest size comes near it
 MAX_BLOCKS = 256  # of a kind: layers are laid out one by one, which takes time even without storage
 MAX_LEVELS = 8  # each doubles the smallest picture that a network takes
 MAX_ENTRIES = 64  # of a table
+MAX_NESTING = 8  # of tables and lists
 MAX_JSON_BYTES = 1_000_000
 
 
@@ -144,10 +145,21 @@ class ModelConfig:
         config._check(where)
         return config
 
+    def checked(self, where: str) -> ModelConfig:
+        """Return the config as it is read again, held to what every file's is held to.
+
+        Raises:
+            WeightsError: It has absurd values.
+        """
+        return self.from_json(self.to_json(), where)
+
     def _check(self, where: str) -> None:
-        numbers = [v for v in _leaves([self.network, self.grid]) if isinstance(v, int | float)]
+        shallow = _shallow([self.network, self.grid, self.relay], MAX_NESTING)
+        leaves = _leaves([self.network, self.grid]) if shallow else []
+        numbers = [v for v in leaves if isinstance(v, int | float)]
         sound = (
-            all(isinstance(getattr(self, f.name), str) for f in fields(self) if f.type == "str")
+            shallow
+            and all(isinstance(getattr(self, f.name), str) for f in fields(self) if f.type == "str")
             and isinstance(self.network, Mapping)
             and isinstance(self.grid, Mapping)
             and isinstance(self.grid.get("name"), str)
@@ -297,7 +309,13 @@ def joined(values: Iterable[object]) -> str:
 
 
 def _within(value: Any, low: float, high: float) -> bool:
-    return isinstance(value, int | float) and math.isfinite(value) and low <= value <= high
+    return isinstance(value, int | float) and low <= value <= high  # which no NaN is
+
+
+def _shallow(value: Any, levels: int) -> bool:
+    """Return whether tables and lists are nested so deep at most."""
+    inner = value.values() if isinstance(value, Mapping) else value if isinstance(value, list | tuple) else ()
+    return levels >= 0 and all(_shallow(v, levels - 1) for v in inner)
 
 
 def _of_honest_depth(name: str, value: Any) -> bool:

@@ -40,6 +40,12 @@ SAMPLERS = {
     "EulerAncestralDiscreteScheduler": "ddpm",
     "DPMSolverMultistepScheduler": "dpmpp_2m",
 }
+CLIPPING = {"UnCLIPScheduler", "DDPMScheduler", "DDIMScheduler"}  # which say whether they do
+# Entries of schedulers that change what is sampled, and are off as a rule.
+OTHER_LEVELS = (
+    *("trained_betas", "thresholding", "use_karras_sigmas", "use_exponential_sigmas", "use_beta_sigmas"),
+    *("use_flow_sigmas", "use_lu_lambdas"),
+)
 BETAS = {"linear": "linear", "scaled_linear": "quad", "squaredcos_cap_v2": "cosine"}
 PREDICTIONS = {"epsilon": "epsilon", "v_prediction": "v", "sample": "x0"}
 # Entries of configs that change nothing of what is computed here.
@@ -111,7 +117,7 @@ def read(get: Get, name: str) -> Layout:
     else:
         layout = _pipeline(get, name)
     # Holds it to what any config is held to.
-    return Layout(ModelConfig.from_json(layout.config.to_json(), name), layout.parts)
+    return Layout(layout.config.checked(name), layout.parts)
 
 
 def weights(layout: Layout, get: Get, name: str) -> dict[str, Path]:
@@ -160,6 +166,10 @@ def _pixel(get: Get, unet: Mapping[str, Any], name: str, *, last_step: bool = Fa
     beside = ("super_res_scheduler/" + SCHEDULER_FILE, "../super_res_scheduler/" + SCHEDULER_FILE)
     path = next(filter(None, map(get, (*told, *beside))), None)
     scheduler = dict(UNCLIP) if path is None else _table(path)
+    sampling = _sampling(scheduler, name)
+    clips = scheduler.get("clip_sample", True) and scheduler.get("clip_sample_range", 1) == 1
+    if scheduler[CLASS] in CLIPPING and not clips:
+        raise WeightsError(f"The scheduler of {name} does not clip to [-1, 1], which this version does.")
     return ModelConfig(
         name=name,
         arch="unet2d",
@@ -167,7 +177,7 @@ def _pixel(get: Get, unet: Mapping[str, Any], name: str, *, last_step: bool = Fa
         scale=SCALE,
         target="image",
         halo_px=OVERLAP_PX // SCALE,
-        **_sampling(scheduler, name),
+        **sampling,
     )
 
 
@@ -212,10 +222,7 @@ def _sampling(scheduler: Mapping[str, Any], name: str) -> dict[str, Any]:
             ("prediction_type", prediction, _one_of(prediction, PREDICTIONS)),
             ("timestep_spacing", spacing, isinstance(spacing, str)),
             ("num_train_timesteps", length, isinstance(length, int) and 2 <= length <= 100_000),
-            *(
-                (entry, scheduler.get(entry), not scheduler.get(entry))
-                for entry in ("trained_betas", "thresholding")
-            ),
+            *((entry, scheduler.get(entry), not scheduler.get(entry)) for entry in OTHER_LEVELS),
         )
         if not right
     ]

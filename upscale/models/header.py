@@ -36,7 +36,7 @@ def data_size(path: Path) -> int:
     header, start = _read(path)
     try:
         ends = [int(entry["data_offsets"][1]) for name, entry in header.items() if name != "__metadata__"]
-    except (TypeError, LookupError, ValueError):
+    except (TypeError, LookupError, ValueError, OverflowError):
         raise _not_safetensors(path) from None
     return start + max(ends, default=0)
 

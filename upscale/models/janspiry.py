@@ -18,10 +18,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from upscale.errors import OutputError, UsageError, WeightsError
+from upscale.errors import UsageError, WeightsError
 from upscale.models import checkpoint, pickled
 from upscale.models.config import MAX_JSON_BYTES, ModelConfig
-from upscale.models.entry import CONFIG_FILE, WEIGHTS_FILE
+from upscale.models.tensors import Tensors
 
 PREFIXES = ("module.", "denoise_fn.")
 BUFFERS = {
@@ -122,6 +122,8 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
         name = key
         for prefix in PREFIXES:
             name = name.removeprefix(prefix)
+        if name in tensors:
+            raise WeightsError(f"{path} holds {name} twice, with prefixes and without.", hint=wanted)
         if name not in BUFFERS:
             tensors[name] = tensor
     if not tensors:
@@ -206,12 +208,9 @@ def infer_config(shapes: Shapes, recipe: Recipe, name: str, where: str) -> Model
             f"{network['out_channel']}, where 6 and 3 and a noise level are needed.",
             hint="Unconditional models and the regression baseline cannot be used.",
         )
-    missing = [
-        flag
-        for flag, value in (("--norm-groups", recipe.norm_groups), ("--scale", recipe.scale))
-        if value is None
-    ]
-    if missing or recipe.norm_groups is None or recipe.scale is None:
+    if recipe.norm_groups is None or recipe.scale is None:
+        asked = {"--norm-groups": recipe.norm_groups, "--scale": recipe.scale}
+        missing = [flag for flag, value in asked.items() if value is None]
         raise UsageError(
             f"The weights do not say their {' and '.join(flag[2:] for flag in missing)}.",
             hint=f"Give the project's JSON with --config, or {' and '.join(missing)}.",
@@ -231,7 +230,7 @@ def infer_config(shapes: Shapes, recipe: Recipe, name: str, where: str) -> Model
         halo_px=-(-OVERLAP_PX // max(1, recipe.scale)),
         color_fix="wavelet",  # the project itself says that the hues of its results shift
     )
-    config = ModelConfig.from_json(config.to_json(), where)  # holds it to what any config is held to
+    config = config.checked(where)
     checkpoint.check_shapes(checkpoint.build(config, where), shapes, where)
     return config
 
@@ -250,13 +249,12 @@ def convert(source: Path, folder: Path, recipe: Recipe, *, overwrite: bool = Fal
         UsageError: The recipe is incomplete.
         OutputError: The folder holds a model already, or cannot be written.
     """
-    if not overwrite and any((folder / name).exists() for name in (WEIGHTS_FILE, CONFIG_FILE)):
-        raise OutputError(f"{folder} holds a model already.", hint="Choose another, or use --overwrite.")
+    checkpoint.check_free(folder, overwrite=overwrite)
     tensors = read_tensors(source)
     shapes = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
     config = infer_config(shapes, recipe, folder.resolve().name, str(source))
     network = checkpoint.build(config, str(source))
-    network.load_state_dict({name: tensor.float() for name, tensor in tensors.items()}, assign=True)
+    checkpoint.fill(network, Tensors(shapes, tensors.__getitem__), str(source))
     checkpoint.save(config, network, folder, torch.float32)
     return config
 
