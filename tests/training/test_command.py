@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import tomllib
 from collections.abc import Callable
@@ -10,6 +11,7 @@ from typing import Any
 
 import pytest
 import torch
+from PIL import Image
 from typer.testing import CliRunner
 
 from upscale.models.digest import sha256_of
@@ -60,6 +62,14 @@ def test_scores_are_those_of_the_pictures(make_model: Callable[..., Path], photo
     assert first[settings[0]].psnr_y != smooth.psnr_y
 
 
+def test_a_model_on_latents_is_scored(make_model: Callable[..., Path], photos: Path) -> None:
+    """Its noise lies on a grid of the small picture's size."""
+    model = make_model("latent_unet2d")
+    scored = call("evaluate", model, photos, "--settings", "2", "--dtype", "fp32", "--limit", "1")
+    assert scored.exit_code == 0, scored.output
+    assert json.loads(scored.stdout)["ddim 2"]["psnr_y"] > 0
+
+
 @pytest.mark.parametrize(
     ("args", "code", "says"),
     [
@@ -83,7 +93,7 @@ def test_scores_are_those_of_the_pictures(make_model: Callable[..., Path], photo
         (["evaluate", "sr3-photo-4x", "PHOTOS", "--settings", "ddim"], 2, "no number of steps"),
         (["evaluate", "sr3-photo-4x", "PHOTOS", "--settings", "ddim:0"], 2, "no number of steps"),
         (["evaluate", "sr3-photo-4x", "PHOTOS", "--settings", "4:2"], 2, "no number of steps"),
-        (["evaluate", "sr3-photo-4x", "PHOTOS", "--dtype", "int8"], 2, "--dtype int8 is unknown"),
+        (["evaluate", "sr3-photo-4x", "PHOTOS", "--dtype", "int8"], 2, "dtype int8 is unknown"),
         (["evaluate", "TINY", "EMPTY"], 3, "No photographs in"),
         (["search-schedule", "TINY", "EMPTY", "--steps", "2", "--score", "psnr"], 3, "No photographs in"),
         (
@@ -92,6 +102,25 @@ def test_scores_are_those_of_the_pictures(make_model: Callable[..., Path], photo
             "--score best is unknown",
         ),
         (["search-schedule", "TINY", "PHOTOS", "--steps", "2"], 2, "--score sum needs LPIPS"),
+        (["evaluate", "TINY", "PHOTOS", "--power", "nan"], 2, "would not load"),
+        (["evaluate", "TINY", "PHOTOS", "--told", "0"], 2, "would not load"),
+        (["evaluate", "CHAIN", "PHOTOS", "--power", "2"], 2, "a discrete grid, without power"),
+        (["evaluate", "TINY", "CUT"], 3, "cut.png cannot be decoded"),
+        (["evaluate", "TINY", "NOTHING"], 3, "nothing.png is not a picture"),
+        (["evaluate", "TINY", "SMALL"], 3, "small.png is too small to be scored at 4x"),
+        (["search-schedule", "TINY", "NOTHING", "--steps", "2", "--score", "psnr"], 3, "is not a picture"),
+        (
+            ["train", "RECIPE", "PHOTOS", "--run", "RUN", "--evaluate-every", "1", "--evaluate-on", "EMPTY"],
+            3,
+            "No photographs in",
+        ),
+        (
+            ["train", "RECIPE", "PHOTOS", "--run", "RUN", "--decay-from", "3"],
+            2,
+            "--steps, which is not given",
+        ),
+        (["export", "RECIPE", "EMPTY", "MODEL", "--steps", "0"], 2, "--steps"),
+        (["export", "RECIPE", "EMPTY", "MODEL", "--fidelity", "2"], 2, "--fidelity"),
     ],
     ids=lambda value: " ".join(value[:2]) if isinstance(value, list) else str(value)[:20],
 )
@@ -113,7 +142,14 @@ def test_mistakes_are_sentences(
         "RUN": tmp_path / "run",
         "MODEL": tmp_path / "model",
         "TINY": make_model(),
+        "CHAIN": make_model("sr3_unet"),
     }
+    whole, small = (photos / "0.png").read_bytes(), io.BytesIO()
+    Image.new("RGB", (11, 12)).save(small, "png")
+    for name, content in (("cut", whole[:300]), ("nothing", b""), ("small", small.getvalue())):
+        names[name.upper()] = tmp_path / name
+        (tmp_path / name).mkdir()
+        (tmp_path / name / f"{name}.png").write_bytes(content)
     result = call(*(names.get(arg, arg) for arg in args))
     assert result.exit_code == code, result.output
     assert says in result.stderr and "Traceback" not in result.output

@@ -222,7 +222,9 @@ def test_a_model_of_the_papers_runs_along_its_whole_chain(
 ) -> None:
     on_images = replace(on_images, dtype=dtype)
     train(on_images, images, tmp_path / "run", steps=2)
-    export(on_images, tmp_path / "run", tmp_path / "model", steps=100, sampler="ddpm_beta", power=2.0)
+    export(on_images, tmp_path / "run", tmp_path / "model", steps=100, sampler="ddpm_beta")
+    with pytest.raises(UsageError, match="has no power"):
+        export(on_images, tmp_path / "run", tmp_path / "other", power=2.0)
     restorer = Restorer.load(str(tmp_path / "model"), torch.float32, torch.device("cpu"))
     config = restorer.config
     assert (config.target, config.prediction, config.level) == ("image", "epsilon", "sqrt_gamma")

@@ -41,6 +41,21 @@ def test_damaged_ones_are_named(photos: Path, tmp_path: Path) -> None:
     assert caught.value.hint
 
 
+def test_grey_of_16_bits_keeps_its_tones(tmp_path: Path) -> None:
+    levels = np.linspace(0, 65535, 64 * 64).reshape(64, 64).astype(np.uint16)
+    Image.fromarray(levels).save(tmp_path / "deep.png")
+    (image,) = Photos.load([tmp_path], min_side=8).images
+    assert image.shape == (3, 64, 64) and torch.equal(image[0], image[2])
+    assert np.abs(image[1].numpy() - levels / 257).max() <= 0.5
+
+
+def test_too_large_ones_are_named(photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "vast.png").write_bytes((photos / "0.png").read_bytes())
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
+    with pytest.raises(InputError, match=r"vast\.png is too large"):
+        Photos.load([tmp_path], min_side=8)
+
+
 @pytest.mark.parametrize("shrink", [0.0, 0.5, 1.0])
 def test_crops(shrink: float, photos: Path) -> None:
     loaded = Photos.load([photos], min_side=48)

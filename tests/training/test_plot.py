@@ -94,6 +94,15 @@ def test_folders_without_a_log(log: str | None, run: Path, tmp_path: Path) -> No
     assert result.exit_code == 3 and "cannot be read as the log" in result.stderr, result.output
 
 
+def test_a_run_that_has_just_begun_is_left_out(run: Path, tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib", reason="needs the extra 'plot'")
+    (tmp_path / "new").mkdir()
+    result = call("plot", tmp_path / "new", run, "-o", tmp_path / "x.png")
+    assert (
+        result.exit_code == 0 and "new has no log yet" in result.stderr and "a-run has" not in result.stderr
+    )
+
+
 @pytest.mark.parametrize(("name", "code"), [("x.nonsense", 2), ("none/x.png", 4)])
 def test_pictures_that_cannot_be(name: str, code: int, run: Path, tmp_path: Path) -> None:
     pytest.importorskip("matplotlib", reason="needs the extra 'plot'")

@@ -13,7 +13,7 @@ from upscale.errors import ExitCode, UsageError
 from upscale.models.config import ModelConfig
 from upscale.training import objectives
 from upscale.training import recipe as recipes
-from upscale.training.loop.step import DTYPES
+from upscale.training.precision import DTYPES
 
 COMMITTED = sorted(path.stem for path in recipes.RECIPES.glob("*.toml"))
 
@@ -59,14 +59,46 @@ def test_unknown_recipes() -> None:
         ('arch = "residual_unet"', "does not fit.*scale"),
         ("[data]\nsize = 3", "does not fit.*size"),
         ("data = 3", "does not fit"),
+        ('frozen = "first."', "does not fit: frozen is 'first.', where a list, each text, is needed"),
+        ("frozen = [1]", "does not fit: frozen"),
+        ('dtype = "fp16"', "does not fit: dtype fp16 is unknown"),
+        ("seed = true", "does not fit: seed"),
+        ("network = 3", "does not fit: network is '3', where a table is needed"),
+        ('[data]\nbatch = "4"', "does not fit: batch is '4', where a whole number from 0 on is needed"),
+        ("[data]\npatch = 12.5", "does not fit: patch"),
+        ("[data]\npatch = 0", "give no crops"),
+        ("[degradation]\nshare = nan", "does not fit: share is 'nan', where a number from 0 on is needed"),
+        ("[degradation]\nshare = -0.5", "does not fit: share"),
+        ("[optimizer]\nlr = inf", "does not fit: lr"),
+        (f"[optimizer]\nlr = {10**400}", "does not fit: lr"),
+        ("[optimizer]\nbetas = [0.9]", "does not fit: betas is '.0.9.', where a list of 2"),
+        ("[optimizer]\nrelative = 1", "does not fit: relative"),
+        ("[last_step]\nsteps = []", "no number of steps"),
     ],
 )
 def test_recipes_that_do_not_fit(text: str, says: str, tmp_path: Path) -> None:
     path = tmp_path / "bad.toml"
-    path.write_text(text)
+    # Everything that a recipe must have, so that only what is given is wrong.
+    whole = 'arch = "residual_unet"\nscale = 4\nresidual_std = 0.1\n'
+    needed = whole + ("" if text.startswith("network") else "network = {}\n")
+    path.write_text(text if text.startswith(("=", "magic", "arch")) else needed + text)
     with pytest.raises(UsageError, match=says) as caught:
         recipes.load(str(path))
     assert "bad.toml" in caught.value.message
+
+
+def test_files_that_are_no_recipe(tmp_path: Path) -> None:
+    (tmp_path / "bytes.toml").write_bytes(b"\xff\xfe")
+    (tmp_path / "folder.toml").mkdir()
+    for name, says in (("bytes", "not valid TOML"), ("folder", "cannot be read")):
+        with pytest.raises(UsageError, match=says):
+            recipes.load(str(tmp_path / f"{name}.toml"))
+
+
+def test_whole_numbers_are_numbers(recipe_file: Callable[..., Path]) -> None:
+    recipe = recipes.load(str(recipe_file(more="clip = 1\n[last_step]\nsteps = [1, 2]")))
+    assert recipe.optimizer.clip == 1
+    assert recipes.from_table(recipes.as_table(recipe), "here") == recipe
 
 
 def test_what_a_recipe_freezes(recipe_file: Callable[..., Path]) -> None:

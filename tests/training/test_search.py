@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -70,6 +71,17 @@ def test_trials_are_runs_of_the_model(restorer: Restorer, photos: Path) -> None:
             s = trial.schedule
             assert (s.told, s.sigma_max) == (0.9, 50.0)
             assert crops.try_out("ddim", s.sigmas(2), s.told)[0] == trial.psnr_y == trial.score
+
+
+def test_what_is_tried_is_of_the_models_fidelity(restorer: Restorer, photos: Path) -> None:
+    scores = {}
+    for fidelity in (0.0, 0.6, 1.0):
+        restorer.config = replace(restorer.config, fidelity=fidelity)
+        crops = Crops(restorer, photos, count=1, side_px=64, seed=0, lpips=None)
+        scores[fidelity] = crops.try_out("ddim", restorer.config.sigmas(3), restorer.config.told)
+    assert len(set(scores.values())) == 3
+    first = crops.try_out("ddim", restorer.config.sigmas(3)[:1], restorer.config.told)
+    assert scores[1.0][0] == pytest.approx(first[0], abs=1e-3)
 
 
 def test_crops_that_cannot_be(restorer: Restorer, photos: Path) -> None:

@@ -17,9 +17,12 @@ from typing import Any
 import pytest
 import torch
 
-from upscale.errors import InputError, UsageError
+from upscale.errors import InputError, OutputError, UsageError
+from upscale.models import catalog
 from upscale.models.restorer import Restorer
 from upscale.training import recipe as recipes
+from upscale.training.evaluation.evaluate import Score, Setting
+from upscale.training.evaluation.scores import append
 from upscale.training.examples.photos import Photos
 from upscale.training.export import export
 from upscale.training.loop import train as training
@@ -290,6 +293,123 @@ def test_a_damaged_state(content: bytes, recipe: Recipe, images: Photos, tmp_pat
     assert (tmp_path / "state.pt").read_bytes() == content
     with pytest.raises(InputError, match=r"state\.pt cannot be read"):
         export(recipe, tmp_path, tmp_path / "model")
+
+
+def test_damage_never_ends_in_a_traceback(recipe: Recipe, images: Photos, tmp_path: Path) -> None:
+    """Some of it is only to numbers, which nobody can see."""
+    train(recipe, images, tmp_path / "run", steps=1)
+    content = (tmp_path / "run" / "state.pt").read_bytes()
+    generator = torch.Generator().manual_seed(0)
+    refused = 0
+    for place in torch.randint(0, 5_000, (120,), generator=generator).tolist():
+        (tmp_path / "state.pt").write_bytes(
+            content[:place] + bytes([content[place] ^ 0x15]) + content[place + 1 :]
+        )
+        try:
+            read(tmp_path / "state.pt")
+        except InputError:
+            refused += 1
+    assert refused > 40
+
+
+@pytest.mark.parametrize("content", [[1, 2], {"step": 1}, {"network": 3}, torch.zeros(2)], ids=str)
+def test_something_else_than_a_state(content: object, recipe: Recipe, images: Photos, tmp_path: Path) -> None:
+    torch.save(content, tmp_path / "state.pt")
+    for how in ({}, {"begin_with": tmp_path / "state.pt"}):
+        with pytest.raises(InputError, match="is no training state"):
+            train(recipe, images, tmp_path / "new" if how else tmp_path, steps=1, **how)
+
+
+def test_a_run_is_gone_on_with_where_what_it_began_with_is_gone(
+    recipe: Recipe, images: Photos, tmp_path: Path
+) -> None:
+    train(recipe, images, tmp_path / "one", steps=1)
+    first = tmp_path / "one" / "state.pt"
+    train(recipe, images, tmp_path / "two", steps=1, begin_with=first)
+    first.unlink()
+    assert train(recipe, images, tmp_path / "two", steps=2, begin_with=first).step == 2
+    with pytest.raises(InputError, match="cannot be read"):
+        train(recipe, images, tmp_path / "three", steps=2, begin_with=first)
+
+
+@pytest.mark.parametrize("kind", ["adamw", "muon"])
+def test_a_run_goes_on_with_the_recipe_that_is_given(
+    kind: str, recipe: Recipe, images: Photos, tmp_path: Path
+) -> None:
+    of_kind = replace(recipe, optimizer=replace(recipe.optimizer, kind=kind))
+    train(of_kind, images, tmp_path, steps=1)
+    changes: dict[str, Any] = {"weight_decay": 0.5, "betas": (0.5, 0.6), "momentum": 0.3, "update_rms": 0.1}
+    other = replace(of_kind, optimizer=replace(of_kind.optimizer, **changes))
+    groups = train(other, images, tmp_path, steps=2).optimizer.param_groups
+    assert all(group["weight_decay"] == 0.5 for group in groups)
+    assert groups[-1]["betas"] == (0.5, 0.6)
+    assert kind == "adamw" or (groups[0]["momentum"], groups[0]["rms"]) == (0.3, 0.1)
+
+
+@pytest.mark.parametrize("how", [{"decay_from": 1}, {"decay_minutes": 1.0}])
+def test_a_decay_to_no_end(how: dict[str, Any], recipe: Recipe, images: Photos, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="cannot decay to the end"):
+        train(recipe, images, tmp_path / "run", **how)
+    assert not (tmp_path / "run").exists()
+
+
+def test_an_empty_log_gets_its_header(recipe: Recipe, images: Photos, tmp_path: Path) -> None:
+    for name in ("log.csv", "scores.csv"):
+        (tmp_path / name).touch()
+    train(recipe, images, tmp_path, steps=50)
+    append(tmp_path / "scores.csv", 1, {Setting("ddim", 1): Score(1.0, None, 0.0)})
+    for name, step in (("log.csv", "50"), ("scores.csv", "1")):
+        with (tmp_path / name).open() as file:
+            assert [row["step"] for row in csv.DictReader(file)] == [step]
+
+
+def test_two_that_save_at_once_do_not_meet(
+    recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    state, saved = start(recipe, "cpu"), torch.save
+    path, within = tmp_path / "state.pt", []
+
+    def meeting(content: Any, file: Any) -> None:
+        if not within:
+            within.append(1)
+            state.save(path)  # as another process would in between
+        saved(content, file)
+
+    monkeypatch.setattr(torch, "save", meeting)
+    state.save(path)
+    assert read(path)["step"] == 0 and list(tmp_path.glob("state*")) == [path]
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"steps": 0}, "would not load"),
+        ({"fidelity": 2.0}, "would not load"),
+        ({"power": math.nan}, "would not load"),
+        ({"sampler": "nope"}, "no sampler 'nope'"),
+    ],
+    ids=str,
+)
+def test_what_would_not_load_is_not_exported(
+    options: dict[str, Any], says: str, recipe: Recipe, images: Photos, tmp_path: Path
+) -> None:
+    train(recipe, images, tmp_path / "run", steps=0)
+    with pytest.raises(UsageError, match=says):
+        export(recipe, tmp_path / "run", tmp_path / "model", **options)
+    assert not (tmp_path / "model").exists()
+
+
+def test_only_what_the_run_was_made_with_is_exported(recipe: Recipe, images: Photos, tmp_path: Path) -> None:
+    train(recipe, images, tmp_path / "run", steps=0)
+    with pytest.raises(UsageError, match="another recipe: with another residual_std"):
+        export(replace(recipe, residual_std=0.5), tmp_path / "run", tmp_path / "model")
+    slower = replace(recipe, optimizer=replace(recipe.optimizer, lr=1e-5))  # which no model tells
+    before = export(slower, tmp_path / "run", tmp_path / "model").read_bytes()
+    with pytest.raises(OutputError, match="holds a model already"):
+        export(recipe, tmp_path / "run", tmp_path / "model", steps=7)
+    assert (tmp_path / "model" / "model.safetensors").read_bytes() == before
+    export(recipe, tmp_path / "run", tmp_path / "model", steps=7, overwrite=True)
+    assert catalog.describe(str(tmp_path / "model")).steps == 7
 
 
 def test_beginning_with_another_run(recipe: Recipe, images: Photos, tmp_path: Path) -> None:

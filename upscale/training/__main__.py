@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import json
 from collections.abc import Callable
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any, ParamSpec
 
@@ -21,7 +21,14 @@ from upscale.models.digest import sha256_of
 from upscale.models.restorer import Restorer
 from upscale.training import recipe as recipes
 from upscale.training.averaged import config_of, restorer_at
-from upscale.training.evaluation.evaluate import Setting, evaluate, parse_settings, untiled
+from upscale.training.evaluation.evaluate import (
+    Setting,
+    evaluate,
+    parse_settings,
+    paths_of,
+    untiled,
+    with_levels,
+)
 from upscale.training.evaluation.plot import plot
 from upscale.training.evaluation.scores import Scoring, scorer
 from upscale.training.evaluation.search import SPACE, Crops, Goal, parse_axis, search
@@ -31,9 +38,9 @@ from upscale.training.export import export
 from upscale.training.loop.begin import load_teachers
 from upscale.training.loop.display import display
 from upscale.training.loop.state import State
-from upscale.training.loop.step import DTYPES
 from upscale.training.loop.train import train
 from upscale.training.objectives.perceptual import VGGFeatures
+from upscale.training.precision import dtype_of
 
 app = typer.Typer(no_args_is_help=True, add_completion=False)
 console = Console(stderr=True)
@@ -129,6 +136,8 @@ def train_command(
     """Train a model, or go on training it."""
     if (evaluate_every is None) != (evaluate_on is None):
         raise UsageError("--evaluate-every and --evaluate-on go together.", hint="Give both, or neither.")
+    if evaluate_on is not None:
+        paths_of(evaluate_on)  # not after so many steps
     if threads:
         torch.set_num_threads(threads)
     chosen = recipes.load(recipe)
@@ -165,7 +174,7 @@ def train_command(
             decay_from=decay_from,
             decay_minutes=decay_minutes,
             begin_with=begin_with,
-            vgg=VGGFeatures(vgg, DTYPES[chosen.dtype]).to(device) if vgg else None,
+            vgg=VGGFeatures(vgg, dtype_of(chosen.dtype)).to(device) if vgg else None,
             teachers=load_teachers(teacher, chosen, device) if teacher else None,
             compiled=compiled,
             workers=workers,
@@ -193,16 +202,14 @@ def evaluate_command(
     """Print a model's scores beside bicubic's, and the same as one JSON line."""
     if threads:
         torch.set_num_threads(threads)
-    if dtype not in DTYPES:
-        raise UsageError(f"--dtype {dtype} is unknown.", hint=f"Choose from {', '.join(DTYPES)}.")
+    computed = dtype_of(dtype)
     if (Path(model) / "state.pt").exists():
-        restorer = restorer_at(Path(model), DTYPES[dtype])
+        restorer = restorer_at(Path(model), computed)
     else:
-        restorer = Restorer.load(model, DTYPES[dtype], torch.device("cpu"))
+        restorer = Restorer.load(model, computed, torch.device("cpu"))
     chosen = [Setting(None), *parse_settings(settings, restorer.config.sampler)]
-    others = {"power": power, "sigma_max": sigma_max, "sigma_last": sigma_last}
-    grid = {**restorer.config.grid, **{name: value for name, value in others.items() if value is not None}}
-    restorer.config = replace(restorer.config, grid=grid, told=restorer.config.told if told is None else told)
+    levels = {"power": power, "sigma_max": sigma_max, "sigma_last": sigma_last}
+    restorer.config = with_levels(restorer.config, told, **levels)
     metric = LPIPS.from_file(lpips) if lpips else None
     scores = evaluate(untiled(restorer), restorer.config.scale, photos, chosen, metric, limit)
     table = Table("setting", "PSNR-Y", "LPIPS", "drift")
@@ -247,9 +254,7 @@ def search_command(
     goal = goal_of(score, lpips_weight, lpips)
     given = {"power": power, "sigma_max": sigma_max, "sigma_last": sigma_last, "told": told}
     space = {**SPACE, **{name: parse_axis(name, text) for name, text in given.items() if text is not None}}
-    if dtype not in DTYPES:
-        raise UsageError(f"--dtype {dtype} is unknown.", hint=f"Choose from {', '.join(DTYPES)}.")
-    restorer = Restorer.load(model, DTYPES[dtype], torch.device("cpu"))
+    restorer = Restorer.load(model, dtype_of(dtype), torch.device("cpu"))
     chosen = sampler or restorer.config.sampler
     samplers.get(chosen)
     ready = Crops(restorer, photos, crops, side, seed, LPIPS.from_file(lpips) if lpips else None)
@@ -285,7 +290,7 @@ def export_command(
     recipe: Annotated[str, typer.Argument(help="The run's recipe.")],
     run: Annotated[Path, typer.Argument(help="Folder of the run.", exists=True, file_okay=False)],
     folder: Annotated[Path, typer.Argument(help="Model folder to write.")],
-    steps: Annotated[int, typer.Option(help="Default number of steps.")] = 4,
+    steps: Annotated[int, typer.Option(help="Default number of steps.", min=1, max=2000)] = 4,
     sampler: Annotated[
         str | None, typer.Option(help="Default sampler; the one it was trained with if not given.")
     ] = None,
@@ -294,15 +299,18 @@ def export_command(
         float | None,
         typer.Option(help="Factor on the level told, over a whole run; the recipe's if not given."),
     ] = None,
-    fidelity: Annotated[float, typer.Option(help="Default fidelity, 0 to 1.")] = 0.0,
+    fidelity: Annotated[float, typer.Option(help="Default fidelity, 0 to 1.", min=0, max=1)] = 0.0,
     cascade_fidelity: Annotated[
-        float | None, typer.Option(help="The same for several stages, if it differs.")
+        float | None, typer.Option(help="The same for several stages, if it differs.", min=0, max=1)
     ] = None,
     spoilt_fidelity: Annotated[
-        float | None, typer.Option(help="The same for noisy photos, if it differs.")
+        float | None, typer.Option(help="The same for noisy photos, if it differs.", min=0, max=1)
     ] = None,
-    halo: Annotated[int, typer.Option(help="Halo of tiles in input pixels.")] = 16,
-    stage_noise: Annotated[float, typer.Option(help="Augmentation between stages, in [-1, 1] units.")] = 0.0,
+    halo: Annotated[int, typer.Option(help="Halo of tiles in input pixels.", min=0, max=512)] = 16,
+    stage_noise: Annotated[
+        float, typer.Option(help="Augmentation between stages, in [-1, 1] units.", min=0, max=1)
+    ] = 0.0,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a model that is there.")] = False,
 ) -> None:
     """Write a run's averaged weights as a model folder, and print its row for the catalogue."""
     weights = export(
@@ -318,6 +326,7 @@ def export_command(
         spoilt_fidelity=spoilt_fidelity,
         halo_px=halo,
         stage_noise=stage_noise,
+        overwrite=overwrite,
     )
     print(f'[{folder.name}]\nsha256 = "{sha256_of(weights)}"\nsize = {weights.stat().st_size}')
 
@@ -351,7 +360,8 @@ def plot_command(
     output: Annotated[Path, typer.Option("--output", "-o", help="Picture to draw.")] = Path("training.png"),
 ) -> None:
     """Draw loss and scores of runs over their steps; needs matplotlib."""
-    plot(runs, output)
+    for run in plot(runs, output):
+        console.print(f"{run} has no log yet.", markup=False, highlight=False, soft_wrap=True)
     console.print(str(output), markup=False, highlight=False, soft_wrap=True)
 
 

@@ -10,7 +10,8 @@ import torch
 from torch import nn
 
 from upscale import networks
-from upscale.errors import InputError, UsageError
+from upscale.diffusion import samplers
+from upscale.errors import UsageError, WeightsError
 from upscale.models.config import ModelConfig
 from upscale.models.restorer import Restorer
 from upscale.training import objectives
@@ -25,11 +26,7 @@ def weights_at(run: Path) -> Mapping[str, Any]:
     Raises:
         InputError: There is no run in that folder, or a damaged one.
     """
-    path = run / "state.pt"
-    try:
-        weights: Mapping[str, Any] = state.read(path)["ema"]
-    except (KeyError, TypeError):
-        raise InputError(f"{path} is no training state.", hint="Give the folder of a run.") from None
+    weights: Mapping[str, Any] = state.read(run / "state.pt")["ema"]
     return weights
 
 
@@ -50,14 +47,33 @@ def network_of(recipe: Recipe, weights: Mapping[str, Any], where: str) -> nn.Mod
 
 
 def config_of(recipe: Recipe, name: str, **entries: Any) -> ModelConfig:
-    """Return the config of a recipe's model; `entries` are further fields of it."""
+    """Return the config of a recipe's model; `entries` are further fields of it.
+
+    Raises:
+        UsageError: No model can be so.
+    """
     learnt = {
         "residual_std": recipe.residual_std,
         "ways_up": 8 if recipe.data.turn else 2,  # half of all crops are mirrored in any case
         **objectives.of(recipe).config(recipe),
         **entries,
     }
-    return ModelConfig(name=name, arch=recipe.arch, network=recipe.network, scale=recipe.scale, **learnt)
+    return usable(ModelConfig(name, recipe.arch, recipe.network, recipe.scale, **learnt))
+
+
+def usable(config: ModelConfig) -> ModelConfig:
+    """Return a config as it will be read from its file.
+
+    Raises:
+        UsageError: It would be refused there.
+    """
+    samplers.get(config.sampler)
+    try:
+        return config.checked("its config")
+    except WeightsError as error:
+        raise UsageError(
+            f"The model {config.name} would not load: {error.message}", hint="Change what was given for it."
+        ) from None
 
 
 def restorer_of(

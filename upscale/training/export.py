@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import asdict
 from pathlib import Path
 
+from upscale.errors import UsageError
 from upscale.models import checkpoint
+from upscale.training import recipe as recipes
 from upscale.training.averaged import config_of, network_of, weights_at
 from upscale.training.recipe import Recipe
 
@@ -24,6 +26,7 @@ def export(
     spoilt_fidelity: float | None = None,
     halo_px: int = 16,
     stage_noise: float = 0.0,
+    overwrite: bool = False,
 ) -> Path:
     """Write the EMA weights of a run as float16 with their config; return the weights file.
 
@@ -40,15 +43,28 @@ def export(
         spoilt_fidelity: The same for noisy photos; None for no difference.
         halo_px: Halo that tiles need, measured.
         stage_noise: Conditioning augmentation between stages.
+        overwrite: Whether a model that is there may be replaced.
 
     Raises:
         InputError: There is no state in that folder.
-        UsageError: It was made with another recipe's network.
+        UsageError: It was made with another recipe, as far as a model tells; or no model can be so.
+        OutputError: The folder holds a model already, or cannot be written.
     """
+    checkpoint.check_free(folder, overwrite=overwrite)
     network = network_of(recipe, weights_at(run), f"The run in {run}")
+    own, made_with = (config_of(of, folder.name) for of in (recipe, recipes.of_run(run)))
+    apart = [name for name, value in asdict(own).items() if value != asdict(made_with)[name]]
+    if apart:
+        raise UsageError(
+            f"The run in {run} was made with another recipe: with another {' and '.join(apart)}.",
+            hint="Give the recipe that it was made with; its recipe.json tells.",
+        )
+    if power is not None and own.grid["name"] != "trigonometric":
+        raise UsageError("The recipe's grid of noise levels has no power.", hint="Leave --power out.")
     config = config_of(
         recipe,
         folder.name,
+        **({} if power is None else {"grid": {**own.grid, "power": power}}),
         **({} if told is None else {"told": told}),
         **({} if sampler is None else {"sampler": sampler}),
         fidelity=fidelity,
@@ -58,6 +74,4 @@ def export(
         halo_px=halo_px,
         stage_noise=stage_noise,
     )
-    if power is not None and config.grid["name"] == "trigonometric":
-        config = replace(config, grid={**config.grid, "power": power})
     return checkpoint.save(config, network, folder)

@@ -11,6 +11,8 @@ from typing import Any
 
 from upscale.diffusion import samplers
 from upscale.errors import InputError, UsageError
+from upscale.training.entries import check
+from upscale.training.precision import dtype_of
 
 RECIPES = Path(__file__).parent / "recipes"
 
@@ -40,6 +42,19 @@ class Data:
     recolored: float = 0.0
     gray: float = 0.0
     pages: float = 0.0
+
+    def __post_init__(self) -> None:
+        """Refuse crops that cannot be taken.
+
+        Raises:
+            UsageError: They have no pixels, there are none, or they are enlarged.
+        """
+        if min(self.patch, self.batch, self.among, self.shrink_max) < 1:
+            raise UsageError(
+                f"[data] patch {self.patch}, batch {self.batch}, among {self.among} and shrink_max "
+                f"{self.shrink_max} give no crops.",
+                hint="Take 1 or more for each.",
+            )
 
 
 @dataclass(frozen=True)
@@ -174,13 +189,16 @@ class LastStep:
         """Refuse runs that cannot be practised.
 
         Raises:
-            UsageError: There is no such sampler, or it draws noise between the steps; or no range of powers.
+            UsageError: There is no such sampler, or it draws noise between the steps; or there are no numbers
+                of steps, or no range of powers.
         """
         if samplers.get(self.sampler).stochastic:
             raise UsageError(
                 f"runs cannot be practised with the sampler {self.sampler}, which draws noise between steps.",
                 hint="Take a deterministic one for [last_step] sampler, such as dpmpp_2m.",
             )
+        if not self.steps or min(self.steps) < 1:
+            raise UsageError("[last_step] steps name no number of steps.", hint="Take such as [2, 3, 4].")
         if self.power <= 0 or self.power_spread < 1:
             raise UsageError(
                 f"[last_step] power {self.power} and power_spread {self.power_spread} give no range.",
@@ -256,7 +274,9 @@ def load(name: str) -> Recipe:
         raise UsageError(
             f"There is no recipe {name!r}.", hint=f"Known: {known}; or give a .toml file."
         ) from None
-    except tomllib.TOMLDecodeError as error:
+    except OSError as error:
+        raise UsageError(f"Recipe {path} cannot be read ({error.strerror}).") from None
+    except ValueError as error:  # neither TOML nor UTF-8
         raise UsageError(f"Recipe {path} is not valid TOML: {error}.") from None
     return from_table(table, f"Recipe {path}")
 
@@ -270,7 +290,7 @@ def of_run(run: Path) -> Recipe:
     path = run / "recipe.json"
     try:
         return from_table(json.loads(path.read_text(encoding="utf-8")), str(path))
-    except (OSError, ValueError, UsageError) as error:
+    except (OSError, ValueError, RecursionError, UsageError) as error:
         raise InputError(f"{path} cannot be read ({error}).", hint="Give the folder of a run.") from None
 
 
@@ -294,8 +314,12 @@ def from_table(table: dict[str, Any], where: str) -> Recipe:
     try:
         for key, section in sections.items():
             if table.get(key) is not None:
+                check(section, table[key])
                 table[key] = section(**table[key])
-        return Recipe(**table)
+        check(Recipe, table)
+        recipe = Recipe(**table)
+        dtype_of(recipe.dtype)
+        return recipe
     except (TypeError, AttributeError) as error:
         raise UsageError(f"{where} does not fit: {error}.") from None
     except UsageError as error:

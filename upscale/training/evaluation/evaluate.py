@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image
 
 from upscale.diffusion import samplers
 from upscale.errors import InputError, UsageError
@@ -18,7 +17,12 @@ from upscale.images.pixels import from_float, to_float
 from upscale.images.resize import resize
 from upscale.metrics.lpips import LPIPS
 from upscale.metrics.psnr import psnr_y
+from upscale.models.config import ModelConfig
 from upscale.models.restorer import Restorer
+from upscale.training.averaged import usable
+from upscale.training.examples.decode import decoded
+
+MIN_SIDE = 3  # of a small picture: a pixel beside those at its edges, which are not scored
 
 
 @dataclass(frozen=True)
@@ -62,6 +66,21 @@ def parse_settings(text: str, own: str) -> list[Setting]:
     return chosen
 
 
+def with_levels(config: ModelConfig, told: float | None = None, **levels: float | None) -> ModelConfig:
+    """Return the config with another `told` and other entries of its grid; None leaves them as they are.
+
+    Raises:
+        UsageError: Its grid has no such entries, or nothing can be sampled along it.
+    """
+    given = {name: value for name, value in levels.items() if value is not None}
+    if given and config.grid["name"] != "trigonometric":
+        raise UsageError(
+            f"The noise levels of {config.name} are a {config.grid['name']} grid, without {', '.join(given)}."
+        )
+    grid = {**config.grid, **given}
+    return usable(replace(config, grid=grid, told=config.told if told is None else told))
+
+
 @dataclass(frozen=True)
 class Score:
     """Means over the photographs (`drift`: the largest).
@@ -90,9 +109,17 @@ def paths_of(folder: Path) -> list[Path]:
 
 
 def pair_of(path: Path, scale: int) -> tuple[Pixels, Pixels]:
-    """Return (LR, HR) uint8 [H, W, 3] of a picture; HR cropped, LR by Pillow's bicubic."""
-    with Image.open(path) as image:
-        hr = np.asarray(image.convert("RGB"))
+    """Return (LR, HR) uint8 [H, W, 3] of a picture; HR cropped, LR by Pillow's bicubic.
+
+    Raises:
+        InputError: It is no picture, a damaged one, or too small.
+    """
+    hr = decoded(path)
+    if min(hr.shape[:2]) < MIN_SIDE * scale:
+        raise InputError(
+            f"{path} is too small to be scored at {scale}x.",
+            hint=f"Take photographs of {MIN_SIDE * scale} pixels a side or more.",
+        )
     height, width = (side // scale * scale for side in hr.shape[:2])
     hr = hr[:height, :width]
     return resize(hr, (width // scale, height // scale), resample="bicubic"), hr
@@ -110,7 +137,7 @@ Restore = Callable[[Pixels, Setting], Pixels]
 
 def untiled(restorer: Restorer, seed: int = 0) -> Restore:
     """Return a function that restores whole pictures at once."""
-    scale = restorer.config.scale
+    scale, fine = restorer.config.scale, restorer.noise_fineness
     field = restorer.noise_field(seed)
 
     def restore(lr: Pixels, setting: Setting) -> Pixels:
@@ -121,7 +148,7 @@ def untiled(restorer: Restorer, seed: int = 0) -> Restore:
         x_lr = torch.from_numpy(np.pad(to_float(lr), beyond, mode="edge")).permute(2, 0, 1)[None]
 
         def noise(step: int) -> torch.Tensor:
-            window = field.window(step, 0, 0, x_lr.shape[2] * scale, x_lr.shape[3] * scale)
+            window = field.window(step, 0, 0, x_lr.shape[2] * fine, x_lr.shape[3] * fine)
             return torch.from_numpy(window)[None].to(restorer.device)
 
         x_lr = x_lr.to(restorer.device)
@@ -146,7 +173,7 @@ def evaluate(
     """Return the mean scores of each setting over the photographs of a folder (the first `limit`).
 
     Raises:
-        InputError: There are none.
+        InputError: There are none, or one that cannot be used.
     """
     rows: dict[Setting, list[tuple[float, float, float]]] = {setting: [] for setting in settings}
     for _, lr, hr in itertools.islice(photographs(folder, scale), limit):

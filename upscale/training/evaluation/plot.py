@@ -56,16 +56,20 @@ def smoothed(values: Sequence[float], memory: float = SMOOTHING) -> list[float]:
     return out
 
 
-def plot(runs: Sequence[Path], path: Path) -> None:
+def plot(runs: Sequence[Path], path: Path) -> list[Path]:
     """Draw the runs' losses, and critics' margins and scores where they have any, into a picture file.
 
+    Returns:
+        The runs without a log yet, which are not in it.
+
     Raises:
-        InputError: A folder holds no run.
+        InputError: None has a log, or one is no log.
         UsageError: matplotlib is not installed, or the picture's format is unknown.
         OutputError: The picture cannot be written.
     """
-    logs = {run: rows_of(run / "log.csv") for run in runs}
-    scores = {run: rows_of(run / "scores.csv") for run in runs if (run / "scores.csv").exists()}
+    begun = [run for run in runs if (run / "log.csv").exists()] or runs
+    logs = {run: rows_of(run / "log.csv") for run in begun}
+    scores = {run: rows_of(run / "scores.csv") for run in begun if (run / "scores.csv").exists()}
     try:
         from matplotlib.figure import Figure
     except ImportError:
@@ -109,3 +113,4 @@ def plot(runs: Sequence[Path], path: Path) -> None:
         raise UsageError(f"{path} cannot be drawn: {error}.", hint="Name a .png or .svg file.") from None
     except OSError as error:
         raise OutputError(f"{path} cannot be written: {error}.") from None
+    return [run for run in runs if run not in logs]

@@ -11,7 +11,7 @@ from upscale.metrics.lpips import LPIPS
 from upscale.training.averaged import restorer_of
 from upscale.training.evaluation.evaluate import Score, Setting, evaluate, untiled
 from upscale.training.loop.state import State
-from upscale.training.loop.step import DTYPES
+from upscale.training.precision import dtype_of
 from upscale.training.recipe import Recipe
 
 COLUMNS = ("step", "setting", "psnr_y", "lpips", "drift")
@@ -42,7 +42,7 @@ def score(recipe: Recipe, state: State, scoring: Scoring, device: str = "cpu") -
     Raises:
         InputError: There are no photographs.
     """
-    restorer = restorer_of(recipe, state.ema.state_dict(), "", DTYPES[recipe.dtype], device)
+    restorer = restorer_of(recipe, state.ema.state_dict(), "", dtype_of(recipe.dtype), device)
     return evaluate(
         untiled(restorer), recipe.scale, scoring.folder, scoring.settings, scoring.lpips, scoring.limit
     )
@@ -50,7 +50,7 @@ def score(recipe: Recipe, state: State, scoring: Scoring, device: str = "cpu") -
 
 def append(path: Path, step: int, scores: dict[Setting, Score]) -> None:
     """Add a row for each setting to the file, which is made where there is none."""
-    new = not path.exists()
+    new = not path.exists() or not path.stat().st_size
     with path.open("a", encoding="utf-8", newline="") as file:
         writer = csv.DictWriter(file, COLUMNS)
         if new:

@@ -15,7 +15,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
 from torch.quasirandom import SobolEngine
 
@@ -31,6 +30,7 @@ from upscale.metrics.lpips import LPIPS
 from upscale.metrics.psnr import psnr_y
 from upscale.models.restorer import Conditioned, Restorer, Run
 from upscale.training.evaluation.evaluate import distance, pair_of, paths_of
+from upscale.training.examples.decode import opened
 
 MIN_SIDE_PX = 64  # of a crop: less shows no texture, and LPIPS wants 31
 FIRST_WIDTH, LAST_WIDTH = 0.15, 0.03  # of the neighbourhoods drawn from: shares of an axis' length
@@ -133,7 +133,7 @@ class Crops:
 
     Raises:
         UsageError: Crops so small show nothing.
-        InputError: There are fewer photographs that large.
+        InputError: There are fewer photographs that large, or one cannot be opened.
     """
 
     @torch.inference_mode()
@@ -142,6 +142,7 @@ class Crops:
     ) -> None:
         relay = restorer.config.relaying
         self._blur = relay.blur if relay else None
+        self._fidelity = torch.tensor(restorer.config.fidelity, device=restorer.device).reshape(1, 1, 1, 1)
         self._lpips, self._scale, multiple = lpips, restorer.config.scale, restorer.multiple_of
         side = side_px // self._scale // multiple * multiple  # of the LR crop
         if side * self._scale < MIN_SIDE_PX:
@@ -175,18 +176,14 @@ class Crops:
 
     @torch.inference_mode()
     def try_out(self, sampler: str, sigmas: Sequence[float], told: float) -> tuple[float, float | None]:
-        """Return the mean PSNR-Y in dB and LPIPS of runs along those noise levels."""
+        """Return the mean PSNR-Y in dB and LPIPS along those noise levels, with the model's fidelity."""
         psnrs, distances = [], []
         for conditioned, noise, hr in self._crops:
             x = noise(INITIAL) * sigmas[0]
-            x0 = samplers.sample(
-                sampler,
-                retold(Run(conditioned, len(sigmas), from_noise=True), told, sigmas),
-                x,
-                sigmas,
-                noise,
-                blur=self._blur,
-            )
+            run = Run(conditioned, len(sigmas), from_noise=True, keep_first=bool(self._fidelity))
+            x0 = samplers.sample(sampler, retold(run, told, sigmas), x, sigmas, noise, blur=self._blur)
+            if run.first is not None:
+                x0 = conditioned.mixed(x0, run.first, self._fidelity)
             image = conditioned.image(x0)[0].permute(1, 2, 0).float().cpu().numpy()
             out = from_float(image, np.uint8)
             psnrs.append(psnr_y(out, hr, border=self._scale))
@@ -266,7 +263,7 @@ def _cover(dimensions: int, count: int, seed: int) -> Float64:
 
 
 def _shorter_side(path: Path) -> int:
-    with Image.open(path) as image:
+    with opened(path) as image:
         return min(image.size)
 
 

@@ -9,12 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-import numpy as np
 import torch
-from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 
 from upscale.errors import InputError
+from upscale.training.examples.decode import NoPicture, decoded
 from upscale.training.examples.resample import resample
 from upscale.training.examples.tones import recolored, without_color
 from upscale.training.recipe import Data
@@ -44,14 +43,9 @@ class Photos:
             found = 0
             for path in sorted(p for p in folder.rglob("*") if p.is_file()):
                 try:
-                    with Image.open(path) as image:
-                        pixels = np.asarray(image.convert("RGB"))
-                except UnidentifiedImageError:
+                    pixels = decoded(path)
+                except NoPicture:
                     continue  # lists of sources and licences lie beside photos
-                except OSError as error:
-                    raise InputError(
-                        f"{path} cannot be decoded ({error}).", hint="Get it again, or take it away."
-                    ) from None
                 if min(pixels.shape[:2]) >= min_side:
                     images.append(torch.from_numpy(pixels.copy()).permute(2, 0, 1).contiguous().to(device))
                     found += 1

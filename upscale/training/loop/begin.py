@@ -105,7 +105,7 @@ def begin(
         WeightsError: There is no such model, or it is damaged.
     """
     state = start(recipe, device, vgg)
-    if begin_with is not None:
+    if begin_with is not None and not path.exists():
         try:
             weights = with_own_steps(weights_of(begin_with), recipe)
             load_weights(state.network, weights)

@@ -119,7 +119,7 @@ class Log:
             detours=state.detours,
             critic=float(state.critic.margin) if state.critic else None,
         )
-        new = not self.path.exists()
+        new = not self.path.exists() or not self.path.stat().st_size
         with self.path.open("a", encoding="utf-8", newline="") as file:
             writer = csv.DictWriter(file, COLUMNS)
             if new:

@@ -17,10 +17,13 @@ import torch
 from torch import nn
 
 from upscale.errors import InputError
+from upscale.images.atomic import new_file
 from upscale.models.checkpoint import difference
+from upscale.models.pickled import DAMAGE
 from upscale.training.loop.optimizers import Together
 from upscale.training.objectives.critic import Critic
 
+HELD = {"step": int, "norms": list, "network": dict, "ema": dict, "optimizer": dict}  # by every state
 COUNTERS = ("skipped", "outliers", "detours", "returned")  # a return does not set them back
 
 
@@ -28,14 +31,19 @@ def read(path: Path) -> dict[str, Any]:
     """Return what `State.save` stored, on the CPU whatever it was trained on.
 
     Raises:
-        InputError: It is missing or damaged.
+        InputError: It is missing, damaged, or something else.
     """
     try:
-        content: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, EOFError, RuntimeError, pickle.UnpicklingError) as error:
+        content: Any = torch.load(path, map_location="cpu", weights_only=True)
+    except (OSError, pickle.UnpicklingError, *DAMAGE) as error:
+        told = str(error).split("\n")[0]
         raise InputError(
-            f"The training state {path} cannot be read ({error}).", hint="Give the folder of a run."
+            f"The training state {path} cannot be read ({told[:200]}).", hint="Give the folder of a run."
         ) from None
+    if not isinstance(content, dict) or not all(
+        isinstance(content.get(key), kind) for key, kind in HELD.items()
+    ):
+        raise InputError(f"{path} is no training state.", hint="Give the folder of a run, or its state.pt.")
     return content
 
 
@@ -122,12 +130,11 @@ class State:
         self.returned += 1
 
     def save(self, path: Path) -> None:
-        """Write the state to `path`, whole or not at all."""
+        """Write the state to `path`, whole or not at all; raises `OutputError` if it cannot be written."""
         counters = {name: getattr(self, name) for name in COUNTERS}
         content = {**self.content(), **counters, "good": self.good}
-        temporary = path.with_suffix(".tmp")
-        torch.save(content, temporary)
-        temporary.replace(path)
+        with new_file(path, overwrite=True) as file:
+            torch.save(content, file)
 
     def load(self, path: Path) -> None:
         """Take over the state stored at `path`.
@@ -148,7 +155,13 @@ class State:
         self.step, self.norms, self.losses = content["step"], content["norms"], content.get("losses", [])
         load_weights(self.network, content["network"])
         load_weights(self.ema, content["ema"])
+        own = [
+            {name: value for name, value in group.items() if name not in ("params", "lr")}
+            for group in self.optimizer.param_groups
+        ]
         self.optimizer.load_state_dict(content["optimizer"])
+        for group, options in zip(self.optimizer.param_groups, own, strict=True):
+            group.update(options)  # the recipe's, whatever they were
         if self.critic:
             load_weights(self.critic, content["critic"])
 

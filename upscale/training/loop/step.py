@@ -13,9 +13,9 @@ from upscale.training.loop.log import Log
 from upscale.training.loop.state import State
 from upscale.training.objectives.perceptual import VGGFeatures
 from upscale.training.objectives.teachers import Teachers
+from upscale.training.precision import dtype_of
 from upscale.training.recipe import Recipe
 
-DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 NORMS_KEPT = 200
 
 
@@ -32,13 +32,12 @@ def one_step(
     batch = batches.of(state)
     t1 = time.perf_counter()
 
+    dtype = dtype_of(recipe.dtype)
     if teachers:
-        batch = teachers.teach(batch, recipe, DTYPES[recipe.dtype])
+        batch = teachers.teach(batch, recipe, dtype)
     with torch.random.fork_rng(devices=[]):  # dropout knows no other generator
         torch.manual_seed(draws(recipe, (state.step, state.detours)).initial_seed())
-        losses = objectives.of(recipe).loss_of(
-            state.network, batch, recipe, DTYPES[recipe.dtype], vgg, state.critic
-        )
+        losses = objectives.of(recipe).loss_of(state.network, batch, recipe, dtype, vgg, state.critic)
     losses.mean().backward()
     gradient = torch.nn.utils.clip_grad_norm_(state.network.parameters(), recipe.optimizer.clip)
     norm, loss = torch.stack([gradient, losses.detach().mean()]).tolist()  # a GPU is waited for only here

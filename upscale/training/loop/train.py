@@ -14,6 +14,7 @@ import torch
 from torch import nn
 
 from upscale.errors import UsageError
+from upscale.images.atomic import sweep
 from upscale.training import objectives
 from upscale.training.examples.photos import Photos
 from upscale.training.loop import recovery
@@ -98,8 +99,8 @@ def train(
         on_step: Called after each step.
 
     Raises:
-        UsageError: There is no such objective, or it has no teachers; or the run in that folder, or the one
-            to begin with, was made with another network.
+        UsageError: There is no such objective, or it has no teachers; the run in that folder, or the one to
+            begin with, was made with another network; or the rate would decay to an end that is not given.
         InputError: A state is damaged.
         DeviceError: Training diverged for good.
         Exception: Whatever went wrong within a step; the run's folder holds the state saved last before it.
@@ -108,7 +109,13 @@ def train(
         raise UsageError("This recipe's loss sees with VGG.", hint="Give its features with --vgg.")
     if teachers and not objectives.of(recipe).taught:
         raise UsageError(f"The objective {recipe.objective!r} has no teachers.", hint="Leave --teacher away.")
+    for decays, end, names in ((decay_minutes, minutes, "minutes"), (decay_from, steps, "steps")):
+        if decays is not None and end is None:
+            raise UsageError(
+                f"The rate cannot decay to the end of --{names}, which is not given.", hint=f"Give --{names}."
+            )
     run.mkdir(parents=True, exist_ok=True)
+    sweep(run)
     path = run / "state.pt"
     state = begin(recipe, path, device, None if begin_with is None else str(begin_with), vgg)
     if device.startswith("cuda"):

@@ -1,0 +1,48 @@
+"""Whether the entries of a recipe are of the kinds that its fields say: text may say anything."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, get_args, get_origin, get_type_hints
+
+LARGEST = 1e300  # of any number: whole ones may have more digits than others can hold
+IN_WORDS: Mapping[Any, str] = {
+    bool: "true or false",
+    int: "a whole number from 0 on",
+    float: "a number from 0 on",
+    str: "text",
+    dict: "a table",
+}
+
+
+def check(kind: type, entries: Mapping[str, Any]) -> None:
+    """Look at entries for the fields of a dataclass; those that it has no field for are left to it.
+
+    Raises:
+        TypeError: One is not what the field says, in a sentence's words.
+    """
+    hints = get_type_hints(kind)
+    for name, value in entries.items():
+        if name in hints and not _is(value, hints[name]):
+            raise TypeError(f"{name} is {str(value)[:60]!r}, where {_in_words(hints[name])} is needed")
+
+
+def _is(value: Any, hint: Any) -> bool:
+    if get_origin(hint) is tuple:
+        inner = get_args(hint)
+        if not isinstance(value, list | tuple):
+            return False
+        kinds = inner[:1] * len(value) if inner[1:] == (...,) else inner
+        return len(value) == len(kinds) and all(map(_is, value, kinds))
+    if hint in (int, float):
+        numbers = int if hint is int else int | float
+        return isinstance(value, numbers) and not isinstance(value, bool) and 0 <= value <= LARGEST
+    return isinstance(value, get_origin(hint) or hint)
+
+
+def _in_words(hint: Any) -> str:
+    if get_origin(hint) is tuple:
+        inner = get_args(hint)
+        count = "" if inner[1:] == (...,) else f" of {len(inner)}"
+        return f"a list{count}, each {_in_words(inner[0])},"
+    return IN_WORDS.get(get_origin(hint) or hint, "a table")
