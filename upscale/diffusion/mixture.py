@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -41,65 +40,29 @@ def mix(drawn: Tensor, estimate: Tensor, fidelity: Tensor, scale: int, dtype: to
     channels = drawn.shape[1] // scale**2
     smooth, gather = _filters(channels, scale, dtype, drawn.device)
     high = (drawn - estimate).to(dtype, memory_format=torch.channels_last)
-    low = smooth(high)
+    low = F.conv2d(high, smooth, padding=1, groups=channels)
     high = torch.addcmul(high, low, (fidelity / LOW_FROM).clamp(max=1).to(dtype), value=-1)
-    root = gather(high.square()).clamp(min=LEAST**2).sqrt().sqrt()
+    root = F.conv2d(high.square(), gather, padding=1).clamp(min=LEAST**2).sqrt().sqrt()
     return estimate + high / (1 + root * (fidelity / (1 - fidelity)).to(dtype))
-
-
-class _Filter(NamedTuple):
-    """A convolution of folded pictures [B, C, h, w] whose weights sum to 1, also at the border.
-
-    Attributes:
-        kernel: [C, C / groups, 3, 3].
-        groups: Of channels that see nothing of each other.
-        missing: [2, 2, C, 1, 1], along the height and along the width, at the first folded pixel and at the
-            last: the weights that lie beyond. They sum up along one axis times along the other.
-    """
-
-    kernel: Tensor
-    groups: int
-    missing: Tensor
-
-    def __call__(self, x: Tensor) -> Tensor:
-        """Return x filtered."""
-        out = F.conv2d(x, self.kernel, padding=1, groups=self.groups)
-        for dim, (before, after) in zip((2, 3), self.missing, strict=True):
-            end = out.shape[dim] - 1
-            for place in {0, end}:
-                inside = 1 - before * (place == 0) - after * (place == end)
-                out.narrow(dim, place, 1).div_(inside)
-        return out
 
 
 @functools.lru_cache(maxsize=8)
 @torch.inference_mode(False)  # training may be the next to use them
-def _filters(channels: int, scale: int, dtype: torch.dtype, device: torch.device) -> tuple[_Filter, _Filter]:
-    """Return filters of folded pictures: a blur of each channel, and the mean of all of them nearby."""
+def _filters(channels: int, scale: int, dtype: torch.dtype, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Return convolutions of folded pictures: a blur of each channel, and the mean of all of them nearby."""
 
-    def ready(kernel: Tensor, groups: int, std: float) -> _Filter:
-        line = _line(std * scale, scale).sum(1)[:, ::2].T  # [before or after, scale]: what lies in neighbours
-        along = line[:, :, None].expand(-1, -1, scale), line[:, None].expand(-1, scale, -1)
-        missing = torch.stack([x.reshape(2, -1).repeat(1, channels)[:, :, None, None] for x in along])
-        kernel = kernel.to(device, dtype).contiguous(memory_format=torch.channels_last)
-        return _Filter(kernel, groups, missing.to(device))
+    def ready(kernel: Tensor) -> Tensor:
+        return kernel.to(device, dtype).contiguous(memory_format=torch.channels_last)
 
     smooth, near = (_folded_gaussian(std * scale, scale) for std in (LOW, NEAR))
-    return (
-        ready(smooth.repeat(channels, 1, 1, 1), channels, LOW),
-        ready(near.repeat(channels, channels, 1, 1) / channels, 1, NEAR),
-    )
+    return ready(smooth.repeat(channels, 1, 1, 1)), ready(near.repeat(channels, channels, 1, 1) / channels)
 
 
 def _folded_gaussian(std: float, scale: int) -> Tensor:
     """Return a blur of folded pictures [s^2, s^2, 3, 3]: a Gaussian that is cut off at `scale` pixels."""
-    line = _line(std, scale)
-    return torch.einsum("pqt,PQT->pPqQtT", line, line).reshape(scale**2, scale**2, 3, 3)
-
-
-def _line(std: float, scale: int) -> Tensor:
-    """Return the same along one axis, [s, s, 3]: from place q of the folded pixel t - 1 away to place p."""
     place = torch.arange(scale)
+    # from place q of the folded pixel t - 1 away to place p: [p, q, t]
     distance = scale * (torch.arange(3) - 1) + place[None, :, None] - place[:, None, None]
     line = torch.exp(-0.5 * (distance / std) ** 2).where(distance.abs() <= scale, 0.0)
-    return line / line.sum((1, 2), keepdim=True)
+    line /= line.sum((1, 2), keepdim=True)
+    return torch.einsum("pqt,PQT->pPqQtT", line, line).reshape(scale**2, scale**2, 3, 3)
