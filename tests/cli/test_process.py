@@ -161,6 +161,24 @@ def test_signals_while_a_result_is_written(
     assert statuses == (["done", None] if finished else [])
 
 
+def test_signal_that_loses_a_writer(process: Process, photo: Photo, listing: Listing) -> None:
+    """It comes while the writer's thread is being started: only the interpreter waits for that one then."""
+    lost = """
+import os, threading
+def start(self, old=threading.Thread.start):
+    old(self)
+    if self.name.startswith("write_"):
+        time.sleep(0.5)
+        threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGINT)).start()
+        signal.raise_signal(signal.SIGINT)
+threading.Thread.start = start
+"""
+    run = process(photo("a.png"), before=HEAR_SIGINT + SLOW_DISK + lost)
+    assert run.returncode == ExitCode.INTERRUPTED and set(listing()) == {"a.png"}
+    said = run.stderr.decode()
+    assert said.startswith("Interrupted; nothing half-written.") and "ignored" not in said
+
+
 def test_hangup_is_ignored_where_it_was(process: Process, photo: Photo, tmp_path: Path) -> None:
     """As nohup has it."""
     ignore = "import signal; signal.signal(signal.SIGHUP, signal.SIG_IGN)"

@@ -123,8 +123,11 @@ def _signals_heard() -> Iterator[None]:
             signal.signal(number, stop)
         yield
     finally:
-        for number in ours:
-            signal.signal(number, previous[number])
+        if (
+            not heard
+        ):  # else the process is about to end, and its last waiting is not to be interrupted either
+            for number in ours:
+                signal.signal(number, previous[number])
 
 
 def _leave_nothing_half_written() -> None:

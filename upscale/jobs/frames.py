@@ -65,8 +65,8 @@ def carry_out(
         ThreadPoolExecutor(1, "read-frames") as reader,  # ends before what it reads is closed
         ThreadPoolExecutor(1, "write-frames") as writer,
     ):
-        written = writer.submit(_write, handoff, job, files, record, stdout)
         try:
+            written = writer.submit(_write, handoff, job, files, record, stdout)
             number, before = 0, None
             for batch in _batches(_ahead(frames, reader), lambda size: _together(engine, job, factor, size)):
                 pictures = [stripped(f.picture) if files.strip_metadata else f.picture for f in batch]
@@ -86,8 +86,7 @@ def carry_out(
             handoff.put(None, written)
         except BaseException:
             handoff.abandon()
-            with contextlib.suppress(Exception):
-                written.result()  # has removed what it had begun
+            writer.shutdown()  # has removed what it had begun
             raise
         return (*notes, *written.result())
 
