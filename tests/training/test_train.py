@@ -346,7 +346,7 @@ def test_a_run_goes_on_with_the_recipe_that_is_given(
     assert kind == "adamw" or (groups[0]["momentum"], groups[0]["rms"]) == (0.3, 0.1)
 
 
-@pytest.mark.parametrize("how", [{"decay_from": 1}, {"decay_minutes": 1.0}])
+@pytest.mark.parametrize("how", [{"decay_from": 1, "minutes": 0}, {"decay_minutes": 1.0, "steps": 0}])
 def test_a_decay_to_no_end(how: dict[str, Any], recipe: Recipe, images: Photos, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="cannot decay to the end"):
         train(recipe, images, tmp_path / "run", **how)
@@ -370,10 +370,10 @@ def test_two_that_save_at_once_do_not_meet(
     path, within = tmp_path / "state.pt", []
 
     def meeting(content: Any, file: Any) -> None:
+        saved(content, file)
         if not within:
             within.append(1)
             state.save(path)  # as another process would in between
-        saved(content, file)
 
     monkeypatch.setattr(torch, "save", meeting)
     state.save(path)
