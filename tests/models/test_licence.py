@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
-from upscale.cli import fetching
+from upscale.cli import console, fetching
 from upscale.cli.app import app
 from upscale.engine.upscaler import Upscaler
 from upscale.errors import ExitCode, WeightsError
@@ -190,10 +190,10 @@ def test_only_a_terminal_is_asked(closed: str, monkeypatch: pytest.MonkeyPatch) 
             return True
 
     monkeypatch.setattr(sys, "stdin", Terminal())
-    monkeypatch.setattr(fetching, "STDERR", fetching.STDERR.__class__(file=Terminal()))
+    monkeypatch.setattr(console, "STDERR", console.STDERR.__class__(file=Terminal()))
     assert fetching._at_a_terminal()
     if closed == "stdin":
         monkeypatch.setattr(sys, "stdin", None)
     else:
-        monkeypatch.setattr(fetching, "STDERR", fetching.STDERR.__class__(file=io.StringIO()))
+        monkeypatch.setattr(console, "STDERR", console.STDERR.__class__(file=io.StringIO()))
     assert not fetching._at_a_terminal()
