@@ -78,6 +78,20 @@ def test_half_precision_moves_no_colours(entry: Entry, steps: int | None) -> Non
 
 
 @models
+def test_tiles_do_not_show_in_fine_stripes(entry: Entry) -> None:
+    """A zone plate: how a stripe is drawn hangs on those beside it, far across a tile's border."""
+    torch.set_num_threads(1)
+    x, y = np.meshgrid(np.linspace(0, 1, 160), np.linspace(0, 1, 130))
+    rings = 127.5 + 127.5 * np.cos(80 * np.pi * (x**2 + y**2))
+    image = Image.fromarray(np.repeat(rings.astype(np.uint8)[..., None], 3, axis=2))
+    options = {"device": "cpu", "dtype": "fp32", "denoise": 0.0, "shrink": 1.0}
+    tiled, whole = (
+        np.asarray(Upscaler(entry.name, tile_px=tile, **options)(image)).astype(int) for tile in (64, 512)
+    )
+    assert np.abs(tiled - whole).max() <= 2
+
+
+@models
 def test_letters_have_no_halo(entry: Entry) -> None:
     """Drawn small, as screens show them, not reduced from large ones; a pixel away paper is paper."""
     torch.set_num_threads(1)

@@ -22,7 +22,7 @@ from upscale.jobs.items import Failure, Item, Job
 from upscale.options import EngineOptions
 
 _BASE_BYTES = 400 * 10**6  # Python, torch and the embedded model
-_TILE_PX, _HALO_PX = 256, 32  # on a CPU; on other devices a tile takes their memory, not the machine's
+_TILE_PX, _HALO_PX = 256, 40  # on a CPU; on other devices a tile takes their memory, not the machine's
 _TILE_BYTES_PER_PX = 2000  # of the window: activations, in bf16 about half of it
 _STRIPS_BYTES = 60 * 10**6  # of resizing and of an encoder that takes strips
 
