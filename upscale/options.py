@@ -58,7 +58,7 @@ class TargetSize:
         """Raise `UsageError` on more than one field or a value of a wrong kind or out of range."""
         _check_kind(self, Real, "a number", "scale", "width", "height", "long_side", "megapixels")
         try:
-            good = self.box is None or [isinstance(side, Real) for side in self.box] == [True, True]
+            good = self.box is None or list(map(_is_number, self.box)) == [True, True]
         except TypeError:  # a single number
             good = False
         if not good:
@@ -169,6 +169,8 @@ class EngineOptions:
         """Raise `UsageError` on a value of a wrong kind or out of range."""
         _check_kind(self, Integral, "a whole number", "steps", "seed", "samples", "tile_px")
         _check_kind(self, Real, "a number", "fidelity", "denoise", "shrink", "start")
+        switches = "consistency", "map_uncertainty", "offline", "accept_licence"
+        _check_kind(self, bool, "True or False", *switches)
         _check_kind(self, str, "a name", "model", "sampler", "device", "dtype", "color_fix")
         if self.steps is not None and not 1 <= self.steps <= MAX_STEPS:
             raise UsageError(f"--steps {self.steps} is out of range.", hint=f"It is from 1 to {MAX_STEPS}.")
@@ -289,11 +291,16 @@ class FolderOptions:
     exclude: tuple[str, ...] = ()
 
 
+def _is_number(value: object) -> bool:
+    return isinstance(value, Real) and not isinstance(value, bool)
+
+
 def _check_kind(options: object, kind: type, what: str, *names: str) -> None:
     """Raise `UsageError` unless each of these fields is of a kind, or None where that is its default."""
     for name in names:
         value = getattr(options, name)
-        if not isinstance(value, kind) and (value is not None or getattr(type(options), name) is not None):
+        fits = isinstance(value, kind) and (kind is bool or not isinstance(value, bool))
+        if not fits and (value is not None or getattr(type(options), name) is not None):
             flag = f"--{name.removesuffix('_px').replace('_', '-')}"
             raise UsageError(f"{flag} {value!r} is not {what}.", hint=f"Give {what}, or leave it out.")
 

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms
 
+from upscale.images import color
 from upscale.images.fit import fitted
 from upscale.images.formats import FORMATS
 from upscale.images.picture import Metadata, Picture
@@ -89,3 +90,8 @@ def test_other_colours_become_srgb_and_the_bits_that_takes_are_said(linear_rgb):
     assert len(notes) == 3 and "16 bits were reduced to 8 for the conversion to sRGB." in notes
     kept, notes = fitted(picture, FORMATS["png"])
     assert kept is picture and not notes
+
+
+def test_a_profile_that_is_broken_is_not_srgb(linear_rgb):
+    assert color.is_srgb(SRGB) and not color.is_srgb(linear_rgb)
+    assert not color.is_srgb(b"nonsense") and not color.is_srgb(SRGB[:200])

@@ -200,6 +200,17 @@ def test_found_picture_that_is_too_large_is_no_result(photo: Photo, request_for:
     assert len(settled.jobs) == len(settled.items) == 1 and settled.left_alone == {"results of upscale": 1}
 
 
+def test_rest_of_a_result_may_be_replaced(photo: Photo, request_for: Ask, tmp_path: Path) -> None:
+    """What was found in a result's place and is no picture; not what was named."""
+    original, rest = photo("x.png"), tmp_path / "x_4x.png"
+    rest.write_bytes(b"half of it")
+    asked = request_for(original, on_conflict="overwrite")
+    found = tuple(Source(path, root=tmp_path, found=True) for path in (original, rest))
+    assert [job.target for job in plan(replace(asked, sources=found)).jobs] == [rest]
+    with pytest.raises(UsageError, match="would replace the input"):
+        plan(request_for(original, rest, on_conflict="overwrite"))
+
+
 def test_output_that_is_a_folder(photo: Photo, request_for: Ask, tmp_path: Path) -> None:
     (tmp_path / "photo_4x.jpg").mkdir()
     (failure,) = plan(request_for(photo(), on_conflict="overwrite")).failures

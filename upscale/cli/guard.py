@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import functools
 import os
 import signal
 import threading
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from types import FrameType
 from typing import NoReturn, ParamSpec
 
@@ -123,11 +124,16 @@ def _signals_heard() -> Iterator[None]:
             signal.signal(number, stop)
         yield
     finally:
-        if (
-            not heard
-        ):  # else the process is about to end, and its last waiting is not to be interrupted either
+        if heard:  # the process is about to end: no further signal stops its waiting, or changes its code
+            atexit.register(_ignore, ours)
+        else:
             for number in ours:
                 signal.signal(number, previous[number])
+
+
+def _ignore(numbers: Iterable[int]) -> None:
+    for number in numbers:
+        signal.signal(number, signal.SIG_IGN)
 
 
 def _leave_nothing_half_written() -> None:

@@ -11,6 +11,9 @@ from typing import Any, BinaryIO, TextIO, cast
 
 from upscale.errors import InputError, OutputError, UsageError
 
+# What writing a message may raise: nowhere to go, closed, or called by a signal in the middle of another.
+_UNSAID = (OSError, ValueError, RuntimeError)
+
 
 class _Stream:
     """A stream of text, to be taken for the one it stands before."""
@@ -19,6 +22,8 @@ class _Stream:
         self._stream = stream
 
     def __getattr__(self, name: str) -> Any:
+        if name == "_stream":  # of a copy that is being made
+            raise AttributeError(name)
         return getattr(self._stream, name)
 
 
@@ -54,7 +59,8 @@ class Results(_Stream):
             from upscale.images.atomic import output_error  # not on the way to --help
 
             silence_stdout()
-            self._failed = output_error("Standard output", error)
+            reason = output_error("Standard output", error).message
+            self._failed = OutputError(reason, hint="Make room, or send it elsewhere.")
             raise self._failed from error
 
 
@@ -63,13 +69,13 @@ class Messages(_Stream):
 
     def write(self, text: str) -> int:
         """Write text, if possible."""
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(*_UNSAID):
             self._stream.write(text)
         return len(text)
 
     def flush(self) -> None:
         """Have it written, if possible."""
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(*_UNSAID):
             self._stream.flush()
 
 

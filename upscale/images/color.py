@@ -13,6 +13,7 @@ from PIL import Image, ImageCms
 _TO_SRGB = ImageCms.Intent.RELATIVE_COLORIMETRIC
 _MODES = {"RGB": "RGB", "GRAY": "L"}
 _GRID = 9
+_CONVERTED = "{} was converted to sRGB."
 _FLAGS = ImageCms.Flags.BLACKPOINTCOMPENSATION  # else a print's black becomes grey on the screen
 _EXACT = ImageCms.Flags.NOOPTIMIZE  # for grey, of which lcms looks up every eighth level
 
@@ -46,8 +47,10 @@ def is_srgb(icc_profile: bytes) -> bool:
     """Return whether a profile for RGB says what none says: colours all over move by a level at most."""
     levels = np.linspace(0, 255, _GRID).round().astype(np.uint8)
     grid = np.stack(np.meshgrid(levels, levels, levels), -1).reshape(_GRID, -1, 3)
-    moved = np.asarray(to_srgb(Image.fromarray(grid), icc_profile)[0])
-    return bool(np.abs(moved.astype(int) - grid).max() <= 1)
+    moved, notes = to_srgb(Image.fromarray(grid), icc_profile)
+    return notes == [_CONVERTED.format("RGB")] and bool(
+        np.abs(np.asarray(moved).astype(int) - grid).max() <= 1
+    )
 
 
 def to_srgb(image: Image.Image, icc_profile: bytes | None) -> tuple[Image.Image, list[str]]:
@@ -76,5 +79,5 @@ def to_srgb(image: Image.Image, icc_profile: bytes | None) -> tuple[Image.Image,
     except ImageCms.PyCMSError:  # a profile that opens, but holds no usable tables
         return image.convert("RGB"), [f"The colour profile is broken; {space} was converted approximately."]
     assert result is not None
-    notes.append(f"{space} was converted to sRGB.")
+    notes.append(_CONVERTED.format(space))
     return result, notes

@@ -246,7 +246,7 @@ def _refuse_clashes(items: list[Job | Failure]) -> list[Job | Failure]:
     inputs = {
         identity(item.source.path): item
         for item in items
-        if item.source.path is not None and (isinstance(item, Job) or _holds_something(item.source.path))
+        if item.source.path is not None and (isinstance(item, Job) or _would_be_missed(item.source))
     }
     taken: dict[Path, Job] = {}
     failed: dict[int, Failure] = {}
@@ -276,11 +276,18 @@ def _refuse_clashes(items: list[Job | Failure]) -> list[Job | Failure]:
     return [failed.get(id(item), item) for item in items]
 
 
-def _holds_something(path: Path) -> bool:
-    """Return whether something would be lost with a file that cannot be read as a picture."""
+def _would_be_missed(source: Source) -> bool:
+    """Return whether something would be lost with the file of an input that cannot be carried out.
+
+    One that was found and is no whole picture may be the rest of a result.
+    """
+    path = _path(source)
     try:
-        return path.stat().st_size > 0
-    except (OSError, ValueError):
+        if not source.found:
+            return path.stat().st_size > 0
+        probe(path, max_mpix=float("inf"))
+        return True
+    except (UpscaleError, OSError, ValueError):
         return False
 
 
