@@ -40,8 +40,9 @@ def fitted(picture: Picture, row: OutputFormat, *, colored: bool | None = None) 
     if profile is None:
         return picture, notes
     if picture.is_gray and (not row.icc or (_is_colored(picture, row) if colored is None else colored)):
-        notes += [f"{row.name} cannot hold a colour profile for grey.", "GRAY was converted to sRGB."]
-        picture = _gray_in_srgb(picture, profile)
+        notes.append(f"{row.name} cannot hold a colour profile for grey.")
+        picture, how = _gray_in_srgb(picture, profile)
+        notes += how
     elif not row.icc and not color.is_srgb(profile):
         notes.append(f"{row.name} cannot hold a colour profile.")
         if picture.color.dtype == np.uint16:
@@ -88,16 +89,21 @@ def _in_srgb(picture: Picture, profile: bytes) -> tuple[Picture, list[str]]:
         srgb, how = color.to_srgb(arrays.to_image(depth.to_8_bits(picture.color[rows])), profile)
         result[rows] = arrays.to_array(srgb)
         scratch.release(result, picture.color)
-    return replace(picture, color=result, metadata=replace(picture.metadata, icc_profile=None)), how
+    return _without_profile(picture, result), how
 
 
-def _gray_in_srgb(picture: Picture, profile: bytes) -> Picture:
-    """Return a grey picture of 8 or 16 bits whose tones are those of sRGB, without its profile."""
-    tones = arrays.to_array(color.to_srgb(arrays.to_image(_LEVELS[None, :, None]), profile)[0])[0, :, 0]
+def _without_profile(picture: Picture, pixels: Pixels) -> Picture:
+    return replace(picture, color=pixels, metadata=replace(picture.metadata, icc_profile=None))
+
+
+def _gray_in_srgb(picture: Picture, profile: bytes) -> tuple[Picture, list[str]]:
+    """Return a grey picture whose tones are converted from its profile, 8 or 16 bits, and notes on how."""
+    srgb, how = color.to_srgb(arrays.to_image(_LEVELS[None, :, None]), profile)
+    tones = arrays.to_array(srgb)[0, :, 0]
     scale = np.iinfo(picture.color.dtype).max // 255
     result = scratch.empty(picture.color.shape, picture.color.dtype)
     for rows in arrays.row_blocks(*picture.size):
         levels = np.interp(picture.color[rows], scale * np.arange(256), scale * tones.astype(float))
         result[rows] = np.floor(levels + 0.5)
         scratch.release(result, picture.color)
-    return replace(picture, color=result, metadata=replace(picture.metadata, icc_profile=None))
+    return _without_profile(picture, result), how

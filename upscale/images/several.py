@@ -14,7 +14,8 @@ from collections.abc import Callable
 from upscale.images.extent import gif_extent, tiff_extent
 
 _SIGNATURE = re.compile(
-    rb"\x89PNG\r\n|\xff\xd8\xff|RIFF.{4}WEBP|GIF8[79]a|II[*+]\0|MM\0[*+]|.{4}ftyp(?:avi[fs]|hei[cmsx]|hev[cmsx]|mif1|msf1)|P[1-7][\s#]"
+    rb"\x89PNG\r\n|\xff\xd8\xff|RIFF.{4}WEBP|GIF8[79]a|II[*+]\0|MM\0[*+]|P[1-7][\s#]"
+    rb"|.{4}ftyp(?:avi[fs]|hei[cmsx]|hev[cmsx]|mif1|msf1)"  # not the film of a motion photo
     rb"|BM.{4}\0\0\0\0|\xff\x4f\xff\x51|\0\0\0\x0cjP  ",
     re.DOTALL,
 )

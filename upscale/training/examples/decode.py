@@ -10,6 +10,7 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from upscale.errors import InputError
+from upscale.images.depth import to_8_bits
 from upscale.images.picture import Pixels
 
 
@@ -42,6 +43,6 @@ def decoded(path: Path) -> Pixels:
     """Return a picture as uint8 [H, W, 3]; raises as `opened`."""
     with opened(path) as image:
         if image.mode.startswith("I"):  # 16-bit grey, which Pillow would cut off at 255
-            gray = np.asarray(image).clip(0, 65535).astype(np.uint32)
-            return np.repeat(((gray * 255 + 32767) // 65535).astype(np.uint8)[..., None], 3, 2)
+            gray = to_8_bits(np.asarray(image).clip(0, 65535).astype(np.uint16))
+            return np.repeat(gray[..., None], 3, 2)
         return np.asarray(image.convert("RGB"))
