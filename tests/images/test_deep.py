@@ -105,6 +105,26 @@ def test_compressed_planes_are_reduced_and_said_to_be():
     assert np.array_equal(picture.color, NOISE[..., :3] >> 8)
 
 
+@pytest.mark.parametrize("compression", [None, "zlib"])
+def test_grey_and_alpha_in_planes_are_refused(compression):
+    """Pillow loses the alpha: nothing of the picture would be seen."""
+    samples = np.ascontiguousarray(np.moveaxis(NOISE[..., :2] >> 8, 2, 0).astype(np.uint8))
+    kind = {"photometric": "minisblack", "extrasamples": ["unassalpha"], "compression": compression}
+    stream = io.BytesIO()
+    tifffile.imwrite(stream, samples, planarconfig="separate", **kind)
+    for use in (probe, read):
+        with pytest.raises(InputError, match="planes of their own are not supported"):
+            use(stream.getvalue())
+
+
+def test_tiles_of_gigabytes_are_refused():
+    data = tiff(NOISE[..., :3], tile=(16, 16), compression="zlib")
+    entry = struct.pack("<HHII", 323, 4, 1, 16)
+    assert entry in data
+    with pytest.raises(InputError, match="tiles are far larger"):
+        probe(data.replace(entry, struct.pack("<HHII", 323, 4, 1, 1 << 24)))
+
+
 def test_premultiplied_alpha_is_divided():
     alpha = np.maximum(NOISE[..., 3:], 256)
     straight = NOISE[..., :3]

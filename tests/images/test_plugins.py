@@ -78,6 +78,17 @@ def test_damaged_heic():
             read(data[: int(len(data) * share)])
 
 
+def test_heic_whose_crop_lies_elsewhere():
+    """Its decoder gives all that is coded then, padding included."""
+    pillow_heif = pytest.importorskip("pillow_heif", reason="the extra `heif`")
+    stream = io.BytesIO()
+    pillow_heif.from_pillow(photo().crop((0, 0, 19, 23))).save(stream)
+    data = bytearray(stream.getvalue())
+    data[data.index(b"clap") + 22] ^= 0x6E  # where it begins: ISO 14496-12, 12.1.4
+    with pytest.raises(InputError, match="of another size than its header says"):
+        read(bytes(data))
+
+
 def test_jpeg_xl():
     pytest.importorskip("pillow_jxl", reason="the extra `jxl`")
     stream = io.BytesIO()

@@ -114,6 +114,13 @@ def test_disk_error_while_reading(tmp_path, monkeypatch):
     assert refused(path).message == f"{path} cannot be read: Input/output error."
 
 
+def test_place_where_no_file_can_be(tmp_path):
+    """Looking there is refused by the system, but it is the file that is at fault."""
+    path = tmp_path / "photo.tif"
+    path.write_bytes(b"II+\0\x08\0\0\0" + struct.pack("<Q", 2**62) + bytes(100))
+    assert "is damaged or incomplete" in refused(path).message
+
+
 def test_nothing_on_standard_input():
     with pytest.raises(InputError, match="Nothing came from standard input"):
         read(b"")

@@ -52,7 +52,17 @@ def test_file_that_vanished(tmp_path):
 
 
 @pytest.mark.parametrize("format", ["TIFF", "AVIF", "PPM", "PNG", "JPEG", "GIF"])
-@pytest.mark.parametrize("data", [b"", b"x", b"II*\0" + b"\xff" * 40, b"P6\n9 9\n255\n", bytes(100)])
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"x",
+        b"II*\0" + b"\xff" * 40,
+        b"II+\0\x08\0\0\0" + bytes(7) + b"\x40" + bytes(100),  # goes on where no file can be
+        b"P6\n9 9\n255\n",
+        bytes(100),
+    ],
+)
 def test_nonsense_is_not_whole(data, format, tmp_path):
     path = tmp_path / "a"
     path.write_bytes(data)

@@ -47,7 +47,10 @@ def decode(image: Image.Image, storage: Storage, samples: Callable[[], Deep] | N
         found = metadata.collect(image)
         loaded, orientation = load(), 1
     else:  # a PNG says more when it is loaded, and `collect` would hide that it cannot be
+        size = image.size
         loaded = load()
+        if image.size != size:  # HEIF
+            raise ValueError("its picture is of another size than its header says")
         found = metadata.collect(image)
         orientation = found.orientation
     if loaded is not None:

@@ -37,13 +37,17 @@ _STORAGE_TAGS = {
     33550, 33922, 34264, 34735, 34736, 34737,  # GeoTIFF: metres per pixel
     *range(50706, 51200),  # DNG
 }  # fmt: skip
-_STALE_EXIF_TAGS = {_WIDTH, _HEIGHT, _INTEROP, 0x9214, 0xA214}  # the last: subject's area and place in pixels
+_STALE_EXIF_TAGS = {
+    _WIDTH, _HEIGHT, _INTEROP, 0x9102,  # bits per pixel of the old file
+    0x9214, 0xA214, 0xA20E, 0xA20F, 0xA210,  # subject's area and place in pixels; pixels per unit of sensor
+}  # fmt: skip
+_STALE_INTEROP_TAGS = {0x1001, 0x1002}  # width and height
 
 _STALE_NAMES = (
     "(?:tiff:(?:Orientation|ImageWidth|ImageLength)|exif:Pixel[XY]Dimension|xmpNote:HasExtendedXMP)"
 )
-_STALE_XMP = re.compile(rf"""\s{_STALE_NAMES}\s?=\s?(?:"[^"]*"|'[^']*')|<({_STALE_NAMES})>[^<]*</\1>""")
-_THUMBNAILS = ("<xmp:Thumbnails>", "</xmp:Thumbnails>")
+_STALE_XMP = re.compile(rf"""\s?{_STALE_NAMES}\s?=\s?(?:"[^"]*"|'[^']*')|<({_STALE_NAMES})>[^<]*</\1>""")
+_THUMBNAILS = re.compile(r"<(xmp|xap):Thumbnails>(?:[^<]++|<(?!/?\1:Thumbnails>))*+</\1:Thumbnails>")
 _IPTC_TAG, _IPTC_RESOURCE, _IPTC_MARK = 33723, 0x0404, b"\x1c"  # IIM 4.2, 1.5
 _PNG_BLOCK = re.compile("XML:com\\.adobe\\.xmp|Raw profile type ")  # text fields that are no texts
 _SRGB_GAMMA, _SRGB_NEAR = 1 / 2.2, 0.01
@@ -150,13 +154,19 @@ def icc_for(picture: Picture) -> tuple[bytes | None, list[str]]:
     return color.usable_profile(picture.metadata.icc_profile, gray=picture.is_gray)
 
 
-def as_read(tags: Mapping[int, Any]) -> dict[int, Any]:
-    """Return tags, also those in directories of their own, that Pillow will write as it has read them."""
+def as_read(tags: Mapping[int, Any], *, inner: bool = False) -> dict[int, Any]:
+    """Return tags, also those in directories of their own, that Pillow will write as it has read them.
+
+    Bytes in these (`inner`) are of the type UNDEFINED (a maker's note, a comment) where Pillow does not know
+    better: it would write BYTE, but of the type `bytearray` it knows nothing.
+    """
 
     def value_as_read(value: Any) -> Any:
         if isinstance(value, str):
             return _Text(value)
-        return as_read(value) if isinstance(value, Mapping) else value
+        if isinstance(value, bytes) and inner:
+            return (bytearray(value),)
+        return as_read(value, inner=True) if isinstance(value, Mapping) else value
 
     return {tag: value_as_read(value) for tag, value in tags.items()}
 
@@ -217,7 +227,8 @@ def _unfold(exif: Image.Exif) -> tuple[_Tags, _Tags, _Tags]:
     interop: _Tags = {}
     if _INTEROP in sub:
         try:
-            interop = dict(exif.get_ifd(_INTEROP))
+            found = exif.get_ifd(_INTEROP)
+            interop = {tag: value for tag, value in found.items() if tag not in _STALE_INTEROP_TAGS}
         except Exception:  # its offset points nowhere: the rest is still good
             interop = {}
     sub = {tag: value for tag, value in sub.items() if tag not in _STALE_EXIF_TAGS}
@@ -292,9 +303,5 @@ def _clean_xmp(packet: Any) -> tuple[bytes | None, list[str]]:
     if "Container:Directory" in text:  # lists pictures appended to the file (gain map, depth) by their length
         return None, ["The XMP data describes further pictures in the file and was dropped."]
     notes = ["A part of the XMP data that lies by itself was dropped."] if _EXTENDED in text else []
-    text = _STALE_XMP.sub("", text)
-    start = text.find(_THUMBNAILS[0])
-    while start >= 0 and (end := text.find(_THUMBNAILS[1], start)) >= 0:
-        text = text[:start] + text[end + len(_THUMBNAILS[1]) :]
-        start = text.find(_THUMBNAILS[0], start)
+    text = _THUMBNAILS.sub("", _STALE_XMP.sub("", text))
     return record.without_record(text.rstrip("\0")).encode() or None, notes

@@ -196,9 +196,9 @@ def distrust(name: str, max_mpix: float) -> Iterator[None]:
     except MemoryError:
         raise InputError(f"{name} needs more memory to decode than there is.") from None
     except OSError as error:
-        if error.errno is not None:
-            raise InputError(f"{name} cannot be read: {error.strerror}.") from error
-        raise _damaged(name, error) from error
+        if error.errno in (None, errno.EINVAL):  # a decoder's own, or it looked where no file can be
+            raise _damaged(name, error) from error
+        raise InputError(f"{name} cannot be read: {error.strerror}.") from error
     except Exception as error:  # decoders raise a dozen types on bad data, and plug-ins any other
         raise _damaged(name, error) from error
 

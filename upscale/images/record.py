@@ -18,7 +18,8 @@ _NAMESPACE = "urn:upscale:record:1/"  # a name, not an address
 _RDF = "http://www.w3.org/1999/02/22-rdf-syntax-ns#"
 _HEAD = f'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="{_RDF}">'
 _FOOT = "</rdf:RDF></x:xmpmeta>"
-_OURS = re.compile(rf'<rdf:Description [^<>]*xmlns:upscale="{re.escape(_NAMESPACE)}"[^<>]*/>')
+# Nothing is tried again where it does not end: hostile packets would take hours.
+_OURS = re.compile(rf'<rdf:Description (?>[^<>]*?xmlns:upscale="{re.escape(_NAMESPACE)}")[^<>]*+(?<=/)>')
 _ENTRY = re.compile(r"""\supscale:([a-z][a-z0-9_]{0,31})=(?:"([^"]*)"|'([^']*)')""")
 _END = re.compile(r"</(?:[\w.-]+:)?RDF\s*>")
 _MAX_CHARS = 200  # of a value; a file from elsewhere may say anything

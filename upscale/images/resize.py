@@ -115,12 +115,8 @@ def strips(
 
     Each touches about `STRIP_PX` pixels on the larger side.
     """
-    return _strips(size, source[0], (source[1] if box is None else box[3] - box[1]) / size[1])
-
-
-def _strips(size: tuple[int, int], width: int, pitch: float) -> list[slice]:
-    """Return slices over the rows of a result of `size` whose strips have about `STRIP_PX` pixels."""
-    rows = max(1, int(STRIP_PX / max(size[0], width * pitch)))
+    pitch = (source[1] if box is None else box[3] - box[1]) / size[1]
+    rows = max(1, int(STRIP_PX / max(size[0], source[0] * pitch)))
     return [slice(first, min(first + rows, size[1])) for first in range(0, size[1], rows)]
 
 

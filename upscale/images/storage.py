@@ -17,7 +17,9 @@ from upscale.images import webp
 
 HEAD_BYTES = 4096
 _BITS_PER_SAMPLE = 258
-_PHOTOMETRIC = 262  # TIFF tag; 0 is WhiteIsZero
+_PHOTOMETRIC, _PLANAR = 262, 284  # TIFF tags; 0 is WhiteIsZero, 2 one plane after the other
+_SIDES = ((256, 322), (257, 323))  # width and height, of the picture and of its tiles
+_TILE_PX = 4096  # by which tiles may be larger than their picture; all of a tile is held
 _PRIMARIES, _TONES = {1, 2}, {1, 2, 6, 13}  # of H.273: BT.709 and unknown; BT.709, unknown, BT.601, sRGB
 _BITS = re.compile(r";(\d+)")
 
@@ -49,6 +51,9 @@ def inspect(image: Image.Image, file: IO[bytes] | None = None) -> Storage:
     Args:
         image: As `PIL.Image.open` returns it.
         file: What it was opened from, for what Pillow does not tell; it is left where it was found.
+
+    Raises:
+        ValueError: It is stored in a way that Pillow would make another picture of, or take gigabytes for.
     """
     tiles: list[Any] = getattr(image, "tile", [])
     codec, _, _, args = tiles[0] if tiles else ("", None, 0, None)
@@ -70,6 +75,10 @@ def inspect(image: Image.Image, file: IO[bytes] | None = None) -> Storage:
         bits = {"1": 1, "I": 32, "F": 32}.get(image.mode, 16 if image.mode.startswith("I;16") else 8)
 
     tags = getattr(image, "tag_v2", {})
+    if image.mode in ("LA", "La") and tags.get(_PLANAR) == 2:  # all of it would be transparent
+        raise ValueError("grey and alpha in planes of their own are not supported")
+    if any(tags.get(tile, 0) > tags.get(side, 0) + _TILE_PX for side, tile in _SIDES):
+        raise ValueError("its tiles are far larger than the picture")
     if raw in ("R", "G", "B", "A"):  # one plane after the other
         bits = tags.get(_BITS_PER_SAMPLE, (8,))[0]
     return Storage(

@@ -15,10 +15,9 @@ from PIL import TiffTags
 
 from upscale.images import scratch
 from upscale.images.picture import Metadata, Picture
-from upscale.images.tiff import BIG, CLASSIC, directory_of
+from upscale.images.tiff import BIG, CLASSIC, MAX_BYTES, directory_of
 
 TILE_PX = 256
-_CLASSIC_BYTES = 2**32 - 2**24  # less some room for the tags
 
 _TILE_WIDTH, _TILE_HEIGHT, _OFFSETS, _COUNTS = 322, 323, 324, 325
 
@@ -39,7 +38,7 @@ def write(picture: Picture, put: Callable[[bytes], object], metadata: Metadata) 
     channels = levels.shape[2] + (picture.alpha is not None)
     across, down = -(-width // TILE_PX), -(-height // TILE_PX)
     tile_bytes = TILE_PX * TILE_PX * channels * dtype.itemsize
-    big = across * down * tile_bytes > _CLASSIC_BYTES
+    big = across * down * tile_bytes > MAX_BYTES
 
     head = BIG if big else CLASSIC
     directory = directory_of(metadata, picture.size, channels, dtype, head)

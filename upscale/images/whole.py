@@ -5,6 +5,7 @@ Looks at what the container says of its own length, so it finds files cut short,
 
 from __future__ import annotations
 
+import errno
 import io
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -35,7 +36,7 @@ def is_whole(path: Path, format: str) -> bool:
             file.seek(0)
             return check is None or check(file, length)
     except Exception as error:
-        if isinstance(error, OSError) and error.errno is not None:
+        if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):
             raise InputError(f"{path} cannot be read: {error.strerror}.") from error
         return False  # a header that leads nowhere
 
