@@ -10,7 +10,7 @@ import pytest
 from PIL import Image, ImageCms
 
 from upscale.errors import OutputError
-from upscale.images import large, scratch, tiled, vips
+from upscale.images import large, scratch, tiff, vips
 from upscale.images.formats import FORMATS, check_size
 from upscale.images.metadata import collect
 from upscale.images.picture import Metadata, Picture
@@ -111,7 +111,7 @@ def test_files_are_whole(format, all_large, tmp_path):
 @pytest.mark.parametrize("alpha", [False, True])
 @pytest.mark.parametrize("size", [(256, 256), (1, 700), (513, 255)], ids=str)
 def test_big_tiff(size, alpha, all_large, monkeypatch, tmp_path):
-    monkeypatch.setattr(tiled, "MAX_BYTES", 1)
+    monkeypatch.setattr(tiff, "_MAX_BYTES", 1)
     picture = Picture(**{**vars(drawn(size=size, alpha=alpha)), "metadata": described()})
     write(picture, tmp_path / "a.tif", record=RECORD)
     data = (tmp_path / "a.tif").read_bytes()

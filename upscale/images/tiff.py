@@ -1,4 +1,4 @@
-"""TIFF, written page by page: 8 or 16 bits per channel, any metadata, nothing held but the page itself.
+"""TIFF, written page by page, in strips: 8 or 16 bits per channel, any metadata, of any size (BigTIFF).
 
 Not compressed, so that the place of everything is known before a byte of it is written, and the stream need
 not be seekable. Pillow serialises the tags. TIFF 6.0.
@@ -18,9 +18,9 @@ from upscale.images import arrays, scratch
 from upscale.images.metadata import as_read
 from upscale.images.picture import Metadata, Picture, Pixels
 
-CLASSIC, BIG = b"II*\0" + struct.pack("<I", 8), b"II+\0" + struct.pack("<HHQ", 8, 0, 16)
+_CLASSIC, _BIG = b"II*\0" + struct.pack("<I", 8), b"II+\0" + struct.pack("<HHQ", 8, 0, 16)
 _STRIP_BYTES = 1 << 20
-MAX_BYTES = 2**32 - 2**24  # of the classic kind, less some room for the tags
+_MAX_BYTES = 2**32 - 2**24  # of the classic kind, less some room for the tags
 _INTEROP = ExifTags.IFD.Interop
 
 _SUBFILE, _WIDTH, _HEIGHT, _BITS, _COMPRESSION, _PHOTOMETRIC = 254, 256, 257, 258, 259, 262
@@ -44,7 +44,7 @@ class TiffWriter:
         self._name = name
         self._number = 0
         self._at = 0
-        self._header = CLASSIC
+        self._header = _CLASSIC
 
     def add(self, picture: Picture, metadata: Metadata) -> None:
         """Write a page: its directory, then its rows in strips.
@@ -56,22 +56,23 @@ class TiffWriter:
         Raises:
             OutputError: The file grows beyond 4 GB, which the first page did not make one expect.
         """
-        pixels = interleaved(picture)
-        height, width, channels = pixels.shape
-        if channels == 2 and pixels.dtype == np.uint16:
-            pixels, channels = pixels[..., [0, 0, 0, 1]], 4
-        row_bytes = width * channels * pixels.dtype.itemsize
+        (width, height), dtype, alpha = picture.size, picture.color.dtype, picture.alpha
+        color = picture.color
+        if picture.is_gray and alpha is not None and dtype == np.uint16:
+            color = np.broadcast_to(color, (height, width, 3))
+        channels = color.shape[2] + (alpha is not None)
+        row_bytes = width * channels * dtype.itemsize
         rows = max(1, _STRIP_BYTES // row_bytes)
         starts = range(0, height, rows)
         lengths = [row_bytes * min(rows, height - start) for start in starts]
 
         if self._at == 0:
             # Others may be larger than the first page; most programs read the classic kind.
-            if sum(lengths) * self._pages > MAX_BYTES // 2:
-                self._header = BIG
+            if sum(lengths) * self._pages > _MAX_BYTES // 2:
+                self._header = _BIG
             self._write(self._header)
-        big = self._header is BIG
-        directory = directory_of(metadata, (width, height), channels, pixels.dtype, self._header)
+        big = self._header is _BIG
+        directory = _directory(metadata, (width, height), channels, dtype, self._header)
         directory[_ROWS] = rows
         if self._pages > 1:
             directory[_SUBFILE], directory[_PAGE] = 2, (self._number, self._pages)
@@ -84,7 +85,7 @@ class TiffWriter:
         last = self._number + 1 == self._pages
         filling = bytes(0 if last else sum(lengths) % 2)  # directories begin at even places
         end = self._at + len(block) + sum(lengths) + len(filling)
-        if end > MAX_BYTES and not big:
+        if end > _MAX_BYTES and not big:
             raise OutputError(
                 f"{self._name} would be larger than 4 GB, where tiff ends.",
                 hint="Ask for a smaller size, or for one page with --first-frame.",
@@ -97,7 +98,9 @@ class TiffWriter:
                 struct.pack_into("<I", block, 2 + 12 * len(directory), end)
         self._write(block)
         for part in arrays.row_blocks(width, height):
-            self._write(np.ascontiguousarray(pixels[part].astype(pixels.dtype.newbyteorder("<"))).data)
+            pixels = color[part] if alpha is None else np.dstack([color[part], alpha[part]])
+            self._write(np.ascontiguousarray(pixels, dtype.newbyteorder("<")).data)
+            scratch.release(*(plane for plane in (picture.color, alpha) if plane is not None))
         self._write(filling)
 
     def _write(self, data: Any) -> None:
@@ -118,7 +121,7 @@ def interleaved(picture: Picture) -> Pixels:
     return pixels
 
 
-def directory_of(
+def _directory(
     metadata: Metadata, size: tuple[int, int], channels: int, dtype: np.dtype[Any], header: bytes
 ) -> ImageFileDirectory_v2:
     """Return a directory without the places of the pixels.

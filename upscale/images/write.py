@@ -13,7 +13,7 @@ from typing import IO, Any, cast
 import numpy as np
 
 from upscale.errors import OutputError, UpscaleError
-from upscale.images import arrays, atomic, formats, gif, large, metadata, png, scratch, tiff, tiled, vips
+from upscale.images import arrays, atomic, formats, gif, large, metadata, png, scratch, tiff, vips
 from upscale.images.fit import fitted
 from upscale.images.formats import OutputFormat
 from upscale.images.picture import COMMENT, Metadata, Picture, Pixels
@@ -105,9 +105,7 @@ def _save(
     """Write a picture that fits, with what is to be said; return notes on what was lost all the same."""
     deep = picture.color.dtype == np.uint16 and (not picture.is_gray or picture.alpha is not None)
     streamed = large.is_streamed(row.name, picture.size)
-    if streamed and row.name == "tiff":
-        tiled.write(picture, file.write, said)
-    elif streamed and row.name in vips.FORMATS and vips.is_installed():
+    if streamed and row.name in vips.FORMATS and vips.is_installed():
         options = pillow_options(said, row, quality, is_gray=picture.is_gray)
         vips.save(picture, file.write, format=row.name, pillow_name=row.pillow_name, pillow_options=options)
     elif row.name == "tiff":
