@@ -10,6 +10,7 @@ import struct
 from typing import IO, Any
 
 import numpy as np
+import numpy.typing as npt
 from PIL import ExifTags, Image, TiffTags
 from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
@@ -57,7 +58,7 @@ class TiffWriter:
             OutputError: The file grows beyond 4 GB, which the first page did not make one expect.
         """
         (width, height), dtype, alpha = picture.size, picture.color.dtype, picture.alpha
-        color = picture.color
+        color: npt.NDArray[Any] = picture.color
         if picture.is_gray and alpha is not None and dtype == np.uint16:
             color = np.broadcast_to(color, (height, width, 3))
         channels = color.shape[2] + (alpha is not None)
