@@ -68,6 +68,18 @@ def engine(engine: Any) -> Batches:
     return Batches(engine)
 
 
+def test_pages_are_no_stills(photo: Photo, request_for: Ask, engine: Batches, tmp_path: Path) -> None:
+    """A document among photos of its size keeps its pages."""
+    names = [photo(f"{n}.png", seed=n) for n in range(6)]
+    document = tmp_path / "3.tif"
+    pages = [Image.open(name) for name in names[:3]]
+    pages[0].save(document, save_all=True, append_images=pages[1:])
+    report = run(plan(request_for(*names[:4], document, *names[4:])), load=engine)
+    assert report.exit_code == ExitCode.OK and max(engine.seen) > 1
+    with Image.open(tmp_path / "3_4x.tif") as result:
+        assert getattr(result, "n_frames", 1) == 3
+
+
 def test_equal_sizes_go_together(photo: Photo, request_for: Ask, engine: Batches) -> None:
     """The first goes alone, before the engine is there to be asked."""
     names = [photo(f"{n}.png", seed=n) for n in range(10)]

@@ -112,4 +112,5 @@ class ReadAhead:
 
 
 def _alike(one: Job, other: Job) -> bool:
-    return (one.info.size, one.output_size) == (other.info.size, other.output_size)
+    """Whether both are stills, or have as many frames, of one size."""
+    return (one.info.size, one.output_size, one.frames) == (other.info.size, other.output_size, other.frames)
