@@ -1,9 +1,9 @@
 """Photographs as they come: blurred, noisy, out of a JPEG; with as much noise taken out as `--denoise` says.
 
 python tests/benchmarks/degraded.py PHOTOS --lpips lpips_alex.safetensors [--denoise 0,auto] [--fidelity 0.5]
-    [--model NAME] [--kinds poor,clean,noise3,noise5,noise10,jpeg90,jpeg60,webp75,webp50,both,grain,film,luma,
-    phone,soft,softer,softest,softer5,softest5,scan,enlarged,enlarged3,enlarged4,box,bilinear,lanczos,nearest]
-    [--reduce 2] [--crop 384] [--limit N] [--save FOLDER]
+    [--shrink 1] [--model NAME] [--reduce 2] [--crop 384] [--limit N] [--save FOLDER]
+    [--kinds poor,clean,noise3,noise5,noise10,jpeg90,jpeg60,webp75,webp50,both,grain,film,luma,phone,soft,
+    softer,softest,softer5,softest5,scan,enlarged,enlarged3,enlarged4,box,bilinear,lanczos,nearest]
 
 A kind says what is done before the photograph is enlarged 4x again and compared with itself: blur (std in
 pixels of the photograph), Pillow's bicubic reduction (`enlarged` times further than that, and back) or
@@ -24,11 +24,13 @@ from typing import Annotated, Any
 import numpy as np
 import torch
 import typer
+from command import run
 from PIL import Image
 from table import show
 
 from upscale import Upscaler
 from upscale.cli.values import parse_denoise
+from upscale.errors import InputError
 from upscale.images.picture import Picture, Pixels
 from upscale.images.pixels import from_float, to_float
 from upscale.images.read import read
@@ -41,6 +43,7 @@ from upscale.training.examples.blurs import blur
 from upscale.training.examples.noises import grain
 
 SCALE = 4
+LEAST_PX = 16 * SCALE  # a smaller photograph says nothing when reduced
 GRAIN_PX = 0.7  # std of the blur that it has gone through
 
 
@@ -97,12 +100,17 @@ def main(
     shrink: Annotated[
         float | None, typer.Option(help="Shrink so many times first; auto if not given.")
     ] = None,
-    reduce: Annotated[int, typer.Option(help="Make the photographs smaller first.")] = 1,
-    crop: Annotated[int, typer.Option(help="Take the middle of each, so many pixels wide; 0 for all.")] = 0,
-    limit: Annotated[int | None, typer.Option(help="Only so many photographs.")] = None,
+    reduce: Annotated[int, typer.Option(help="Make the photographs smaller first.", min=1)] = 1,
+    crop: Annotated[
+        int, typer.Option(help="Take the middle of each, so many pixels wide; 0 for all.", min=0)
+    ] = 0,
+    limit: Annotated[int | None, typer.Option(help="Only so many photographs.", min=1)] = None,
     save: Annotated[Path | None, typer.Option(help="Folder for the pictures.")] = None,
 ) -> None:
     """Score a model on spoilt photographs."""
+    chosen = kinds.split(",")
+    if unknown := set(chosen) - set(KINDS):
+        raise SystemExit(f"There is no kind {min(unknown)}: choose from {','.join(KINDS)}.")
     metric = LPIPS.from_file(lpips)
     upscalers = {
         name: Upscaler(model, denoise=parse_denoise(name), fidelity=fidelity, shrink=shrink)
@@ -112,7 +120,9 @@ def main(
     for index, path in enumerate(paths_of(photos)[:limit]):
         photo = _photograph(path, reduce, crop)
         size = (photo.shape[1], photo.shape[0])
-        for kind in kinds.split(","):
+        if min(size) < LEAST_PX:
+            raise InputError(f"{path} is too small.", hint="Leave it out, or reduce or crop less.")
+        for kind in chosen:
             hr = _without_color(photo) if KINDS[kind].gray else photo
             lr = spoilt(hr, KINDS[kind], index)
             results = {"bicubic": (resize(lr.color, size, resample="bicubic"), math.nan, math.nan)}
@@ -187,4 +197,4 @@ def _photograph(path: Path, reduce: int, crop: int) -> Pixels:
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    run(main)

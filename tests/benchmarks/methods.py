@@ -30,6 +30,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from command import run
 from scores import INTERPOLATIONS, Scorer, Scores, Way
 from table import show
 
@@ -76,7 +77,7 @@ def main(
     noise: Annotated[str, typer.Option(help="Of cascades, std in [-1, 1] units.")] = "0,0.02,0.05,0.1",
     scales: Annotated[str, typer.Option(help="Of cascades, with commas.")] = "8,16",
     settings: Annotated[str, typer.Option(help="[sampler:]steps[:fidelity], with commas.")] = "",
-    limit: Annotated[int | None, typer.Option(help="Only so many photographs.")] = None,
+    limit: Annotated[int | None, typer.Option(help="Only so many photographs.", min=1)] = None,
     log: Annotated[Path | None, typer.Option(help="Scores of each picture, kept for the next run.")] = None,
     markdown: Annotated[Path | None, typer.Option(help="File for the tables as docs/ has them.")] = None,
     plot: Annotated[Path | None, typer.Option(help="PNG for the dial's curve; needs matplotlib.")] = None,
@@ -242,4 +243,4 @@ def _draw(rows: Sequence[Row], default: float, plot: Path) -> None:
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    run(main)

@@ -22,6 +22,7 @@ from typing import Annotated
 
 import numpy as np
 import typer
+from command import run
 from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
 from upscale import Upscaler
@@ -201,4 +202,4 @@ def _example(name: str) -> Image.Image:
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    run(main)

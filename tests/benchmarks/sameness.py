@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import numpy as np
 import torch
 import typer
+from command import run
 from PIL import Image
 from table import show
 
@@ -24,7 +25,7 @@ WHOLE = 1 << 14  # a tile no picture here exceeds
 
 def main(
     model: Annotated[str, typer.Option()] = DEFAULT_MODEL,
-    side: Annotated[int, typer.Option(help="Side of the crop in pixels.")] = 200,
+    side: Annotated[int, typer.Option(help="Side of the crop in pixels.", min=1, max=362)] = 200,
 ) -> None:
     """Compare results pixel by pixel."""
     with Image.open(PHOTO) as image:
@@ -61,4 +62,4 @@ def main(
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    run(main)

@@ -19,6 +19,7 @@ import numpy as np
 
 from upscale import Upscaler
 from upscale.engine.plan import plan_cascade
+from upscale.errors import InputError
 from upscale.images.picture import Picture, Pixels
 from upscale.images.resize import resize
 from upscale.metrics.consistency import consistency
@@ -123,10 +124,16 @@ class Scorer:
         log: Path | None = None,
         least_lr_px: int = 1,
     ) -> None:
-        """Read the photographs, and what the log has from earlier runs; leave out those reduced to less."""
+        """Read the photographs, and what the log has from earlier runs; leave out those reduced to less.
+
+        Raises:
+            InputError: None is left.
+        """
         self.scale = scale
         pairs = itertools.islice(photographs(photos, scale), limit)
         self.pairs = [pair for pair in pairs if min(pair[1].shape[:2]) >= least_lr_px]
+        if not self.pairs:
+            raise InputError(f"No photograph in {photos} is large enough to be scored at {scale}x.")
         self._metric = LPIPS.from_file(lpips) if lpips else None
         self._log = log
         lines = log.read_text().splitlines() if log is not None and log.exists() else ()

@@ -18,6 +18,7 @@ from typing import Annotated, Any
 
 import torch
 import typer
+from command import run
 from PIL import Image
 from table import show
 from torch.nn import functional as F
@@ -34,9 +35,9 @@ SMALL_PX = 128  # side of the part that work is counted on: one tile, so without
 
 def main(
     model: Annotated[str, typer.Option()] = DEFAULT_MODEL,
-    repeat: Annotated[int, typer.Option(help="Runs to take the median of.")] = 2,
+    repeat: Annotated[int, typer.Option(help="Runs to take the median of.", min=1)] = 2,
     dtypes: Annotated[str, typer.Option(help="With commas.")] = "bf16,fp32",
-    side: Annotated[int, typer.Option(help="Of the photo in pixels, up to 512.")] = 512,
+    side: Annotated[int, typer.Option(help="Of the photo in pixels.", min=1, max=512)] = 512,
 ) -> None:
     """Time a model."""
     with Image.open(PHOTO) as image:
@@ -108,4 +109,4 @@ def _convolution_peak(dtype: str) -> float:
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    run(main)

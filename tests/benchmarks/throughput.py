@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from command import run
 from PIL import Image
 from table import show
 
@@ -54,10 +55,12 @@ main()
 
 def main(
     model: Annotated[str, typer.Option()] = DEFAULT_MODEL,
-    count: Annotated[int, typer.Option(help="Pictures in the folder.")] = 100,
-    side: Annotated[int, typer.Option(help="Side of each in pixels.")] = 96,
-    repeat: Annotated[int, typer.Option(help="Runs to take the least of.")] = 3,
-    singles: Annotated[int, typer.Option(help="Single calls; the least, times --count, is shown.")] = 3,
+    count: Annotated[int, typer.Option(help="Pictures in the folder.", min=1)] = 100,
+    side: Annotated[int, typer.Option(help="Side of each in pixels.", min=1, max=299)] = 96,
+    repeat: Annotated[int, typer.Option(help="Runs to take the least of.", min=1)] = 3,
+    singles: Annotated[
+        int, typer.Option(help="Single calls; the least, times --count, is shown.", min=1)
+    ] = 3,
     profile: Annotated[Path | None, typer.Option(help="Write a profile of one more run here.")] = None,
 ) -> None:
     """Make a folder of pictures and upscale it in processes of their own."""
@@ -129,4 +132,4 @@ def _run(arguments: list[str]) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    run(main)
