@@ -81,6 +81,7 @@ def test_timesteps_are_found_again_exactly_and_between_levels_the_nearest() -> N
     assert level(s10**0.6 * s11**0.4) == 10
     assert level(s10**0.4 * s11**0.6) == 11
     assert (level(1e-9), level(1e9)) == (0, 999)
+    assert timestep_level([0.5])(0.1) == 0  # a chain of one level
 
 
 def test_timesteps_arrive_as_integers() -> None:

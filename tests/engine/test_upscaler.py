@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -54,6 +56,19 @@ def test_words_and_things_of_python_and_the_command_line(tiny: str, load: Load, 
         Path(tiny), device=torch.device("cpu"), dtype="fp32", tile_px="auto", denoise="auto", shrink="auto"
     )
     assert same.settings == usual.settings
+
+
+@pytest.mark.parametrize(
+    "again", [copy.deepcopy, lambda upscaler: pickle.loads(pickle.dumps(upscaler))], ids=["copy", "pickle"]
+)
+def test_copies_and_pickles_do_the_same(
+    again: Callable[[Upscaler], Upscaler], tiny: str, load: Load, draw: Draw
+) -> None:
+    upscaler = load(tiny, samples=2, map_uncertainty=True, seed=3)
+    other = again(upscaler)
+    assert other.settings == upscaler.settings
+    one, two = (each.upscale(draw(9, 7), (36, 28)) for each in (upscaler, other))
+    assert np.array_equal(one.color, two.color) and two.uncertainty is not None
 
 
 def test_the_map_of_uncertainty_is_in_the_info(tiny: str, load: Load, draw: Draw) -> None:

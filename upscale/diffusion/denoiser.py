@@ -8,11 +8,11 @@ a model's config names their rows.
 from __future__ import annotations
 
 import math
-from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -57,15 +57,8 @@ def timestep_level(gammas: Sequence[float]) -> Level:
     Args:
         gammas: Falling, [T]; those the network was trained with.
     """
-    log_sigmas = [math.log(gamma_to_sigma(gamma)) for gamma in gammas]
-
-    def level(sigma: float) -> int:
-        wanted = math.log(sigma)
-        above = min(max(bisect_left(log_sigmas, wanted), 1), len(log_sigmas) - 1)
-        nearer_below = wanted - log_sigmas[above - 1] < log_sigmas[above] - wanted
-        return above - 1 if nearer_below else above
-
-    return level
+    log_sigmas = np.log([gamma_to_sigma(gamma) for gamma in gammas])
+    return lambda sigma: int(np.abs(log_sigmas - math.log(sigma)).argmin())
 
 
 def retold(denoiser: Denoiser, told: float, sigmas: Sequence[float]) -> Denoiser:

@@ -4,7 +4,7 @@ Teng et al., arXiv 2309.03350. In patches of `side` x `side` pixels, V^T their o
 
     x_sigma = V D_sigma V^T x0 + sigma n,    n = (eps + a Block[side](eps')) / sqrt(1 + a^2),
 
-with D falling with sigma for all but the patch's mean. At the largest sigma nothing but means is left, which
+with D falling with sigma for all but the patch's mean. At the largest sigma little but means is left, which
 the upsampled picture below has too: a run starts from that picture with a little noise, where SR3's starts
 from pure noise. Here x0 is the residual to the bicubic upsampling in units of its standard deviation, so the
 picture below is 0, and patches are the pixels folded into channels at LR size. Unlike the paper's, networks

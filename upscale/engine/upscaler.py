@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from os import PathLike, fspath
 from typing import Literal
 
@@ -71,9 +72,11 @@ class _Pass:
 class Upscaler:
     """A model, or several for the stages of a cascade, ready to upscale pictures of any size.
 
-    Not for use from several threads at once. Same settings, same picture: the result does not depend on tile
-    size, on memory, or on what was upscaled before, beyond 1/255. Models that look at the whole picture at
-    once, as SR3's own U-Net does, are the exception; the result's notes say so where they were tiled.
+    Not for use from several threads at once; a copy, or what comes out of a pickle, loads its model again.
+    Same settings, same picture: the result does not depend on tile size, on memory, or on what was upscaled
+    before, beyond rounding: one level of 255 in fp32, here and there two or three in bf16. Models that look
+    at the whole picture at once, as SR3's own U-Net does, are the exception; the result's notes say so where
+    they were tiled.
 
     Attributes:
         settings: What it settled on.
@@ -129,14 +132,17 @@ class Upscaler:
             offline=offline,
             accept_licence=accept_licence,
         )
+        self._options = options
         self._models = load_models(options)
-        self._uncertainty = options.map_uncertainty
         configs = [model.restorer.config for model in self._models]
         self.settings = replace(
             self._models[0].settings,
             model=joined(config.name for config in configs),
             color_fix=color_fix_of(configs, options.color_fix),
         )
+
+    def __reduce__(self) -> tuple[Callable[[], Upscaler], tuple[()]]:
+        return partial(type(self), **vars(self._options)), ()  # weights laid out for a CPU cannot be copied
 
     def __call__(
         self,
@@ -199,7 +205,7 @@ class Upscaler:
         size: tuple[int, int],
         progress: ProgressCallback | None = None,
     ) -> list[Picture]:
-        """Return pictures of one size at exactly `size`, each as `upscale` alone makes it, beyond 1/255.
+        """Return pictures of one size at exactly `size`, each as `upscale` alone makes it but for rounding.
 
         Small ones are much faster so; `together` says how many. Those that are softer than their pixels are
         made smaller first, see `shrink`.
@@ -271,7 +277,7 @@ class Upscaler:
             work,
             denoise=denoise,
             hidden=hidden,
-            with_spread=self._uncertainty,
+            with_spread=self._options.map_uncertainty,
         )
         fix = FIXES[self.settings.color_fix]
         for i, color in enumerate(colors):
