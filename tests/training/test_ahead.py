@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from upscale.training.examples.photos import Photos
-from upscale.training.loop.ahead import Batches, draws
+from upscale.training.loop.ahead import Batches, Made, draws
 from upscale.training.loop.begin import start
 from upscale.training.loop.state import State
 from upscale.training.objectives.residual_v import make_batch
@@ -134,3 +134,18 @@ def test_without_pages_nothing_changes(recipe: Recipe, images: Photos, state: St
         assert_same(batches.of(state), by_hand(recipe, images, (0, 0)))
     with Batches(recipe, images, pages=images) as batches:
         assert_same(batches.of(state), by_hand(recipe, images, (0, 0)))
+
+
+def test_pages_have_the_share_that_a_recipe_says(recipe: Recipe, images: Photos) -> None:
+    taken: list[int] = []
+
+    class Counting(Photos):
+        def crops(self, side: int, data: Data, generator: torch.Generator) -> torch.Tensor:
+            taken.append(data.batch)
+            return super().crops(side, data, generator)
+
+    chosen = replace(recipe, data=replace(recipe.data, batch=8, pages=0.5))
+    made = Made(chosen, images, Counting(images.images))
+    for step in range(150):
+        made[step, 0]
+    assert 560 < sum(taken) < 640 and max(taken) < 8

@@ -74,6 +74,9 @@ def test_a_model_on_latents_is_scored(make_model: Callable[..., Path], photos: P
     ("args", "code", "says"),
     [
         (["train", "nonsense", "PHOTOS", "--run", "RUN"], 2, "no recipe 'nonsense'"),
+        (["train", "RECIPE", "PHOTOS", "--run", "RECIPE", "--steps", "0"], 4, "tiny.toml: File exists"),
+        (["train", "RECIPE", "PHOTOS", "--run", "RUN", "--threads", "-1"], 2, "--threads"),
+        (["train", "RECIPE", "PHOTOS", "--run", "RUN", "--device", "moon"], 6, "The device moon cannot be"),
         (["train", "RECIPE", "EMPTY", "--run", "RUN"], 3, "No picture of at least 48 pixels"),
         (
             ["train", "RECIPE", "PHOTOS", "--run", "RUN", "--begin-with", "none.pt"],

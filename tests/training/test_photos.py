@@ -49,6 +49,23 @@ def test_grey_of_16_bits_keeps_its_tones(tmp_path: Path) -> None:
     assert np.abs(image[1].numpy() - levels / 257).max() <= 0.5
 
 
+def test_photos_stand_upright_as_their_cameras_say(photos: Path, tmp_path: Path) -> None:
+    with Image.open(photos / "1.png") as image:
+        exif = image.getexif()
+        exif[0x112] = 6  # lies on its left side
+        image.save(tmp_path / "lying.png", exif=exif)
+        expected = np.asarray(image.transpose(Image.Transpose.ROTATE_270))
+    (loaded,) = Photos.load([tmp_path], min_side=8).images
+    assert np.array_equal(loaded.permute(1, 2, 0).numpy(), expected)
+
+
+def test_fractions_are_no_photo(tmp_path: Path) -> None:
+    """They were taken for 256 levels, and so for black."""
+    Image.fromarray(np.full((64, 64), 0.5, np.float32)).save(tmp_path / "fine.tif")
+    with pytest.raises(InputError, match=r"fine\.tif cannot be decoded"):
+        Photos.load([tmp_path], min_side=8)
+
+
 def test_too_large_ones_are_named(photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "vast.png").write_bytes((photos / "0.png").read_bytes())
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import copy
 import csv
+import errno
 import functools
+import io
 import json
 import math
 import os
@@ -17,7 +19,7 @@ from typing import Any
 import pytest
 import torch
 
-from upscale.errors import InputError, OutputError, UsageError
+from upscale.errors import InputError, OutputError, UpscaleError, UsageError
 from upscale.models import catalog
 from upscale.models.restorer import Restorer
 from upscale.training import recipe as recipes
@@ -32,7 +34,7 @@ from upscale.training.loop.log import COLUMNS, Log, Report
 from upscale.training.loop.state import State, read
 from upscale.training.loop.step import one_step
 from upscale.training.loop.train import faded, rate_at, train
-from upscale.training.recipe import Recipe
+from upscale.training.recipe import Chain, Recipe
 
 
 @pytest.mark.parametrize("dtype", ["fp32", "bf16"])
@@ -412,6 +414,18 @@ def test_only_what_the_run_was_made_with_is_exported(recipe: Recipe, images: Pho
     assert catalog.describe(str(tmp_path / "model")).steps == 7
 
 
+@pytest.mark.parametrize("value", [math.nan, 1e5])
+def test_weights_that_no_model_can_have_are_not_exported(
+    value: float, recipe: Recipe, images: Photos, tmp_path: Path
+) -> None:
+    state = train(recipe, images, tmp_path / "run", steps=0)
+    next(state.ema.parameters()).data.flatten()[0] = value
+    state.save(tmp_path / "run" / "state.pt")
+    with pytest.raises(UsageError, match="no numbers that float16 has"):
+        export(recipe, tmp_path / "run", tmp_path / "model")
+    assert not (tmp_path / "model").exists()
+
+
 def test_beginning_with_another_run(recipe: Recipe, images: Photos, tmp_path: Path) -> None:
     first = train(recipe, images, tmp_path / "one", steps=3)
     second = train(recipe, images, tmp_path / "two", steps=0, begin_with=tmp_path / "one" / "state.pt")
@@ -442,3 +456,40 @@ def test_copies_are_independent(recipe: Recipe) -> None:
     before = copy.deepcopy(state.ema.state_dict())
     next(state.network.parameters()).data.add_(1)
     assert all(torch.equal(before[name], value) for name, value in state.ema.state_dict().items())
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"network": {"magic": 1}}, "residual_unet network that cannot be built .*magic"),
+        ({"network": {"width": "8"}}, "network that cannot be built"),
+        ({"network": {"scale": 2}}, "another scale than 4"),
+        ({"arch": "nothing"}, "unknown network architecture: 'nothing'"),
+        ({"frozen": ("encodr.",)}, "freezes 'encodr.', and no weight"),
+        ({"frozen": ("",)}, "freezes all weights"),
+        ({"objective": "published", "chain": Chain(betas="nothing")}, "values out of range"),
+    ],
+    ids=str,
+)
+def test_what_cannot_be_trained_is_refused_before_anything_is_written(
+    change: dict[str, Any], says: str, recipe: Recipe, images: Photos, tmp_path: Path
+) -> None:
+    with pytest.raises(UpscaleError, match=says):
+        train(replace(recipe, **change), images, tmp_path / "run", steps=1)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_full_disk_is_said_and_leaves_the_last_state(recipe: Recipe, tmp_path: Path) -> None:
+    state, path = start(recipe, "cpu"), tmp_path / "state.pt"
+    state.save(path)
+
+    class Full(io.BytesIO):
+        def write(self, data: Any) -> int:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with pytest.MonkeyPatch.context() as patch:
+        save = torch.save
+        patch.setattr(torch, "save", lambda content, file: save(content, Full()))
+        with pytest.raises(OutputError, match="the disk is full"):
+            state.save(path)
+    assert read(path)["step"] == 0

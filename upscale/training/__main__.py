@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.table import Table
 
 from upscale.diffusion import samplers
-from upscale.errors import UpscaleError, UsageError
+from upscale.errors import DeviceError, ExitCode, UpscaleError, UsageError
 from upscale.metrics.lpips import LPIPS
 from upscale.models.digest import sha256_of
 from upscale.models.restorer import Restorer
@@ -56,8 +56,13 @@ def explained(command: Callable[P, None]) -> Callable[P, None]:
         try:
             command(*args, **kwargs)
         except UpscaleError as error:
-            console.print(f"Error: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
-            raise typer.Exit(int(error.exit_code)) from None
+            told, code = str(error), error.exit_code
+        except OSError as error:  # a folder that cannot be made, a full disk
+            told, code = f"{error.filename or 'A file'}: {error.strerror or error}.", ExitCode.OUTPUT
+        else:
+            return
+        console.print(f"Error: {told}", style="red", markup=False, highlight=False, soft_wrap=True)
+        raise typer.Exit(int(code))
 
     return wrapper
 
@@ -76,6 +81,15 @@ def goal_of(score: str, lpips_weight: float, lpips: Path | None) -> Goal:
     return goals[score]
 
 
+def check_device(name: str) -> None:
+    """Raise `DeviceError` if nothing can be computed there."""
+    try:
+        torch.zeros(1, device=name).cpu()
+    except (RuntimeError, AssertionError) as error:
+        told = str(error).split("\n")[0]
+        raise DeviceError(f"The device {name} cannot be used ({told}).", hint="Take cpu or cuda.") from None
+
+
 @app.callback()
 def main() -> None:
     """Train, evaluate and export the weights that ship with the package."""
@@ -90,7 +104,7 @@ def train_command(
     ],
     run: Annotated[Path, typer.Option(help="Folder of the run; what is found there is continued.")],
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
-    threads: Annotated[int, typer.Option(help="CPU threads; 0 takes all.")] = 0,
+    threads: Annotated[int, typer.Option(help="CPU threads; 0 takes all.", min=0)] = 0,
     steps: Annotated[int | None, typer.Option(help="Stop at this total number of steps.")] = None,
     minutes: Annotated[float | None, typer.Option(help="Stop after so many minutes.")] = None,
     decay_from: Annotated[
@@ -140,6 +154,7 @@ def train_command(
         paths_of(evaluate_on)  # not after so many steps
     if threads:
         torch.set_num_threads(threads)
+    check_device(device)
     chosen = recipes.load(recipe)
     kept = "cpu" if workers else device
     side = chosen.data.patch * chosen.scale
@@ -197,7 +212,7 @@ def evaluate_command(
     told: Annotated[float | None, typer.Option(help="Another factor on the level told.")] = None,
     limit: Annotated[int | None, typer.Option(help="Only so many photographs.", min=1)] = None,
     dtype: Annotated[str, typer.Option(help="fp32 or bf16.")] = "bf16",
-    threads: Annotated[int, typer.Option(help="CPU threads; 0 takes all.")] = 0,
+    threads: Annotated[int, typer.Option(help="CPU threads; 0 takes all.", min=0)] = 0,
 ) -> None:
     """Print a model's scores beside bicubic's, and the same as one JSON line."""
     if threads:
@@ -246,7 +261,7 @@ def search_command(
     seed: Annotated[int, typer.Option(help="Of crops, noise and draws.", min=0)] = 0,
     show: Annotated[int, typer.Option(help="Rows of the table.", min=1)] = 10,
     dtype: Annotated[str, typer.Option(help="fp32 or bf16.")] = "bf16",
-    threads: Annotated[int, typer.Option(help="CPU threads; 0 takes all.")] = 0,
+    threads: Annotated[int, typer.Option(help="CPU threads; 0 takes all.", min=0)] = 0,
 ) -> None:
     """Search for the noise levels to visit in so many steps; print a table, and the best as one JSON line."""
     if threads:

@@ -12,6 +12,7 @@ from torch import nn
 from upscale import networks
 from upscale.diffusion import samplers
 from upscale.errors import UsageError, WeightsError
+from upscale.models import checkpoint
 from upscale.models.config import ModelConfig
 from upscale.models.restorer import Restorer
 from upscale.training import objectives
@@ -30,15 +31,29 @@ def weights_at(run: Path) -> Mapping[str, Any]:
     return weights
 
 
+def built(recipe: Recipe) -> nn.Module:
+    """Return the recipe's network with new weights.
+
+    Raises:
+        UsageError: No model can be so, or its network does not fold so many pixels.
+        WeightsError: The architecture does not know such a network.
+    """
+    checkpoint.build(config_of(recipe, "of this recipe"), "The recipe")  # says what is wrong before it costs
+    if recipe.network.get("scale", recipe.scale) != recipe.scale:
+        raise UsageError(f"The recipe's network has another scale than {recipe.scale}.")
+    return networks.get(recipe.arch).build(recipe.network)
+
+
 def network_of(recipe: Recipe, weights: Mapping[str, Any], where: str) -> nn.Module:
     """Return the recipe's network with some weights, which are copied, in evaluation mode.
 
     `where` is for messages.
 
     Raises:
-        UsageError: They are another network's.
+        UsageError: They are another network's, or the recipe has none.
+        WeightsError: Likewise.
     """
-    network: nn.Module = networks.get(recipe.arch).build(recipe.network)
+    network = built(recipe)
     try:
         state.load_weights(network, weights)
     except ValueError as error:

@@ -47,12 +47,18 @@ def export(
 
     Raises:
         InputError: There is no state in that folder.
-        UsageError: It was made with another recipe, as far as a model tells; or no model can be so.
+        UsageError: It was made with another recipe, as far as a model tells; its weights are infinite or no
+            numbers; or no model can be so.
         OutputError: The folder holds a model already, or cannot be written.
     """
     checkpoint.check_free(folder, overwrite=overwrite)
     network = network_of(recipe, weights_at(run), f"The run in {run}")
     own, made_with = (config_of(of, folder.name) for of in (recipe, recipes.of_run(run)))
+    if not all(bool(weight.half().isfinite().all()) for weight in network.state_dict().values()):
+        raise UsageError(
+            f"The weights of the run in {run} are no numbers that float16 has.",
+            hint="Their training went astray: go on with it, or begin again at a lower rate.",
+        )
     apart = [name for name, value in asdict(own).items() if value != asdict(made_with)[name]]
     if apart:
         raise UsageError(

@@ -7,14 +7,18 @@ import json
 import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from upscale.diffusion import samplers
 from upscale.errors import InputError, UsageError
-from upscale.training.entries import check
+from upscale.training.entries import Between, Count, Share, check
 from upscale.training.precision import dtype_of
 
 RECIPES = Path(__file__).parent / "recipes"
+HALVED = 4  # sides of crops: networks halve them, and second stages what they are given
+
+Memory = Annotated[float, Between(0, 0.999999)]  # of an average; at 1 nothing new would enter
+Power = Annotated[float, Between(0.01, 10)]
 
 
 @dataclass(frozen=True)
@@ -33,27 +37,22 @@ class Data:
         pages: Of all crops: those of pages, where there are some; JPEG alone may spoil them.
     """
 
-    patch: int = 32
-    batch: int = 16
-    shrink: float = 0.35
-    shrink_max: float = 2.0
-    turn: float = 0.5
-    among: int = 1
-    recolored: float = 0.0
-    gray: float = 0.0
-    pages: float = 0.0
+    patch: Annotated[int, Between(12)] = 32
+    batch: Count = 16
+    shrink: Share = 0.35
+    shrink_max: Annotated[float, Between(1)] = 2.0
+    turn: Share = 0.5
+    among: Count = 1
+    recolored: Share = 0.0
+    gray: Share = 0.0
+    pages: Share = 0.0
 
     def __post_init__(self) -> None:
-        """Refuse crops that cannot be taken.
-
-        Raises:
-            UsageError: They have no pixels, there are none, or they are enlarged.
-        """
-        if min(self.patch, self.batch, self.among, self.shrink_max) < 1:
+        """Raise `UsageError` on crops that cannot be halved."""
+        if self.patch % HALVED:
             raise UsageError(
-                f"[data] patch {self.patch}, batch {self.batch}, among {self.among} and shrink_max "
-                f"{self.shrink_max} give no crops.",
-                hint="Take 1 or more for each.",
+                f"[data] patch {self.patch} is no multiple of {HALVED}.",
+                hint=f"Take {self.patch // HALVED * HALVED}.",
             )
 
 
@@ -79,29 +78,29 @@ class Degradation:
         blur_share: Of all examples: conditioning augmentation by blur, of which it is not.
     """
 
-    share: float = 0.35
-    jpeg_before: float = 0.0
-    poisson: float = 0.0
-    grain: float = 0.0
-    sharpen: float = 0.0
-    webp: float = 0.0
-    soft: float = 0.0
-    resampled: float = 0.0
-    pages_jpeg: float = 0.0
-    pages_quality: int = 75
-    noise_share: float = 0.25
+    share: Share = 0.35
+    jpeg_before: Share = 0.0
+    poisson: Share = 0.0
+    grain: Share = 0.0
+    sharpen: Share = 0.0
+    webp: Share = 0.0
+    soft: Share = 0.0
+    resampled: Share = 0.0
+    pages_jpeg: Share = 0.0
+    pages_quality: Annotated[int, Between(1, 95)] = 75
+    noise_share: Share = 0.25
     noise_max: float = 0.2
-    noise_grain: float = 0.0
-    noise_jpeg: float = 0.0
-    blur_share: float = 0.0
+    noise_grain: Share = 0.0
+    noise_jpeg: Share = 0.0
+    blur_share: Share = 0.0
 
 
 @dataclass(frozen=True)
 class Noise:
     """Which noise levels are trained: t = 1 - u^power, u uniform, sigma = tan(pi t / 2) up to sigma_max."""
 
-    power: float = 2.0
-    sigma_max: float = 100.0
+    power: Power = 2.0
+    sigma_max: Annotated[float, Between(0.01, 1e6)] = 100.0
 
 
 @dataclass(frozen=True)
@@ -115,15 +114,15 @@ class Optimizer:
 
     kind: str = "adamw"
     lr: float = 1e-3
-    betas: tuple[float, float] = (0.9, 0.99)
-    momentum: float = 0.95
+    betas: tuple[Memory, Memory] = (0.9, 0.99)
+    momentum: Memory = 0.95
     update_rms: float = 0.2
     relative: bool = False
     weight_decay: float = 0.0
     warmup: int = 300
     clip: float = 0.5
-    skip_above: float = 20.0
-    ema: float = 0.999
+    skip_above: Annotated[float, Between(1)] = 20.0
+    ema: Memory = 0.999
 
 
 @dataclass(frozen=True)
@@ -135,11 +134,11 @@ class Recovery:
     multiplies the rate by `slower` until the next good state. After `returns` in vain it gives up.
     """
 
-    keep_every: int = 250
-    patience: int = 20
-    smoothing: int = 50
-    rise: float = 1.5
-    slower: float = 0.5
+    keep_every: Count = 250
+    patience: Count = 20
+    smoothing: Count = 50
+    rise: Annotated[float, Between(1)] = 1.5
+    slower: Share = 0.5
     returns: int = 5
 
 
@@ -151,7 +150,7 @@ class FirstStep:
         taught: Where it has teachers: which share of what it learns they say; photographs say the rest.
     """
 
-    taught: float = 0.85
+    taught: Share = 0.85
 
 
 @dataclass(frozen=True)
@@ -171,39 +170,34 @@ class LastStep:
     examples that are given what the network itself makes of a smaller picture, as second stages are.
     """
 
-    steps: tuple[int, ...] = (2, 3, 4, 4, 6)
+    steps: tuple[Count, ...] = (2, 3, 4, 4, 6)
     sampler: str = "ddim"
-    power: float = 2.0
-    power_spread: float = 1.0
-    told: float = 1.0
+    power: Power = 2.0
+    power_spread: Annotated[float, Between(1, 10)] = 1.0
+    told: Annotated[float, Between(0.1, 10)] = 1.0
     pixels: float = 1.0
-    spread: float = 1.0
+    spread: Share = 1.0
     grid: float = 0.0
     between: bool = False
     critic: float = 0.0
     critic_rate: float = 6.0
     critic_alone: int = 0
-    staged: float = 0.0
+    staged: Share = 0.0
 
     def __post_init__(self) -> None:
         """Refuse runs that cannot be practised.
 
         Raises:
             UsageError: There is no such sampler, or it draws noise between the steps; or there are no numbers
-                of steps, or no range of powers.
+                of steps.
         """
         if samplers.get(self.sampler).stochastic:
             raise UsageError(
                 f"runs cannot be practised with the sampler {self.sampler}, which draws noise between steps.",
                 hint="Take a deterministic one for [last_step] sampler, such as dpmpp_2m.",
             )
-        if not self.steps or min(self.steps) < 1:
+        if not self.steps:
             raise UsageError("[last_step] steps name no number of steps.", hint="Take such as [2, 3, 4].")
-        if self.power <= 0 or self.power_spread < 1:
-            raise UsageError(
-                f"[last_step] power {self.power} and power_spread {self.power_spread} give no range.",
-                hint="Take a power above 0, and 1 for power_spread to practise that alone, or more.",
-            )
 
 
 @dataclass(frozen=True)
@@ -211,9 +205,9 @@ class Chain:
     """The training schedule of SR3 as published: `length` betas of a kind, from `start` to `end`."""
 
     betas: str = "linear"
-    length: int = 2000
-    start: float = 1e-6
-    end: float = 1e-2
+    length: Count = 2000
+    start: Share = 1e-6
+    end: Share = 1e-2
 
 
 @dataclass(frozen=True)
@@ -224,9 +218,9 @@ class Relay:
     below lacks: runs start with the noise that is as strong at HR size.
     """
 
-    block: float = 0.15
-    blur_max: float = 3.0
-    length: float = 0.93
+    block: Annotated[float, Between(0, 10)] = 0.15
+    blur_max: Annotated[float, Between(0, 100)] = 3.0
+    length: Annotated[float, Between(0.01, 0.99)] = 0.93
     sigma_low: float = 0.5
 
 
@@ -238,10 +232,10 @@ class Recipe:
     """
 
     arch: str
-    scale: int
-    residual_std: float
+    scale: Annotated[int, Between(2, 16)]
+    residual_std: Annotated[float, Between(1e-6, 1e3)]
     network: dict[str, Any]
-    seed: int = 1
+    seed: Annotated[int, Between(0, 10**12)] = 1
     dtype: str = "bf16"
     objective: str = "residual_v"
     frozen: tuple[str, ...] = ()

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from upscale.errors import InputError
 from upscale.images.depth import to_8_bits
@@ -40,8 +40,11 @@ def opened(path: Path) -> Iterator[Image.Image]:
 
 
 def decoded(path: Path) -> Pixels:
-    """Return a picture as uint8 [H, W, 3]; raises as `opened`."""
+    """Return a picture, upright, as uint8 [H, W, 3]; raises as `opened`, of fractions as well."""
     with opened(path) as image:
+        ImageOps.exif_transpose(image, in_place=True)
+        if image.mode == "F":
+            raise ValueError("its numbers are no levels")
         if image.mode.startswith("I"):  # 16-bit grey, which Pillow would cut off at 255
             gray = to_8_bits(np.asarray(image).clip(0, 65535).astype(np.uint16))
             return np.repeat(gray[..., None], 3, 2)

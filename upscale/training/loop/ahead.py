@@ -38,7 +38,8 @@ class Made(Dataset[Any]):
         generator, data = draws(self.recipe, place), self.recipe.data
         side, written = data.patch * self.recipe.scale, 0
         if self.pages and data.pages:
-            written = int((torch.rand(data.batch - 1, generator=generator) < data.pages).sum())
+            drawn = torch.rand(data.batch, generator=generator) < data.pages
+            written = min(int(drawn.sum()), data.batch - 1)  # crops of photos are taken in any case
         hr = self.photos.crops(side, replace(data, batch=data.batch - written), generator)
         if self.pages and written:
             hr = torch.cat([hr, self.pages.crops(side, replace(data, batch=written), generator)])

@@ -9,11 +9,10 @@ from typing import Any
 
 import torch
 
-from upscale import networks
 from upscale.errors import UsageError
 from upscale.models import catalog, checkpoint
 from upscale.training import objectives
-from upscale.training.averaged import network_of
+from upscale.training.averaged import built, network_of
 from upscale.training.loop import optimizers
 from upscale.training.loop.state import State, load_weights, read
 from upscale.training.objectives.critic import Critic
@@ -26,7 +25,9 @@ def start(recipe: Recipe, device: str, vgg: VGGFeatures | None = None) -> State:
     """Return the state before the first step; a critic, if the recipe has one, is of the features `vgg`.
 
     Raises:
-        UsageError: The network lacks what the objective needs.
+        UsageError: The network lacks what the objective needs, or no model can be so; or what is frozen does
+            not exist, or is all that is trained.
+        WeightsError: There is no such network.
     """
     objective = objectives.of(recipe)
     lacking = [entry for entry in objective.needs(recipe) if not recipe.network.get(entry)]
@@ -37,13 +38,19 @@ def start(recipe: Recipe, device: str, vgg: VGGFeatures | None = None) -> State:
         )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.seed)
-        network: Any = networks.get(recipe.arch).build(recipe.network)
+        network: Any = built(recipe)
         critic = Critic(vgg.widths, vgg.dtype) if vgg and recipe.last_step.critic else None
     if critic:
         critic = critic.to(device)
     network = network.to(device, memory_format=torch.channels_last)
-    for name, parameter in network.named_parameters():
+    parameters = dict(network.named_parameters())
+    for frozen in recipe.frozen:
+        if not any(name.startswith(frozen) for name in parameters):
+            raise UsageError(f"The recipe freezes {frozen!r}, and no weight has a name that begins so.")
+    for name, parameter in parameters.items():
         parameter.requires_grad_(objective.trains(recipe, name) and not recipe.freezes(name))
+    if not any(parameter.requires_grad for parameter in parameters.values()):
+        raise UsageError("The recipe freezes all weights that its objective trains.")
     averaged = copy.deepcopy(network).requires_grad_(False)
     return State(network, averaged, optimizers.of(recipe, network, critic), critic)
 

@@ -36,9 +36,9 @@ def read(path: Path) -> dict[str, Any]:
     try:
         content: Any = torch.load(path, map_location="cpu", weights_only=True)
     except (OSError, pickle.UnpicklingError, *DAMAGE) as error:
-        told = str(error).split("\n")[0]
+        told = error.strerror if isinstance(error, OSError) else "it is damaged, or something else"
         raise InputError(
-            f"The training state {path} cannot be read ({told[:200]}).", hint="Give the folder of a run."
+            f"The training state {path} cannot be read ({told}).", hint="Give the folder of a run."
         ) from None
     if not isinstance(content, dict) or not all(
         isinstance(content.get(key), kind) for key, kind in HELD.items()
@@ -134,7 +134,10 @@ class State:
         counters = {name: getattr(self, name) for name in COUNTERS}
         content = {**self.content(), **counters, "good": self.good}
         with new_file(path, overwrite=True) as file:
-            torch.save(content, file)
+            try:
+                torch.save(content, file)
+            except RuntimeError as error:  # torch's words where the disk is full
+                raise (error.__context__ if isinstance(error.__context__, OSError) else error) from None
 
     def load(self, path: Path) -> None:
         """Take over the state stored at `path`.

@@ -114,8 +114,6 @@ def train(
             raise UsageError(
                 f"The rate cannot decay to the end of --{names}, which is not given.", hint=f"Give --{names}."
             )
-    run.mkdir(parents=True, exist_ok=True)
-    sweep(run)
     path = run / "state.pt"
     state = begin(recipe, path, device, None if begin_with is None else str(begin_with), vgg)
     if device.startswith("cuda"):
@@ -124,6 +122,8 @@ def train(
         whole = [state.network, *(teachers.networks if teachers else ())]
         for part in [*itertools.chain(*map(_called, whole)), *([vgg] if vgg else [])]:
             part.compile(dynamic=False)
+    run.mkdir(parents=True, exist_ok=True)
+    sweep(run)
     (run / "recipe.json").write_text(json.dumps(as_table(recipe), indent=2) + "\n", encoding="utf-8")
 
     stop = False
