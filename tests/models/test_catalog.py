@@ -141,7 +141,7 @@ def test_a_cascade_names_a_model_for_each_stage(shelf: Path) -> None:
         for function in (catalog.locate, catalog.find, catalog.describe):
             with pytest.raises(WeightsError, match="a cascade of the models a and b"):
                 function(name)
-    for name, said in (("a,", "missing"), (",", "missing"), ("a,both", "cascade itself")):
+    for name, said in (("", "missing"), ("a,", "missing"), (",", "missing"), ("a,both", "cascade itself")):
         with pytest.raises(WeightsError, match=said):
             catalog.stages(name)
 

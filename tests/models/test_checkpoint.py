@@ -232,3 +232,8 @@ def test_saving_where_no_folder_can_be(make_model: Callable[..., Path], tmp_path
     (tmp_path / "file").touch()
     with pytest.raises(OutputError):
         checkpoint.save(config, network, tmp_path / "file" / "model")
+
+
+def test_a_folder_that_cannot_be_looked_at(tmp_path: Path) -> None:
+    with pytest.raises(OutputError, match="too long"):
+        checkpoint.check_free(tmp_path / ("x" * 300), overwrite=False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import json
 import os
@@ -26,6 +27,7 @@ from upscale.models import catalog, hub
 from upscale.models.access import Access
 from upscale.models.digest import sha256_of
 from upscale.models.hub import fetch
+from upscale.models.hub_errors import explained
 from upscale.models.inventory import CACHED, REMOTE, inspect, verify
 from upscale.models.reference import Reference, parse
 
@@ -58,6 +60,8 @@ def kept(tmp_path: Path) -> list[str]:
         ("a/b@v1.0", Reference("a/b", "v1.0")),
         ("a/b:x/y", Reference("a/b", "main", "x/y")),
         ("a-1/b.c_d@refs/pr/1:x", Reference("a-1/b.c_d", "refs/pr/1", "x")),
+        ("a/b@v--1:x-/y.git", Reference("a/b", "v--1", "x-/y.git")),
+        ("a/" + "b" * 96, Reference("a/" + "b" * 96)),
     ],
 )
 def test_references(text: str, expected: Reference) -> None:
@@ -93,6 +97,7 @@ def test_references(text: str, expected: Reference) -> None:
             "https://x.org/a",
             "a/" + "b" * 999,
         ),
+        *("a/b-", "a/b.", "a-/b", "a/b--c", "a--b/c", "a/b.git", "a/b.git@main", "a/" + "b" * 97),
     ],
 )
 def test_paths_that_would_escape_and_others_that_are_none(text: str) -> None:
@@ -264,6 +269,7 @@ def test_damage_in_the_cache_is_found_and_mended(
         verify(name)
     assert CliRunner().invoke(app, ["models", "pull", name]).exit_code == ExitCode.OK
     assert weights.read_bytes() == files["model.safetensors"] and verify(name).where == CACHED
+    assert verify(name).sha256 == hashlib.sha256(files["model.safetensors"]).hexdigest()  # as the Hub tells
     damage(weights)
     result = CliRunner().invoke(app, ["models", "pull", name, "--offline"])
     assert result.exit_code == ExitCode.WEIGHTS and "not in the cache" in result.stderr
@@ -424,6 +430,60 @@ def test_a_cache_that_cannot_be_written(server: Server, tmp_path: Path) -> None:
     (tmp_path / "cache").write_text("a file where the folder should be")
     with pytest.raises(WeightsError, match="cannot be written"):
         fetch(REPO)
+
+
+def test_a_proxy_that_needs_another_package(server: Server, tmp_path: Path) -> None:
+    proxy = {"HTTP_PROXY": "socks5://127.0.0.1:1", "http_proxy": "socks5://127.0.0.1:1"}
+    result = run(server, tmp_path, "pull", "owner/sr3", NO_PROXY="", no_proxy="", **proxy)
+    assert result.returncode == ExitCode.WEIGHTS and "cannot be reached" in result.stderr, result.stderr
+
+
+def test_files_kept_in_xet_that_cannot_be_had(server: Server, tmp_path: Path) -> None:
+    """The client's part in Rust asks another server for them, which does not know us here."""
+    pytest.importorskip("hf_xet", reason="comes with newer clients")
+
+    def in_xet(handler: Any, content: bytes) -> bool:
+        if not handler.path.endswith(("safetensors", "?token")):
+            return False
+        handler.send_response(200)
+        handler.send_header("X-Repo-Commit", handler.commit)
+        handler.send_header("ETag", f'"{hashlib.sha256(content).hexdigest()}"')
+        handler.send_header("Content-Length", str(len(content)))
+        handler.send_header("X-Xet-Hash", "a" * 64)
+        handler.send_header("X-Xet-Refresh-Route", f"{server.url}{handler.path}?token")
+        handler.send_header("X-Xet-Cas-Url", server.url)
+        handler.send_header("X-Xet-Access-Token", "token")
+        handler.send_header("X-Xet-Token-Expiration", "9999999999")
+        handler.end_headers()
+        if handler.command == "GET":
+            handler.wfile.write(content)
+        return True
+
+    server.fault = in_xet
+    result = run(server, tmp_path, "pull", "owner/sr3")
+    assert any("reconstructions" in request for request in server.requests)
+    assert result.returncode == ExitCode.WEIGHTS and "does not let you read" in result.stderr, result.stderr
+    assert not list((tmp_path / "home").rglob("*.safetensors"))
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (
+            RuntimeError("Request error: HTTP status client error (429 Too Many Requests), domain"),
+            "too often",
+        ),
+        (RuntimeError("Request error: HTTP status server error (502 Bad Gateway), domain"), "trouble"),
+        (RuntimeError("Request error: HTTP status client error (404 Not Found), domain"), "be reached"),
+        (RuntimeError("Task error: No space left on device (os error 28)"), "no room"),
+        (RuntimeError("Task error: File size mismatch: expected 8 bytes"), "Only a part"),
+        (OSError(errno.EROFS, "Read-only file system", "/cache"), "cannot be written"),
+        (IsADirectoryError(errno.EISDIR, "Is a directory", "/cache"), "cannot be written"),
+        (ConnectionRefusedError(errno.ECONNREFUSED, "Connection refused"), "cannot be reached"),
+    ],
+)
+def test_what_the_client_raises(error: Exception, said: str) -> None:
+    assert said in explained(error, REPO, "config.json").message
 
 
 # --- what the client is left to do ----------------------------------------------------------------------

@@ -300,6 +300,7 @@ def test_a_malicious_pickle_is_refused_and_creates_nothing(how: str, save: Save,
     assert caught.value.exit_code is ExitCode.WEIGHTS
     if how != "json":
         assert "nothing in it was executed" in caught.value.message
+        assert "torch.load" not in caught.value.message  # whose advice is to execute it
     assert not harm.exists() and not folder.exists()
     with path.open("rb") as file:  # it would have: the test can fail
         if how == "pickle":

@@ -118,6 +118,13 @@ def test_what_would_not_load_is_not_sent(name: str, folder: Path, server: Server
     assert server.connections == 0
 
 
+def test_the_card_is_looked_at_before_the_weights(folder: Path) -> None:
+    (folder / "README.md").unlink()
+    cut_weights(folder)
+    with pytest.raises(WeightsError, match="has no card"):
+        prepare(str(folder), "me/mine")
+
+
 @pytest.mark.parametrize(
     "repo", ["mine", "me/mine/more", "me/mine@main", "me/mine:deep", "me/..", "../me", ""]
 )

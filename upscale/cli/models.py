@@ -194,7 +194,7 @@ def verify_models(
         if json:
             _print_line({"type": "verify", "name": name, "ok": True, "sha256": item.sha256})
         else:
-            proof = "as published" if item.sha256 else "whole; nobody published what it must hash to"
+            proof = "as published" if item.sha256 else "whole, as far as can be told"
             _echo(f"{name}: {proof}")
     return _worst(codes)
 

@@ -109,12 +109,12 @@ def stages(name: str) -> tuple[str, ...]:
     if name in entries:
         return entries[name].cascade or (name,)
     names = tuple(part.strip() for part in name.split(","))
-    if len(names) == 1 or _exists(name):
+    if name and (len(names) == 1 or _exists(name)):
         return (name,)
     for part in names:
         if not part:
             raise WeightsError(
-                f"A model's name is missing in {name!r}.", hint="Write it as in first,second, without gaps."
+                f"A model's name is missing in {name!r}.", hint="Give one, or several as in first,second."
             )
         if part in entries and entries[part].cascade:
             raise WeightsError(f"{part} is a cascade itself.", hint="Give it alone, or single models.")

@@ -104,7 +104,11 @@ def _numbers(tensors: Tensors, name: str, where: str) -> torch.Tensor:
 
 def check_free(folder: Path, *, overwrite: bool) -> None:
     """Raise `OutputError` if a folder holds a model already, unless it may be replaced."""
-    if not overwrite and any((folder / name).exists() for name in (WEIGHTS_FILE, CONFIG_FILE)):
+    try:
+        held = any((folder / name).exists() for name in (WEIGHTS_FILE, CONFIG_FILE))
+    except OSError as error:  # a folder that may not be entered, a name longer than the system's
+        raise output_error(folder, error) from error
+    if held and not overwrite:
         raise OutputError(f"{folder} holds a model already.", hint="Choose another, or use --overwrite.")
 
 

@@ -13,7 +13,7 @@ from typing import Any
 from upscale.errors import WeightsError
 from upscale.models.client import Tell, bar_class, quiet_client
 from upscale.models.digest import sha256_of
-from upscale.models.hub_errors import NotThere, explained
+from upscale.models.hub_errors import NotThere, explained, failures
 from upscale.models.reference import COMMIT, SHA256, Reference
 
 FILES = ("config.json", "model.safetensors")
@@ -274,13 +274,13 @@ def _commit_of(reference: Reference, path: Path, name: str) -> str:
 
 def _resolve(reference: Reference, name: str) -> str:
     """Return the commit that a branch or tag stands for now, by asking for a file of it."""
-    from huggingface_hub.errors import FileMetadataError, HTTPError  # type: ignore[attr-defined]
+    from huggingface_hub.errors import FileMetadataError
 
     try:
         commit: str | None = _told(reference, name).commit_hash
         if commit is None or not COMMIT.fullmatch(commit):
             raise FileMetadataError("No commit is named.")
-    except (HTTPError, OSError, ValueError) as error:
+    except failures() as error:
         raise explained(error, reference, name) from None
     return commit
 
@@ -303,7 +303,7 @@ def _download(reference: Reference, name: str, sha256: str = "", tell: Tell | No
     import inspect
 
     from huggingface_hub import constants, hf_hub_download
-    from huggingface_hub.errors import FileMetadataError, HTTPError  # type: ignore[attr-defined]
+    from huggingface_hub.errors import FileMetadataError
 
     progress: dict[str, Any] = {}
     if tell is not None:
@@ -331,6 +331,6 @@ def _download(reference: Reference, name: str, sha256: str = "", tell: Tell | No
                 f"{path.name} of {reference} arrived damaged: its SHA-256 is wrong.",
                 hint="It was removed; try again, and if it stays so, the repository has changed.",
             )
-    except (HTTPError, OSError, ValueError) as error:  # ValueError: names the client does not like
+    except failures() as error:
         raise explained(error, reference, name) from None
     return path

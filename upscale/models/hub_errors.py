@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import re
 from typing import TYPE_CHECKING, Any
 
 from upscale.errors import WeightsError
@@ -11,7 +12,7 @@ if TYPE_CHECKING:
     from upscale.models.reference import Reference
 
 FULL = errno.ENOSPC, errno.EFBIG, errno.EDQUOT
-
+CUT_SHORT = ("Consistency check failed", "peer closed", "IncompleteRead", "size mismatch")
 
 Rule = tuple[bool, str, str]
 """(whether it applies, message, hint)"""
@@ -19,6 +20,22 @@ Rule = tuple[bool, str, str]
 
 class NotThere(WeightsError):
     """The repository is there, but not the file."""
+
+
+def failures() -> tuple[type[Exception], ...]:
+    """Return what the client raises when it gives up."""
+    from huggingface_hub.errors import HTTPError  # type: ignore[attr-defined]  # of its HTTP library
+
+    # RuntimeError is its part in Rust, Xet; ImportError a proxy that needs another package; ValueError a name
+    # that it does not like.
+    return HTTPError, OSError, RuntimeError, ImportError, ValueError
+
+
+def status_of(error: Exception) -> int:
+    """Return the status of the answer that an error of the client tells of; 0 if there was none."""
+    status: int = getattr(getattr(error, "response", None), "status_code", 0)
+    in_words = re.search(r"HTTP status \w+ error \((\d{3})\b", str(error))  # of its part in Rust
+    return status or (int(in_words[1]) if in_words else 0)
 
 
 def explained(error: Exception, reference: Reference, name: str) -> WeightsError:
@@ -33,7 +50,7 @@ def explained(error: Exception, reference: Reference, name: str) -> WeightsError
 
     if isinstance(error, errors.LocalEntryNotFoundError) and isinstance(error.__cause__, Exception):
         error = error.__cause__
-    status = getattr(getattr(error, "response", None), "status_code", 0)
+    status = status_of(error)
     if isinstance(error, errors.EntryNotFoundError) and status == 404:
         return NotThere(
             f"The repository {reference.repo} holds no {reference.path_of(name)}"
@@ -53,12 +70,17 @@ def explained(error: Exception, reference: Reference, name: str) -> WeightsError
             "Give a branch, a tag or a commit after the @.",
         ),
         (
-            isinstance(error, errors.RepositoryNotFoundError) or status == 404,
+            isinstance(error, errors.RepositoryNotFoundError)
+            or (status == 404 and isinstance(error, errors.HfHubHTTPError)),
             f"There is no model {reference}: no folder of that name here, and no repository on the Hub that "
             "is open to you.",
             "Check the spelling; for a private one log in with: hf auth login",
         ),
-        (status in (401, 403), f"The Hub does not let you read {reference.repo}.", "Run: hf auth login"),
+        (
+            status in (401, 403),
+            f"The Hub does not let you read {reference.repo}.",
+            "Log in with: hf auth login. A token in HF_TOKEN goes before that: is it right?",
+        ),
         (
             status == 429,
             "The Hub answers that it was asked too often (429).",
@@ -66,12 +88,12 @@ def explained(error: Exception, reference: Reference, name: str) -> WeightsError
         ),
         (status >= 500, f"The Hub has trouble of its own ({status}).", "Try again later."),
         (
-            isinstance(error, OSError) and error.errno in FULL,
+            (isinstance(error, OSError) and error.errno in FULL) or "No space left" in str(error),
             f"There is no room for {reference} in the cache {constants.HF_HUB_CACHE}.",
             "Free some space, or set HF_HOME to a folder elsewhere.",
         ),
         (
-            any(sign in str(error) for sign in ("Consistency check failed", "peer closed", "IncompleteRead")),
+            any(sign in str(error) for sign in CUT_SHORT),
             f"Only a part of {reference} arrived.",
             "Try again; nothing damaged was kept.",
         ),
@@ -81,7 +103,7 @@ def explained(error: Exception, reference: Reference, name: str) -> WeightsError
             "Check HF_ENDPOINT, and what stands between this computer and the network.",
         ),
         (
-            isinstance(error, PermissionError | NotADirectoryError | FileExistsError),
+            isinstance(error, OSError) and error.filename is not None,  # which no connection has
             f"The cache {constants.HF_HUB_CACHE} cannot be written ({first_line(error)}).",
             "Set HF_HOME to a folder that can.",
         ),

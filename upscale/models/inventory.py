@@ -87,7 +87,7 @@ def inspect(name: str) -> Item:
         config=config,
         summary=card.summary,
         licence=card.licence.name or None,
-        sha256=entry.sha256 or None if entry else None,
+        sha256=_sha256(entry, location),
         figures=entry.figures if entry else {},
         licence_url=card.licence.url or None,
         unpinned=entry.unpinned if entry else False,
@@ -117,6 +117,14 @@ def _card(entry: Entry | None, location: Location | None, remote: Remote | None)
         return remote.known_card()
     assert location is not None, "it is neither embedded nor on the Hub"
     return read_card(location.weights.with_name(CARD))
+
+
+def _sha256(entry: Entry | None, location: Location | None) -> str | None:
+    """Return what the weights must hash to, by the catalogue or by the Hub; None for several files."""
+    if entry is not None and entry.sha256:
+        return entry.sha256
+    files = location.files if location is not None else ()
+    return hub.expected_sha256(files[0]) if len(files) == 1 else None
 
 
 def _cascade(name: str, entry: Entry | None, parts: list[Item]) -> Item:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -14,7 +12,7 @@ from upscale.models import catalog, hub
 from upscale.models.card import parse_card
 from upscale.models.client import quiet_client
 from upscale.models.entry import CONFIG_FILE, WEIGHTS_FILE
-from upscale.models.hub_errors import Rule, first_line, first_that_applies
+from upscale.models.hub_errors import Rule, failures, first_line, first_that_applies, status_of
 from upscale.models.inventory import verify
 from upscale.models.reference import Reference, parse
 from upscale.models.restorer import Restorer
@@ -71,12 +69,13 @@ def prepare(model: str, repo: str) -> Publication:
             f"{model} is no folder with a {CONFIG_FILE} and a {WEIGHTS_FILE}.",
             hint="Others find these two in a repository: give such a folder.",
         )
-    verify(model)
-    Restorer.load(model, torch.float32, torch.device("cpu"))
     folder = location.config.parent
     entry = catalog.load().get(model)
+    card = _card(folder / hub.CARD, entry.licence if entry else "")
+    verify(model)
+    Restorer.load(model, torch.float32, torch.device("cpu"))
     files: dict[str, Path | bytes] = {
-        hub.CARD: _card(folder / hub.CARD, entry.licence if entry else ""),
+        hub.CARD: card,
         CONFIG_FILE: location.config,
         WEIGHTS_FILE: location.weights,
     }
@@ -103,7 +102,6 @@ def push(publication: Publication, *, private: bool = False) -> str:
         WeightsError: The Hub cannot be reached, or does not take them. It shows all of them or none.
     """
     from huggingface_hub import CommitOperationAdd, HfApi, constants
-    from huggingface_hub.errors import HTTPError  # type: ignore[attr-defined]  # of its HTTP library
 
     if hub.forbidden():
         raise WeightsError(
@@ -121,8 +119,7 @@ def push(publication: Publication, *, private: bool = False) -> str:
                 publication.repo, operations, commit_message="Upload the model with upscale"
             )
         return str(made.commit_url)
-    # RuntimeError: one of several uploads; KeyError: whatever answers is not the Hub
-    except (HTTPError, OSError, RuntimeError, ValueError, KeyError) as error:
+    except failures() + (KeyError,) as error:  # KeyError: whatever answers is not the Hub
         raise _refusal(error, publication.repo) from None
 
 
@@ -153,9 +150,7 @@ def _refusal(error: Exception, repo: str) -> WeightsError:
 
     if isinstance(error, RuntimeError) and isinstance(error.__cause__, Exception):
         error = error.__cause__
-    response: Any = getattr(error, "response", None)
-    in_words = re.search(r"HTTP status \w+ error \((\d{3})\b", str(error))  # of the client's part in Rust
-    status = getattr(response, "status_code", 0) or (int(in_words[1]) if in_words else 0)
+    status = status_of(error)
     said = first_line(getattr(error, "server_message", None) or error)
     rules: list[Rule] = [
         (

@@ -5,9 +5,11 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-NAME = r"[A-Za-z0-9_][A-Za-z0-9_.-]*"  # of an owner, a repository, a folder: never `..`, never hidden
+NAME = r"[A-Za-z0-9_][A-Za-z0-9_.-]*"  # of a folder, a file: never `..`, never hidden
+OWN = r"[A-Za-z0-9_]([A-Za-z0-9_.-]{0,94}[A-Za-z0-9_])?"  # of an owner, a repository, as the Hub has them
+REPO = rf"(?![^@:]*--){OWN}/{OWN}(?<!\.git)"
 REFERENCE = re.compile(
-    rf"(?P<repo>{NAME}/{NAME})(@(?P<revision>{NAME}(/{NAME})*))?(:(?P<subfolder>{NAME}(/{NAME})*))?"
+    rf"(?P<repo>{REPO})(@(?P<revision>{NAME}(/{NAME})*))?(:(?P<subfolder>{NAME}(/{NAME})*))?"
 )
 PATH = re.compile(rf"{NAME}(/{NAME})*")
 COMMIT = re.compile(r"[0-9a-f]{40}")

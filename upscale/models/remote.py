@@ -153,7 +153,9 @@ class Remote:
                 if path.exists():  # and did not go with another of the same bytes
                     hub.discard_damaged(path, sha256)
             except OSError as error:
-                raise WeightsError(f"The model's file {path} cannot be read ({error.strerror}).") from None
+                raise WeightsError(
+                    f"The model's file {path} cannot be read or replaced ({error.strerror})."
+                ) from None
 
     def _fetch_diffusers(self, access: Access, *, weights: bool, fresh: bool = False) -> Path | None:
         """Return the folder of a model of diffusers that the catalogue does not know; None if it is none."""
