@@ -116,6 +116,13 @@ def test_finished_before(cli: Callable[..., Any], tmp_path: Path) -> None:
     assert other.exit_code == ExitCode.PARTIAL and "3 frames, not 1" in other.stderr
 
 
+def test_result_with_fewer_pages_is_not_finished(cli: Callable[..., Any], tmp_path: Path) -> None:
+    assert cli(document(tmp_path / "a.tif")).exit_code == 0
+    path = animation(tmp_path / "a.tif")
+    again = cli(path, "--skip-existing")
+    assert again.exit_code == ExitCode.OUTPUT and "2 frames, not 3" in again.stderr
+
+
 def test_through_a_pipe(cli: Callable[..., Any], tmp_path: Path) -> None:
     data = animation(tmp_path / "cat.gif").read_bytes()
     result = cli("-", "--format", "webp", stdin=data)

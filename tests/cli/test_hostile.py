@@ -454,4 +454,6 @@ def test_longest_name(cli: Callable[..., Any], tmp_path: Path) -> None:
     path.write_bytes(encoded("PNG"))
     result = cli(path)
     assert result.exit_code == ExitCode.OUTPUT and "the name is too long" in result.stderr
+    into_new = cli(path, "-o", f"{tmp_path}/new/", "--dry-run")
+    assert into_new.exit_code == ExitCode.OUTPUT and "the name is too long" in into_new.stderr
     assert cli(path, "-o", tmp_path / "short.png").exit_code == 0

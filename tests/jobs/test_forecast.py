@@ -125,6 +125,9 @@ def test_pace_is_remembered_for_the_same_settings(
     assert pace.pace_of(settled) is None and "no estimate of the time yet" in outlook(settled)
     pace.remember(settled, Report((Outcome(job.source, job, OutputError("no")),)))
     assert pace.pace_of(settled) is None
+    (tiny,) = planned((8, 8)).jobs
+    pace.remember(settled, Report((Outcome(tiny.source, tiny, seconds=1.1),)))  # two days for a photo
+    assert pace.pace_of(settled) is None
     pace.remember(settled, Report((Outcome(job.source, job, seconds=0.4),)))
     assert pace.pace_of(settled) == pytest.approx(0.4 / 0.005)
     assert of(settled, pace.pace_of(settled)).seconds == pytest.approx(0.4)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -50,6 +52,18 @@ def found(folder: Path, results: Path | None = None, **options: object) -> list[
 def test_one_level_unless_asked_for_more(tree: Path) -> None:
     assert found(tree) == ["a.JPG", "b.png"]
     assert found(tree, recursive=True) == ["a.JPG", "b.png", "2019/f.png", "raw/c.tif", "raw/deep/d.webp"]
+
+
+def test_folders_deeper_than_the_stack(tmp_path: Path) -> None:
+    path = tmp_path.joinpath(*"d" * 200, "a.png")
+    path.parent.mkdir(parents=True)
+    path.touch()
+    limit = sys.getrecursionlimit()
+    sys.setrecursionlimit(len(inspect.stack()) + 120)
+    try:
+        assert found(tmp_path, recursive=True) == [str(path.relative_to(tmp_path))]
+    finally:
+        sys.setrecursionlimit(limit)
 
 
 def test_what_is_left_alone_is_counted(tree: Path) -> None:

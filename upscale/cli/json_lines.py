@@ -9,13 +9,12 @@ from typing import BinaryIO
 
 from upscale.cli.guard import interrupted_code
 from upscale.errors import ExitCode
-from upscale.images.atomic import output_error
 from upscale.jobs.forecast import forecast
 from upscale.jobs.lines import Line, file_line, summary_line
 from upscale.jobs.pace import pace_of
 from upscale.jobs.plan import Plan
 from upscale.jobs.report import Outcome, Report, Status, exit_code_of
-from upscale.jobs.steps import write_all
+from upscale.jobs.steps import stdout_error, write_all
 
 
 class JsonLines:
@@ -72,4 +71,4 @@ class JsonLines:
         except BrokenPipeError:
             raise
         except OSError as error:
-            raise output_error("Standard output", error) from error
+            raise stdout_error(error) from error

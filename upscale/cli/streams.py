@@ -56,11 +56,10 @@ class Results(_Stream):
         except BrokenPipeError:
             raise
         except OSError as error:
-            from upscale.images.atomic import output_error  # not on the way to --help
+            from upscale.jobs.steps import stdout_error  # not on the way to --help
 
             silence_stdout()
-            reason = output_error("Standard output", error).message
-            self._failed = OutputError(reason, hint="Make room, or send it elsewhere.")
+            self._failed = stdout_error(error)
             raise self._failed from error
 
 

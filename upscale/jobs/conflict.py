@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from itertools import count
 from pathlib import Path
@@ -70,7 +71,8 @@ def finished_before(job: Job, target: Path) -> ImageInfo | None:
     if info.size != job.output_size:
         is_, should = (f"{width}x{height}" for width, height in (info.size, job.output_size))
         raise OutputError(f"{target} exists already, but with {is_} pixels, not {should}.", hint=hint)
-    if (info.frames > 1) != (job.frames > 1):
+    merged = info.sequence == "animation" and job.frames > 1  # encoders may merge frames that are alike
+    if info.frames != job.frames and not merged:
         numbers = f"{info.frames} frames, not {job.frames}"
         raise OutputError(f"{target} exists already, but with {numbers}.", hint=hint)
     if not whole:
@@ -96,6 +98,8 @@ def check_place(target: Path, *, overwrite: bool) -> None:
             raise OutputError(
                 f"The folder {folder} may not be written to.", hint="Choose another one with -o."
             )
+        with suppress(FileNotFoundError):
+            (folder / target.name).lstat()  # a name that is too long is so in a folder to be made, too
     except OSError as error:
         raise output_error(target, error) from error
 

@@ -105,7 +105,7 @@ class _Search:
 
     def pictures(self, root: Path) -> list[Source]:
         """Return the pictures in a folder, or one source that says why there are none."""
-        found = list(self._walk(root, root))
+        found = list(self._walk(root))
         if found:
             return found
         hint = None if self.options.recursive else "Give --recursive to look into its folders too."
@@ -114,38 +114,41 @@ class _Search:
         error = InputError(f"There is no picture in the folder {root}.", hint=hint)
         return [Source(root, root=root, found=True, error=error)]
 
-    def _walk(self, folder: Path, root: Path) -> Iterator[Source]:
-        try:
-            with os.scandir(folder) as entries:
-                ordered = sorted(entries, key=lambda entry: os.fsencode(entry.name))
-        except OSError as error:
-            reason = InputError(f"The folder {folder} cannot be looked through: {error.strerror}.")
-            yield Source(folder, root=root, found=True, error=reason)
-            return
-        inner: list[Path] = []
-        for entry in ordered:
-            path = folder / entry.name
-            if entry.name.startswith("."):
-                self.left_alone["hidden"] += 1
-            elif entry.is_dir(follow_symlinks=False):
-                inner.append(path)
-            elif _is_folder(path):
-                self.left_alone["links to folders"] += 1
-            elif kind := self._refused(path, path.relative_to(root)):
-                self.left_alone[kind] += 1
-            elif entry.is_symlink() or entry.is_file():  # a dangling link is an input that cannot be read
-                yield Source(path, root=root, found=True)
-            else:
-                self.left_alone["no files"] += 1  # sockets, pipes
-        for path in inner:
-            if not self.options.recursive:
-                self.left_alone["folders"] += 1
-            elif _matches(path.relative_to(root), self.options.exclude):
-                self.left_alone["excluded"] += 1
-            elif self.results is not None and identity(path) == self.results:
-                self.left_alone["the results' folder"] += 1
-            else:
-                yield from self._walk(path, root)
+    def _walk(self, root: Path) -> Iterator[Source]:
+        waiting = [root]  # no recursion: folders may lie deeper than Python's stack
+        while waiting:
+            folder = waiting.pop()
+            try:
+                with os.scandir(folder) as entries:
+                    ordered = sorted(entries, key=lambda entry: os.fsencode(entry.name))
+            except OSError as error:
+                reason = InputError(f"The folder {folder} cannot be looked through: {error.strerror}.")
+                yield Source(folder, root=root, found=True, error=reason)
+                continue
+            inner: list[Path] = []
+            for entry in ordered:
+                path = folder / entry.name
+                if entry.name.startswith("."):
+                    self.left_alone["hidden"] += 1
+                elif entry.is_dir(follow_symlinks=False):
+                    inner.append(path)
+                elif _is_folder(path):
+                    self.left_alone["links to folders"] += 1
+                elif kind := self._refused(path, path.relative_to(root)):
+                    self.left_alone[kind] += 1
+                elif entry.is_symlink() or entry.is_file():  # a dangling link is an input that cannot be read
+                    yield Source(path, root=root, found=True)
+                else:
+                    self.left_alone["no files"] += 1  # sockets, pipes
+            for path in reversed(inner):  # the first of them is looked through next
+                if not self.options.recursive:
+                    self.left_alone["folders"] += 1
+                elif _matches(path.relative_to(root), self.options.exclude):
+                    self.left_alone["excluded"] += 1
+                elif self.results is not None and identity(path) == self.results:
+                    self.left_alone["the results' folder"] += 1
+                else:
+                    waiting.append(path)
 
     def _refused(self, path: Path, inside: PurePath) -> str:
         """Return as what a file is left alone; empty if it is not."""

@@ -21,12 +21,13 @@ from upscale.jobs.plan import Plan
 from upscale.jobs.report import Report, Status
 from upscale.models.config import joined, steps_of
 
+_LEAST = 0.004  # million pixels, 64x64: with fewer the time goes with other things
 _FADE = 0.5  # of what was known before, at each further run
 _MOST_BYTES = 1 << 20
 
 
 def pace_of(plan: Plan) -> float | None:
-    """Return seconds per million pixels given to the model; None if no run was made with these settings."""
+    """Return seconds per million pixels given to the model; None if no run with these settings tells."""
     entry = _known().get(_key(plan))
     return entry[0] / entry[1] if entry else None
 
@@ -38,6 +39,7 @@ def remember(plan: Plan, report: Report) -> None:
         for o in report.outcomes
         if o.status is Status.DONE and o.job is not None
     ]
+    done = [each for each in done if each[1] >= _LEAST]
     if not done:
         return
     known = _known()

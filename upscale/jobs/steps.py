@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO, Generic, TypedDict, TypeVar
 
-from upscale.errors import DeviceError, InputError, UpscaleError
+from upscale.errors import DeviceError, InputError, OutputError, UpscaleError
 from upscale.images.atomic import output_error
 from upscale.images.picture import Metadata, Picture
 from upscale.images.read import read
@@ -114,17 +114,23 @@ def writing(job: Job, stdout: BinaryIO | None) -> Iterator[Path | BinaryIO]:
     except (UpscaleError, BrokenPipeError):
         raise
     except OSError as error:  # the folder could not be made, or stdout is full
-        raise output_error(job.target or "Standard output", error) from error
+        raise (stdout_error(error) if job.target is None else output_error(job.target, error)) from error
 
 
-def write_all(stream: BinaryIO, data: memoryview) -> None:
+def write_all(stdout: BinaryIO, data: memoryview) -> None:
     """Write everything: under PYTHONUNBUFFERED stdout is a raw file, which may take a part and say so."""
     while data:
-        written = stream.write(data)
+        written = stdout.write(data)
         if written is None:  # a pipe that somebody set to non-blocking is full
             raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
         data = data[written:]
-    stream.flush()
+    stdout.flush()
+
+
+def stdout_error(error: OSError) -> OutputError:
+    """Return the `OutputError` that says why standard output could not be written."""
+    reason = output_error("Standard output", error).message
+    return OutputError(reason, hint="Make room, or send it elsewhere.")
 
 
 def explained(job: Job, error: Exception) -> Exception:
