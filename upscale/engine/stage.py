@@ -21,6 +21,7 @@ from upscale.diffusion.noise import INITIAL, Field, NoiseField
 from upscale.engine.beside import THREADS, Beside
 from upscale.engine.canvas import Blended, Canvas, Float32, SideBySide
 from upscale.engine.device import free_memory
+from upscale.engine.flat import flatten
 from upscale.engine.spread import mean_and_spread
 from upscale.engine.tiles import Box, Tiling
 from upscale.engine.transfer import cut, rgb, to_device, to_host
@@ -192,10 +193,12 @@ class Stage:
         """Put tiles into the canvases, whose rows above `settled` are done then."""
         scale = self.restorer.config.scale
         for (task, core), image, spread in zip(tiles, images, spreads, strict=True):
-            window = self.tiling.window(core).times(scale)
-            self.canvases[task].place(image, window, core.times(scale))
-            if self.spread_canvases:
-                self.spread_canvases[task].place(spread, window, core.times(scale))
+            window = self.tiling.window(core)
+            places = window.times(scale), core.times(scale)
+            image, spread = flatten(image, spread, cut(self.tasks[task].lr, window))
+            self.canvases[task].place(image, *places)
+            if spread is not None:
+                self.spread_canvases[task].place(spread, *places)
         if settled > self.settled:
             self._settle(settled)
 

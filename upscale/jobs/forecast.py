@@ -167,14 +167,7 @@ def _output_bytes(job: Job) -> int:
     row, channels = FORMATS[job.format], _channels(job) + (job.info.has_alpha and FORMATS[job.format].alpha)
     deep = 16 in (row.gray_bits if channels == 1 else row.color_bits) and job.info.bit_depth > 8
     each = _FILE_BYTES.get(job.format, _LOSSLESS) * (2 if deep else 1)
-    sides = job.output_size
-    if job.format == "tiff":  # its last tiles are filled up
-        sides = (-(-sides[0] // 256) * 256, -(-sides[1] // 256) * 256) if _streamed(job) else sides
-    return int(prod(sides) * channels * each) + (1 << 20)
-
-
-def _streamed(job: Job) -> bool:
-    return large.is_streamed(job.format, job.output_size)
+    return int(prod(job.output_size) * channels * each) + (1 << 20)
 
 
 def _channels(job: Job) -> int:
@@ -223,7 +216,7 @@ def _peaks(job: Job, options: EngineOptions) -> tuple[int, int]:
     memory, disk = (
         max(sum(b for b in step if _kept(b) is where) for step in steps) for where in (True, False)
     )
-    if not _streamed(job):
+    if not large.is_streamed(job.format, job.output_size):
         held = int(pixels_out * _HELD_BYTES.get(job.format, _HELD))
         memory = max(memory, sum(b for b in steps[-1] if _kept(b)) + held)
     return memory + touched + _STRIPS_BYTES, disk
