@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -134,7 +134,9 @@ class Stage:
             assert task.hr.shape[:2] == large
         self.tiling = Tiling((width, height), self.restorer.multiple_of, self.restorer.config.halo_px)
         cores = self.tiling.cores(self.room.tile_px)  # the same place of all pictures: they share its noise
-        self.queue = deque(_Tile(task, core) for core in cores for task in range(len(self.tasks)))
+        self.queue = deque[_Tile]()
+        self.tops = Counter[int]()  # how many windows of the queue's tiles begin at each row
+        self._put_first([_Tile(task, core) for core in cores for task in range(len(self.tasks))])
         kind = SideBySide if self.restorer.local else Blended
         self.canvases: list[Canvas] = [kind(task.hr) for task in self.tasks]
         spreads = [task.spread for task in self.tasks if task.spread is not None]
@@ -180,7 +182,7 @@ class Stage:
         if problem is not None:
             free_memory(self.restorer.device)  # only here: the exception held the tiles' tensors
             beside.forget()
-            self.queue.extendleft(reversed(tiles))
+            self._put_first(tiles)
             self._tell(-evaluated, problem)
             return
         beside.do(partial(self._place, tiles, images, spreads, self._settled()))
@@ -206,11 +208,21 @@ class Stage:
         """Take the next tiles of one size from the queue; none if the first one had to be cut up."""
         first = self.queue[0]
         if max(first.core.width, first.core.height) > self.room.tile_px:  # planned before memory ran out
-            self.queue.popleft()
+            self._take_first()
             parts = self.tiling.split(first.core, self.room.tile_px)
-            self.queue.extendleft(_Tile(first.task, core) for core in reversed(parts))
+            self._put_first([_Tile(first.task, core) for core in parts])
             return []
-        return [self.queue.popleft() for _ in self._together()]
+        return [self._take_first() for _ in self._together()]
+
+    def _put_first(self, tiles: Sequence[_Tile]) -> None:
+        self.queue.extendleft(reversed(tiles))
+        self.tops.update(self.tiling.window(tile.core).top for tile in tiles)
+
+    def _take_first(self) -> _Tile:
+        tile = self.queue.popleft()
+        self.tops.subtract([self.tiling.window(tile.core).top])
+        self.tops += Counter()  # forgets rows without tiles
+        return tile
 
     def _together(self) -> list[_Tile]:
         """Return the first tiles of the queue as far as they are of one size and go through together."""
@@ -279,10 +291,7 @@ class Stage:
 
     def _settled(self) -> int:
         """Return how many rows of the canvases no tile of the queue shows."""
-        if not self.queue:
-            return 0
-        core = min((tile.core for tile in self.queue), key=lambda core: core.top)
-        return self.tiling.window(core).top * self.restorer.config.scale
+        return min(self.tops, default=0) * self.restorer.config.scale
 
     def _settle(self, rows: int) -> None:
         """Tell the canvases that the rows above are done."""
