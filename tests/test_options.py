@@ -116,7 +116,7 @@ def test_scales_out_of_range(scale: float) -> None:
         ({"megapixels": math.nan}, "--megapixels nan"),
         ({"megapixels": math.inf}, "--megapixels inf"),
         ({"box": (0, 5)}, "--size 0x5"),
-        *(({"box": value}, "--size .* is no width and height") for value in (40, (40,), "40x40", "44")),
+        *(({"box": value}, "--size .* is not a width and height") for value in (40, (40,), "40x40", "44")),
         ({"scale": "4"}, "--scale '4' is not a number"),
         ({"scale": 2, "width": 5}, "--scale and --width exclude each other"),
         ({"box": (5, 5), "long_side": 5}, "--long-side and --size exclude each other"),

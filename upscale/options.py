@@ -62,7 +62,9 @@ class TargetSize:
         except TypeError:  # a single number
             good = False
         if not good:
-            raise UsageError(f"--size {self.box!r} is no width and height.", hint="Write it as (1920, 1080).")
+            raise UsageError(
+                f"--size {self.box!r} is not a width and height.", hint="Write it as (1920, 1080)."
+            )
         chosen = [name for name, value in vars(self).items() if value is not None]
         if len(chosen) > 1:
             names = " and ".join("--" + ("size" if n == "box" else n.replace("_", "-")) for n in chosen)
@@ -71,7 +73,7 @@ class TargetSize:
             raise UsageError(
                 f"--scale {self.scale:g} is out of range.",
                 hint=f"It is a factor from {MIN_SCALE:g} (restores without enlarging) to {MAX_SCALE:g}; "
-                "beyond that nearly nothing of the photo would be left in the picture.",
+                "beyond that almost everything would be invented.",
             )
         for name in ("width", "height", "long_side"):
             value = getattr(self, name)
@@ -207,8 +209,8 @@ class EngineOptions:
         one_step = self.start == 1 and (self.fidelity == 1 or self.steps == 1)  # from a start they differ
         if self.map_uncertainty and (self.samples == 1 or one_step):
             raise UsageError(
-                "One sample, or one step, says nothing of --uncertainty.",
-                hint="Draw several, of several steps: --samples 8.",
+                "--uncertainty needs several samples of several steps.",
+                hint="As in --samples 8.",
             )
         if not 0 <= self.seed <= MAX_SEED:
             raise UsageError(f"--seed {self.seed} is out of range.", hint="It is from 0 to 2^63-1.")

@@ -156,7 +156,7 @@ def test_value_out_of_range(
 
 
 def test_why_a_thousand_times_is_refused(cli: Cli, photo: Photo) -> None:
-    assert "nearly nothing of the photo would be left" in cli(photo(), "--scale", "1000").stderr
+    assert "almost everything would be invented" in cli(photo(), "--scale", "1000").stderr
 
 
 @pytest.mark.parametrize("options", [["--scale", "much"], ["--steps", "1.5"], ["--nonsense"], ["--scale"]])

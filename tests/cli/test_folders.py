@@ -43,7 +43,7 @@ def test_tree_is_kept(cli: Cli, folder: Path, tmp_path: Path, listing: Listing) 
     result = cli(folder, "-o", tmp_path / "big", "--recursive")
     assert result.exit_code == 0 and result.stdout == ""
     assert made(listing(), before) == ["big/a_4x.png", "big/b_4x.jpg", "big/sub/c_4x.png"]
-    assert "Left alone: 1 .db, 1 .txt, 2 hidden." in result.stderr
+    assert "Ignored: 1 .db, 1 .txt, 2 hidden." in result.stderr
 
 
 def test_one_level(cli: Cli, folder: Path, tmp_path: Path, listing: Listing) -> None:
@@ -140,7 +140,7 @@ def test_folder_of_nothing_but_results_says_what_to_do(
     assert cli(path).exit_code == 0
     path.unlink()
     result = cli(tmp_path / "photos", *options)
-    assert result.exit_code == 0 and "Left alone: 1 result of upscale." in result.stderr
+    assert result.exit_code == 0 and "Ignored: 1 result of upscale." in result.stderr
     assert "Name the files themselves to enlarge them once more." in result.stderr
     assert cli(tmp_path / "photos", *options, "-q").output == ""
 

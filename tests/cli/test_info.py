@@ -71,5 +71,5 @@ def test_other_settings_are_told(cli: Cli, photo: Photo) -> None:
     assert cli(*paths).exit_code == 0
     result = cli(*paths, "--skip-existing", "--seed", "3")
     assert "a_4x.png exists already; skipped, though made with other settings (seed)." in result.stderr
-    assert "2 of these were made with other settings; --overwrite makes them anew." in result.stderr
+    assert "2 of these were made with other settings; use --overwrite to redo them." in result.stderr
     assert "other settings" not in cli(*paths, "--skip-existing").stderr

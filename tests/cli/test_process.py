@@ -104,7 +104,7 @@ def test_signal_in_the_middle(
     child.send_signal(sent)
     stdout, stderr = child.communicate(timeout=30)
     assert child.returncode == code
-    assert stderr.decode().strip() == "Interrupted; nothing half-written." and stdout == b""
+    assert stderr.decode().strip() == "Interrupted; no partial files were left." and stdout == b""
     assert listing() == before
 
 
@@ -155,7 +155,7 @@ def test_signals_while_a_result_is_written(
         time.sleep(0.3)
         child.send_signal(number)
     stdout, stderr = child.communicate(timeout=30)
-    assert child.returncode == code and "Interrupted; nothing half-written." in stderr.decode()
+    assert child.returncode == code and "Interrupted; no partial files were left." in stderr.decode()
     assert set(listing()) == {"a.png", *(["a_4x.png"] if finished else [])}
     statuses = [json.loads(line).get("status") for line in stdout.splitlines()]
     assert statuses == (["done", None] if finished else [])
@@ -176,7 +176,7 @@ threading.Thread.start = start
     run = process(photo("a.png"), before=HEAR_SIGINT + SLOW_DISK + lost)
     assert run.returncode == ExitCode.INTERRUPTED and set(listing()) == {"a.png"}
     said = run.stderr.decode()
-    assert said.startswith("Interrupted; nothing half-written.") and "ignored" not in said
+    assert said.startswith("Interrupted; no partial files were left.") and "ignored" not in said
 
 
 def test_hangup_is_ignored_where_it_was(process: Process, photo: Photo, tmp_path: Path) -> None:

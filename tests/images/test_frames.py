@@ -306,7 +306,7 @@ def test_a_document_cut_between_its_pages():
     with pytest.raises(InputError, match="its end is missing"):
         list(read_frames(data[:third]))
     picture = read(data[:second])
-    assert picture.notes == ("The file is damaged behind its first picture: there may have been more.",)
+    assert picture.notes == ("The file is damaged after its first picture; later ones may be lost.",)
 
 
 def test_a_later_page_may_be_a_bomb():

@@ -79,7 +79,7 @@ def test_the_map_of_uncertainty_goes_along():
 
 @pytest.mark.parametrize("thing", [np.zeros((2, 3, 3), np.uint8), "photo.jpg", None], ids=repr)
 def test_what_is_no_image_is_told(thing):
-    with pytest.raises(InputError, match=f"no Pillow image but {type(thing).__name__}") as caught:
+    with pytest.raises(InputError, match=f"not a Pillow image but {type(thing).__name__}") as caught:
         from_pil(thing)
     assert "PIL.Image.open" in caught.value.hint
 

@@ -94,7 +94,7 @@ def test_thin_pictures_can_be_planned(size: tuple[int, int], photo: Photo, reque
 
 def test_jpeg_limit_is_known_before_any_work(photo: Photo, request_for: Ask) -> None:
     (failure,) = plan(request_for(photo("long.jpg", size=(1100, 1)), scale=64)).failures
-    assert isinstance(failure.error, OutputError) and "jpg ends at" in failure.error.message
+    assert isinstance(failure.error, OutputError) and "jpg allows at most" in failure.error.message
     assert plan(request_for(photo("long.jpg", size=(1100, 1)), scale=64, format="png")).jobs
 
 

@@ -320,9 +320,9 @@ def test_a_tensor_that_claims_more_than_the_file_holds(save: Save, tmp_path: Pat
     [
         (torch.zeros(3).to_sparse(), "of a kind that no weights are of"),
         (torch.zeros(3, device="meta"), "of a kind that no weights are of"),
-        (torch.zeros(3, dtype=torch.complex64), "no finite real numbers"),
-        (torch.zeros(3, dtype=torch.int64), "no finite real numbers"),
-        (torch.full((3,), math.nan), "no finite real numbers"),
+        (torch.zeros(3, dtype=torch.complex64), "not finite real numbers"),
+        (torch.zeros(3, dtype=torch.int64), "not finite real numbers"),
+        (torch.full((3,), math.nan), "not finite real numbers"),
     ],
     ids=["sparse", "meta", "complex", "whole", "nan"],
 )

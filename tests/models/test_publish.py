@@ -134,7 +134,7 @@ def test_names_that_are_no_repository(repo: str, folder: Path) -> None:
 
 
 def test_a_single_file_or_a_model_of_the_hub(folder: Path) -> None:
-    with pytest.raises(UsageError, match="no folder with"):
+    with pytest.raises(UsageError, match="not a folder with"):
         prepare(str(folder / "model.safetensors"), "me/mine")
     with pytest.raises(UsageError, match="on the Hub already"):
         prepare("owner/sr3", "me/mine")
@@ -170,7 +170,7 @@ def hanging_up(part: str) -> Callable[[Any, bytes], bool]:
         (404, "no owner me"),
         (412, "meanwhile"),
         (429, "too often"),
-        (500, "trouble of its own"),
+        (500, "an error of its own"),
     ],
 )
 def test_refusals(part: str, status: int, said: str, folder: Path, server: Server) -> None:

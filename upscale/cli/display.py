@@ -72,7 +72,7 @@ class Lines(Listener):
         """Say which device is out."""
         explain(error, verbose=self.verbose)
         if not self.quiet:
-            say(f"Going on without {device}.", style="yellow")
+            say(f"Continuing without {device}.", style="yellow")
 
     def progressed(self, jobs: Sequence[Job], progress: Step) -> None:
         """Pass on what the engine has to say (a smaller tile after running out of memory)."""
@@ -234,7 +234,7 @@ def summarize(report: Report, left_alone: Mapping[str, int], *, quiet: bool) -> 
     failed = report.failed
     if left_alone and not quiet:
         kinds = ", ".join(_counted_kind(number, kind) for kind, number in sorted(left_alone.items()))
-        say(f"Left alone: {kinds}.", style="dim")
+        say(f"Ignored: {kinds}.", style="dim")
     if not report.outcomes and not quiet:
         say("There is nothing to do: all pictures are results of upscale.")
         say("Name the files themselves to enlarge them once more.")
@@ -245,7 +245,7 @@ def summarize(report: Report, left_alone: Mapping[str, int], *, quiet: bool) -> 
         say(f"{made} made, {skipped} skipped: their results exist already.")
         if other := sum(bool(outcome.differs) for outcome in report.outcomes):
             say(
-                f"{other} of these were made with other settings; --overwrite makes them anew.",
+                f"{other} of these were made with other settings; use --overwrite to redo them.",
                 style="yellow",
             )
     if cancelled := report.count(Status.CANCELLED):

@@ -62,23 +62,24 @@ def upscale_files(
             "-s",
             metavar="FACTOR",
             help=f"How many times wider and higher, {MIN_SCALE:g} to {MAX_SCALE:g}; 2.5 is fine too. "
-            f"Without any of these: {DEFAULT_SCALE:g}.",
+            f"Default if no size is given: {DEFAULT_SCALE:g}.",
         ),
     ] = TargetSize.scale,
     size: Annotated[
-        str | None, Size(metavar="WxH", help="As large as fits into this many pixels, as in 3840x2160.")
+        str | None,
+        Size(metavar="WxH", help="The largest size that fits into this, as in 3840x2160."),
     ] = None,
     width: Annotated[
-        int | None, Size(metavar="PX", help="This wide; the height follows.")
+        int | None, Size(metavar="PX", help="Output width; the height in proportion.")
     ] = TargetSize.width,
     height: Annotated[
-        int | None, Size(metavar="PX", help="This high; the width follows.")
+        int | None, Size(metavar="PX", help="Output height; the width in proportion.")
     ] = TargetSize.height,
     long_side: Annotated[
-        int | None, Size(metavar="PX", help="The longer side this long.")
+        int | None, Size(metavar="PX", help="Length of the longer side.")
     ] = TargetSize.long_side,
     megapixels: Annotated[
-        float | None, Size(metavar="MP", help="This many million pixels in all.")
+        float | None, Size(metavar="MP", help="Total size in millions of pixels.")
     ] = TargetSize.megapixels,
     output: Annotated[
         str | None,
@@ -86,20 +87,20 @@ def upscale_files(
             "--output",
             "-o",
             metavar="FILE|FOLDER|-",
-            help="A file, a folder (with / at the end it is made), or - for a pipe. "
-            "Without it: beside the photo, as photo_4x.jpg.",
+            help="A file, a folder (ending in / it is created), or - for a pipe. "
+            "Default: beside the photo, as photo_4x.jpg.",
         ),
     ] = None,
     format: Annotated[
-        str | None, Result(metavar="NAME", help="File format: jpg, png, webp, … Without it: the photo's own.")
+        str | None, Result(metavar="NAME", help="File format: jpg, png, webp, … Default: the photo's own.")
     ] = FileOptions.format,
     quality: Annotated[
         int | None,
-        Result(metavar="1-100", help="For jpg, webp and the like: higher keeps more, in larger files."),
+        Result(metavar="1-100", help="For lossy formats such as jpg and webp: higher is better and larger."),
     ] = FileOptions.quality,
     suffix: Annotated[
         str | None,
-        Result(metavar="TEXT", help="Added to the photo's name instead of _4x, as in --suffix _big."),
+        Result(metavar="TEXT", help="Appended to the photo's name instead of _4x, as in --suffix _big."),
     ] = FileOptions.suffix,
     output_template: Annotated[
         str | None,
@@ -111,14 +112,18 @@ def upscale_files(
     ] = FileOptions.output_template,
     first_frame: Annotated[
         bool,
-        Result("--first-frame", metavar="", help="Of an animation or a document, only the first picture."),
+        Result(
+            "--first-frame",
+            metavar="",
+            help="Use only the first frame of an animation, page of a document.",
+        ),
     ] = FileOptions.first_frame,
     strip_metadata: Annotated[
         bool,
         Result(
             "--strip-metadata",
             metavar="",
-            help="Keep no EXIF, place, dates, captions nor record; only the colour profile.",
+            help="Drop EXIF, location, dates, captions and the record; keep only the colour profile.",
         ),
     ] = FileOptions.strip_metadata,
     overwrite: Annotated[
@@ -129,50 +134,50 @@ def upscale_files(
         Result(
             "--skip-existing",
             metavar="",
-            help="Leave out photos whose result exists already; so it is with folders and lists anyway.",
+            help="Skip photos whose result exists already (the default for folders and lists).",
         ),
     ] = False,
     on_conflict: Annotated[
         str | None,
         Result(
             metavar="|".join(CONFLICTS),
-            help="What to do where a result exists; rename adds -1, -2, … to its name.",
+            help="What to do if the result exists; rename adds -1, -2, … to its name.",
         ),
     ] = FileOptions.on_conflict,
     dry_run: Annotated[
         bool, Result("--dry-run", metavar="", help="Only show what would be done; nothing is written.")
     ] = False,
     recursive: Annotated[
-        bool, Folders("--recursive", "-r", metavar="", help="Folders in the folders too; -o keeps the tree.")
+        bool, Folders("--recursive", "-r", metavar="", help="Include subfolders; -o keeps their structure.")
     ] = FolderOptions.recursive,
     include: Annotated[
         list[str] | None,
-        Folders(metavar="PATTERN", help="Only files like this, as in '*.jpg'. May be repeated."),
+        Folders(metavar="PATTERN", help="Only files matching this, as in '*.jpg'. May be repeated."),
     ] = None,
     exclude: Annotated[
         list[str] | None,
-        Folders(metavar="PATTERN", help="No files or folders like this, as in 'raw' or '2019/*'."),
+        Folders(metavar="PATTERN", help="No files or folders matching this, as in 'raw' or '2019/*'."),
     ] = None,
     files_from: Annotated[
-        str | None, Folders(metavar="FILE|-", help="Take the photos' names from a list, one a line.")
+        str | None, Folders(metavar="FILE|-", help="Read the photos' names from a list, one per line.")
     ] = None,
     null: Annotated[
         bool,
-        Folders("--null", "-0", metavar="", help="In the list a zero byte ends each name (find -print0)."),
+        Folders("--null", "-0", metavar="", help="Names in the list end with a zero byte (find -print0)."),
     ] = False,
     steps: Annotated[
         int | None,
         Look(
             metavar="N",
-            help="How often each part is refined. 1 is quickest and stays closest to the photo; more bring "
-            f"finer texture and take longer (up to {MAX_STEPS}). Without it: what suits the model.",
+            help="How often each part is refined. 1 is quickest and stays closest to the photo; a few more "
+            f"bring texture and take longer (up to {MAX_STEPS}). Default: what suits the model.",
         ),
     ] = EngineOptions.steps,
     preset: Annotated[
         str | None,
         Look(
             metavar="|".join(PRESETS),
-            help="faithful makes nothing up, vivid brings the most texture. Without it: balanced.",
+            help="faithful invents the least, vivid brings the most texture. Default: balanced.",
             show_default=False,
         ),
     ] = None,
@@ -180,7 +185,7 @@ def upscale_files(
         float | None,
         Look(
             metavar="0-1",
-            help="The same in finer steps, from vivid (0) to faithful (1).",
+            help="Like --preset, as a number from vivid (0) to faithful (1).",
             show_default=False,
         ),
     ] = EngineOptions.fidelity,
@@ -188,39 +193,39 @@ def upscale_files(
         float,
         Look(
             metavar="0-1",
-            help="How much noise the refining starts from: 1 is nothing but noise; with less, as in 0.8, it "
-            "starts from the softly enlarged photo under noise, and is calmer.",
+            help="The noise to start from: 1 is pure noise; with less, as in 0.8, it starts from the softly "
+            "enlarged photo under noise, and is calmer.",
         ),
     ] = EngineOptions.start,
     denoise: Annotated[
         str,
         Look(
             metavar="auto|0-1",
-            help="Take noise out of the photo: 0 none, 0.2 for grain as of a phone in dim light, 1 the most. "
-            "auto looks how noisy it is.",
+            help="How much noise to remove: 0 none, 0.2 for typical grain of a phone in dim light, 1 the "
+            "most. auto measures how noisy the photo is.",
         ),
     ] = "auto",
     shrink: Annotated[
         str,
         Look(
             metavar=f"auto|1-{MAX_SHRINK}",
-            help="Make the photo so many times smaller first, because it is soft: out of focus, a fine "
-            "scan, or enlarged before. 1 takes it as it is. auto looks how soft it is.",
+            help="Reduce the photo this many times first, because it is softer than its pixels: out of "
+            "focus, a fine scan, or enlarged before. 1 takes it as it is. auto measures how soft it is.",
         ),
     ] = "auto",
     samples: Annotated[
         int,
         Look(
             metavar="N",
-            help=f"Draw the picture this often and take the mean, up to {MAX_SAMPLES}: closer to the photo, "
-            "and so many times slower.",
+            help=f"Average this many results, up to {MAX_SAMPLES}: closer to the photo, smoother, and that "
+            "many times slower.",
         ),
     ] = EngineOptions.samples,
     uncertainty: Annotated[
         str | None,
         Look(
             metavar="FILE",
-            help="With --samples: a map of where they differ, which is what the model made up.",
+            help="With --samples: a map of where they differ, which is what the model invented.",
             show_default=False,
         ),
     ] = FileOptions.uncertainty,
@@ -228,7 +233,7 @@ def upscale_files(
         int,
         Look(
             metavar="N",
-            help="The same number gives the same picture, another one other fine texture.",
+            help="The same number gives the same picture, another one different fine texture.",
         ),
     ] = EngineOptions.seed,
     consistency: Annotated[
@@ -237,15 +242,15 @@ def upscale_files(
             "--consistency",
             metavar="",
             show_default=False,
-            help="Make the result give the photo again when it is reduced. For clean photos only: noise and "
-            "marks of JPEG would be kept too.",
+            help="Make the result match the photo when it is reduced again. For clean photos only: noise and "
+            "JPEG artifacts would be kept too.",
         ),
     ] = EngineOptions.consistency,
     color_fix: Annotated[
         str,
         Look(
             metavar="|".join(COLOR_FIXES),
-            help="Take the colours from the photo where a model shifts them: their mean, or all but the fine "
+            help="Take the colours from the photo if the model shifts them: their mean, or all but the fine "
             "texture (wavelet). auto does what the model needs.",
         ),
     ] = EngineOptions.color_fix,
@@ -254,7 +259,7 @@ def upscale_files(
         Look(
             metavar="NAME|PATH|REPO",
             help="The trained model: a name (see: upscale models list), a model's folder or file, or "
-            "owner/repo on the Hugging Face Hub. One for each stage: first,second.",
+            "owner/repo on the Hugging Face Hub. One for each stage, with commas: first,second.",
         ),
     ] = EngineOptions.model,
     sampler: Annotated[
@@ -262,15 +267,15 @@ def upscale_files(
         Look(
             metavar="NAME",
             help="How the steps are taken: ddim, dpmpp_2m, ddpm, …; ddim@0.5 is between ddim and ddpm. "
-            "Without it: what suits the model.",
+            "Default: what suits the model.",
         ),
     ] = EngineOptions.sampler,
     device: Annotated[
         str,
         Computer(
             metavar="auto|all|cpu|cuda[:N]|mps",
-            help="What computes; auto takes a graphics card if there is one. Several share the files: all or "
-            "cuda:0,cuda:1.",
+            help="Where to compute; auto takes a graphics card if there is one. Several share the files: all "
+            "or cuda:0,cuda:1.",
         ),
     ] = EngineOptions.device,
     dtype: Annotated[
@@ -281,14 +286,14 @@ def upscale_files(
         Computer(
             metavar="PX|auto",
             help=f"Work in squares of this many pixels, at least {MIN_TILE_PX}. Smaller needs less "
-            "memory; the picture stays the same.",
+            "memory; the picture stays the same with most models.",
         ),
     ] = "auto",
     max_input_mpix: Annotated[
         float,
         Computer(
             metavar="MP",
-            help="Refuse photos of more million pixels (some files are made to fill your memory).",
+            help="Refuse photos with more million pixels (protects against decompression bombs).",
         ),
     ] = FileOptions.max_input_mpix,
     offline: Annotated[
@@ -296,7 +301,7 @@ def upscale_files(
         Computer(
             "--offline",
             metavar="",
-            help="Download no model; those of the package, and those that were downloaded, work.",
+            help="Never download; embedded models and those downloaded before still work.",
         ),
     ] = EngineOptions.offline,
     accept_licence: Annotated[
@@ -304,27 +309,26 @@ def upscale_files(
         Computer(
             "--accept-licence",
             metavar="",
-            help="Accept the licence of a model that is downloaded, without being asked.",
+            help="Accept the licence of a model to download without being asked.",
         ),
     ] = EngineOptions.accept_licence,
     fail_fast: Annotated[
-        bool, Result("--fail-fast", metavar="", help="Begin nothing more after the first failure.")
+        bool, Result("--fail-fast", metavar="", help="Start no more photos after the first failure.")
     ] = False,
     json: Annotated[
-        bool, Talk("--json", help="A line of JSON for each file on stdout, a summary at the end.")
+        bool, Talk("--json", help="One line of JSON per file on stdout, and a summary at the end.")
     ] = False,
-    quiet: Annotated[bool, Talk("--quiet", "-q", help="Nothing but errors.")] = False,
-    verbose: Annotated[bool, Talk("--verbose", "-v", help="Settings, and the details of errors.")] = False,
+    quiet: Annotated[bool, Talk("--quiet", "-q", help="Show only errors.")] = False,
+    verbose: Annotated[bool, Talk("--verbose", "-v", help="Show settings and details of errors.")] = False,
     version: Annotated[
-        bool, Talk("--version", callback=_print_version, is_eager=True, help="The version.")
+        bool, Talk("--version", callback=_print_version, is_eager=True, help="Show the version.")
     ] = False,
 ) -> int:
     """Enlarge photos 2 to 16 times and make them sharp.
 
     [bold cyan]upscale photo.jpg --scale 8[/]  writes photo_8x.jpg beside it.
 
-    Give one FILE or many, or folders; - reads one from a pipe. It works offline: photos never leave this
-    computer.
+    Give files or folders; - reads one photo from a pipe. It works offline: photos never leave this computer.
     """
     size_options = TargetSize(
         scale=scale,

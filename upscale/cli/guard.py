@@ -109,7 +109,7 @@ def _signals_heard() -> Iterator[None]:
         if len(heard) == 1:
             raise heard[0]
         if len(heard) == 2:
-            _say("Finishing what is being written; once more gives it up.")
+            _say("Finishing the current file; interrupt again to abort.")
             return
         _leave_nothing_half_written()
         _show_cursor()
@@ -140,4 +140,4 @@ def _leave_nothing_half_written() -> None:
     from upscale.images.atomic import discard_unfinished
 
     discard_unfinished()  # of writers that were not waited for
-    _say("Interrupted; nothing half-written.")
+    _say("Interrupted; no partial files were left.")

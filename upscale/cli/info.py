@@ -21,7 +21,7 @@ def info(
     *,
     files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Pictures.", show_default=False)],
     json: Annotated[bool, typer.Option("--json", help="One line of JSON for each.")] = False,
-    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="The details of errors.")] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show the details of errors.")] = False,
 ) -> int:
     """Show what a picture is and how it was made.
 

@@ -26,10 +26,10 @@ Name = Annotated[
     typer.Argument(metavar="MODEL", help="A name, a folder, or owner/repo on the Hub.", show_default=False),
 ]
 Offline = Annotated[
-    bool, typer.Option("--offline", metavar="", help="Ask nothing of the Hub; only the cache.")
+    bool, typer.Option("--offline", metavar="", help="Do not contact the Hub; use only what is cached.")
 ]
-Json = Annotated[bool, typer.Option("--json", help="A line of JSON for each.", metavar="")]
-Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="The details of errors.", metavar="")]
+Json = Annotated[bool, typer.Option("--json", help="One line of JSON for each.", metavar="")]
+Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Show the details of errors.", metavar="")]
 
 
 @models.command("list")
@@ -114,11 +114,11 @@ def pull(
     accept_licence: Annotated[
         bool, typer.Option("--accept-licence", metavar="", help="Accept its licence without being asked.")
     ] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", metavar="", help="Nothing but errors.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", metavar="", help="Show only errors.")] = False,
     json: Json = False,
     verbose: Verbose = False,
 ) -> int:
-    """Download a model of the Hub, or what is new of it; then it works offline.
+    """Download a model from the Hub, or update it, for use offline.
 
     [bold cyan]upscale models pull owner/repo@revision:subfolder[/]  (revision and subfolder may be left out)
     """
@@ -170,9 +170,7 @@ def verify_models(
     *,
     model: Annotated[
         list[str] | None,
-        typer.Argument(
-            metavar="[MODEL]...", help="Without one, all that are on this computer.", show_default=False
-        ),
+        typer.Argument(metavar="[MODEL]...", help="Default: all on this computer.", show_default=False),
     ] = None,
     json: Json = False,
     verbose: Verbose = False,
@@ -228,7 +226,7 @@ def convert_model(
     json: Json = False,
     verbose: Verbose = False,
 ) -> int:
-    """Make a model of ours from a checkpoint of the community's SR3.
+    """Convert a checkpoint of the community's SR3 implementation.
 
     [bold cyan]upscale models convert I640000_E37_gen.pth --config sr_sr3_16_128.json -o sr3-faces-8x[/]
 
@@ -256,13 +254,13 @@ def push_model(
         typer.Argument(metavar="MODEL", help="A model's folder, or an embedded name.", show_default=False),
     ],
     repo: Annotated[
-        str, typer.Argument(metavar="OWNER/REPO", help="Where to on the Hub.", show_default=False)
+        str, typer.Argument(metavar="OWNER/REPO", help="The destination on the Hub.", show_default=False)
     ],
     private: Annotated[
-        bool, typer.Option("--private", metavar="", help="A repository that is made is for you only.")
+        bool, typer.Option("--private", metavar="", help="Make the repository private if it is created.")
     ] = False,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", metavar="", help="Only show what would be sent; nothing is.")
+        bool, typer.Option("--dry-run", metavar="", help="Only show what would be sent.")
     ] = False,
     json: Json = False,
     verbose: Verbose = False,

@@ -31,7 +31,7 @@ from upscale.models.config import color_fix_of, joined
 from upscale.options import DEFAULT_MODEL, EngineOptions, TargetSize
 
 TILES_MAY_SHOW = (
-    "This model looks at the whole picture at once; its tiles are blended and may show all the same. "
+    "This model looks at the whole picture at once; its tiles are blended, but seams may still be visible. "
     "A larger --tile helps."
 )
 Auto = Literal["auto"]

@@ -211,12 +211,13 @@ def check_size(format: OutputFormat, size: tuple[int, int], *, name: str | Path 
     roomy = " or ".join(row.name for row in (FORMATS["png"], FORMATS["tiff"]) if row is not format)
     if max(size) > format.max_side_px:
         raise OutputError(
-            f"{name} would be {width}x{height} pixels; {format.name} ends at {format.max_side_px} a side.",
+            f"{name} would be {width}x{height} pixels; "
+            f"{format.name} allows at most {format.max_side_px} per side.",
             hint=f"Choose {roomy}, or a smaller size.",
         )
     if format.max_bytes is not None and width * height * 4 > format.max_bytes:
         raise OutputError(
-            f"{name} would be {width}x{height} pixels; {format.name} ends at 4 GB.",
+            f"{name} would be {width}x{height} pixels; {format.name} allows at most 4 GB.",
             hint=f"Choose {roomy}, or a smaller size.",
         )
     large.check(format.name, size, name=str(name))

@@ -37,6 +37,6 @@ def check(format: str, size: tuple[int, int], *, name: str) -> None:
     advice = f"{vips.ADVICE}, or choose" if format in vips.FORMATS else "Choose"
     raise OutputError(
         f"{name} would be {size[0]}x{size[1]} pixels; "
-        f"{format} ends at {HELD_MAX_PX // 10**6} megapixels here.",
+        f"{format} is limited to {HELD_MAX_PX // 10**6} megapixels here.",
         hint=f"{advice} png or tiff.",
     )

@@ -302,6 +302,6 @@ def _clean_xmp(packet: Any) -> tuple[bytes | None, list[str]]:
         return None, ["The XMP data is not UTF-8 and was dropped."]
     if "Container:Directory" in text:  # lists pictures appended to the file (gain map, depth) by their length
         return None, ["The XMP data describes further pictures in the file and was dropped."]
-    notes = ["A part of the XMP data that lies by itself was dropped."] if _EXTENDED in text else []
+    notes = ["Extended XMP data was dropped."] if _EXTENDED in text else []
     text = _THUMBNAILS.sub("", _STALE_XMP.sub("", text))
     return record.without_record(text.rstrip("\0")).encode() or None, notes

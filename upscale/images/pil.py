@@ -19,7 +19,7 @@ def from_pil(image: Image.Image) -> Picture:
     """
     if not isinstance(image, Image.Image):
         raise InputError(
-            f"This is no Pillow image but {type(image).__name__}.",
+            f"This is not a Pillow image but {type(image).__name__}.",
             hint="Open files with PIL.Image.open, make arrays images with PIL.Image.fromarray.",
         )
     if 0 in image.size:

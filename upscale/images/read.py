@@ -119,7 +119,7 @@ def read(
     if pictures.count > 1:
         notes += (f"Only the first of {pictures.count} pictures in the file was used.",)
     elif not pictures.complete:
-        notes += ("The file is damaged behind its first picture: there may have been more.",)
+        notes += ("The file is damaged after its first picture; later ones may be lost.",)
     return replace(picture, notes=notes)
 
 

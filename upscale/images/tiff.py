@@ -88,7 +88,7 @@ class TiffWriter:
         end = self._at + len(block) + sum(lengths) + len(filling)
         if end > _MAX_BYTES and not big:
             raise OutputError(
-                f"{self._name} would be larger than 4 GB, where tiff ends.",
+                f"{self._name} would be larger than 4 GB, the most that this TIFF can hold.",
                 hint="Ask for a smaller size, or for one page with --first-frame.",
             )
         self._number += 1

@@ -65,7 +65,9 @@ def finished_before(job: Job, target: Path) -> ImageInfo | None:
         info = probe(target, max_mpix=float("inf"))
         whole = is_whole(target, info.format)
     except UpscaleError as error:
-        raise OutputError(f"{target} exists already and is no result: {error.message}", hint=hint) from error
+        raise OutputError(
+            f"{target} exists already and is not a result: {error.message}", hint=hint
+        ) from error
     if info.format != FORMATS[job.format].pillow_name:
         raise OutputError(f"{target} exists already, as {info.format}.", hint=hint)
     if info.size != job.output_size:

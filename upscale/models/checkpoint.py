@@ -96,7 +96,7 @@ def _numbers(tensors: Tensors, name: str, where: str) -> torch.Tensor:
     # One number that is not finite makes the sum so; to ask each of them takes six times as long.
     if not tensor.is_floating_point() or not (numbers := tensor.float()).sum().isfinite():
         raise WeightsError(
-            f"The weights {where} are no finite real numbers: {name} ({tensor.dtype}).",
+            f"The weights {where} hold values that are not finite real numbers: {name} ({tensor.dtype}).",
             hint="They were damaged, or their training went astray: get others.",
         )
     return numbers

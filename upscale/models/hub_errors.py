@@ -86,7 +86,7 @@ def explained(error: Exception, reference: Reference, name: str) -> WeightsError
             "The Hub answers that it was asked too often (429).",
             "Wait some minutes; logged in (hf auth login) the limits are higher.",
         ),
-        (status >= 500, f"The Hub has trouble of its own ({status}).", "Try again later."),
+        (status >= 500, f"The Hub reports an error of its own ({status}).", "Try again later."),
         (
             (isinstance(error, OSError) and error.errno in FULL) or "No space left" in str(error),
             f"There is no room for {reference} in the cache {constants.HF_HUB_CACHE}.",

@@ -66,7 +66,7 @@ def prepare(model: str, repo: str) -> Publication:
     assert location is not None, "it is not on the Hub"
     if location.parts or location.config is None or location.weights.name != WEIGHTS_FILE:
         raise UsageError(
-            f"{model} is no folder with a {CONFIG_FILE} and a {WEIGHTS_FILE}.",
+            f"{model} is not a folder with a {CONFIG_FILE} and a {WEIGHTS_FILE}.",
             hint="Others find these two in a repository: give such a folder.",
         )
     folder = location.config.parent
@@ -179,7 +179,7 @@ def _refusal(error: Exception, repo: str) -> WeightsError:
             "The Hub answers that it was asked too often (429).",
             "Wait some minutes, and try again; what was sent is not sent twice.",
         ),
-        (status >= 500, f"The Hub has trouble of its own ({status}).", "Try again later."),
+        (status >= 500, f"The Hub reports an error of its own ({status}).", "Try again later."),
         (bool(status), f"The Hub refuses the files for {repo}: {said}", "Change what it names."),
     ]
     otherwise = (

@@ -185,6 +185,6 @@ class Remote:
         if why is not None:
             name = self.entry.name if self.entry is not None else str(self.reference)
             raise WeightsError(
-                f"The model {name} is not in the cache, and the Hub is not asked ({why}).",
+                f"The model {name} is not in the cache, and network access is off ({why}).",
                 hint=f"Go online once, and run: upscale models pull {name}",
             )
