@@ -223,3 +223,9 @@ def test_file_options_out_of_range(values: dict[str, Any], says: str) -> None:
     with pytest.raises(UsageError, match=says):
         FileOptions(**values)
     FileOptions(quality=1, max_input_mpix=math.inf)
+
+
+@pytest.mark.parametrize("wrong", [{"dtype": "bf61"}, {"color_fix": "wavlet"}], ids=str)
+def test_the_nearest_of_the_known_names_is_told(wrong: dict[str, str]) -> None:
+    with pytest.raises(UsageError, match=r"Did you mean (bf16|wavelet)\? Choose from auto, "):
+        EngineOptions(**wrong)  # type: ignore[arg-type]

@@ -6,6 +6,8 @@ whose hint says what to do next. The command line maps each class to its exit co
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Collection
 from enum import IntEnum
 
 
@@ -69,3 +71,9 @@ class DeviceError(UpscaleError):
     """The compute device is missing, cannot do what is asked, or ran out of memory for good."""
 
     exit_code = ExitCode.DEVICE
+
+
+def choices(name: str, known: Collection[str]) -> str:
+    """Return a hint for a name that is none of those known: the nearest of them, and all."""
+    near = difflib.get_close_matches(name, known, n=1)
+    return f"{f'Did you mean {near[0]}? ' if near else ''}Choose from {', '.join(known)}."

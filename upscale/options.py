@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from numbers import Integral, Real
 from string import Formatter
 
-from upscale.errors import UsageError
+from upscale.errors import UsageError, choices
 
 DEFAULT_MODEL = "sr3-photo-4x"
 DEFAULT_SCALE = 4.0
@@ -220,11 +220,11 @@ class EngineOptions:
             )
         if self.color_fix not in COLOR_FIXES:
             raise UsageError(
-                f"--color-fix {self.color_fix} is unknown.", hint=f"Choose from {', '.join(COLOR_FIXES)}."
+                f"--color-fix {self.color_fix} is unknown.", hint=choices(self.color_fix, COLOR_FIXES)
             )
         devices_named(self.device)
         if self.dtype not in DTYPES:
-            raise UsageError(f"--dtype {self.dtype} is unknown.", hint=f"Choose from {', '.join(DTYPES)}.")
+            raise UsageError(f"--dtype {self.dtype} is unknown.", hint=choices(self.dtype, DTYPES))
 
 
 @dataclass(frozen=True)
@@ -264,7 +264,7 @@ class FileOptions:
             )
         if self.on_conflict is not None and self.on_conflict not in CONFLICTS:
             raise UsageError(
-                f"--on-conflict {self.on_conflict} is unknown.", hint=f"Choose from {', '.join(CONFLICTS)}."
+                f"--on-conflict {self.on_conflict} is unknown.", hint=choices(self.on_conflict, CONFLICTS)
             )
         if self.suffix is not None and self.output_template is not None:
             raise UsageError(

@@ -473,7 +473,10 @@ def test_files_kept_in_xet_that_cannot_be_had(server: Server, tmp_path: Path) ->
             RuntimeError("Request error: HTTP status client error (429 Too Many Requests), domain"),
             "too often",
         ),
-        (RuntimeError("Request error: HTTP status server error (502 Bad Gateway), domain"), "error of its own"),
+        (
+            RuntimeError("Request error: HTTP status server error (502 Bad Gateway), domain"),
+            "error of its own",
+        ),
         (RuntimeError("Request error: HTTP status client error (404 Not Found), domain"), "be reached"),
         (RuntimeError("Task error: No space left on device (os error 28)"), "no room"),
         (RuntimeError("Task error: File size mismatch: expected 8 bytes"), "Only a part"),

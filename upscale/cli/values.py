@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable
 from typing import TypeVar
 
-from upscale.errors import UsageError
+from upscale.errors import UsageError, choices
 from upscale.options import MAX_SHRINK, PRESETS
 
 Number = TypeVar("Number", int, float)
@@ -92,5 +92,5 @@ def parse_fidelity(fidelity: float | None, preset: str | None) -> float | None:
     if fidelity is not None:
         raise UsageError("--fidelity and --preset exclude each other.", hint="Give one of them.")
     if preset not in PRESETS:
-        raise UsageError(f"--preset {preset} is unknown.", hint=f"Choose from {', '.join(PRESETS)}.")
+        raise UsageError(f"--preset {preset} is unknown.", hint=choices(preset, PRESETS))
     return PRESETS[preset]

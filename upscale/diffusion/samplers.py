@@ -16,7 +16,6 @@ Torch is used but not imported, so that names can be checked while planning.
 
 from __future__ import annotations
 
-import difflib
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -24,7 +23,7 @@ from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
 from upscale.diffusion.schedule import sigma_to_gamma
-from upscale.errors import UsageError
+from upscale.errors import UsageError, choices
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -151,9 +150,7 @@ def get(name: str) -> Sampler:
     """
     plain, at, text = name.partition("@")
     if plain not in SAMPLERS:
-        near = difflib.get_close_matches(plain, SAMPLERS, n=1)
-        guess = f"Did you mean {near[0]}? " if near else ""
-        raise UsageError(f"There is no sampler {plain!r}.", hint=f"{guess}Choose from {', '.join(SAMPLERS)}.")
+        raise UsageError(f"There is no sampler {plain!r}.", hint=choices(plain, SAMPLERS))
     row = SAMPLERS[plain]
     if not at:
         return row

@@ -7,7 +7,6 @@ here are float64: at sigma 150 a network's input and its told level must still b
 
 from __future__ import annotations
 
-import difflib
 import math
 from collections.abc import Callable
 from functools import partial
@@ -16,7 +15,7 @@ from typing import TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from upscale.errors import UsageError
+from upscale.errors import UsageError, choices
 
 T = TypeVar("T")
 Float64 = npt.NDArray[np.float64]
@@ -344,7 +343,5 @@ def _check_falls(first: float, last: float) -> None:
 
 def _lookup(table: dict[str, T], name: str, what: str) -> T:
     if name not in table:
-        near = difflib.get_close_matches(name, table, n=1)
-        guess = f"Did you mean {near[0]}? " if near else ""
-        raise UsageError(f"There is no {what} {name!r}.", hint=f"{guess}Choose from {', '.join(table)}.")
+        raise UsageError(f"There is no {what} {name!r}.", hint=choices(name, table))
     return table[name]

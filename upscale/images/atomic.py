@@ -45,19 +45,19 @@ _NO_LINKS = {
 _NO_SYNC = {errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EROFS}  # of file systems that cannot
 
 _REASONS = {
-    errno.ENOSPC: ("the disk is full", "Make room, or choose another folder with -o."),
-    errno.EDQUOT: ("the disk quota is used up", "Make room, or choose another folder with -o."),
+    errno.ENOSPC: ("the disk is full", "Make room, or choose another folder."),
+    errno.EDQUOT: ("the disk quota is used up", "Make room, or choose another folder."),
     errno.EFBIG: (
         "the file would be larger than is allowed here",
-        "Choose jpg or webp, or another folder with -o.",
+        "Choose a smaller format, or another folder.",
     ),
-    errno.EACCES: ("permission denied", "Choose another folder with -o."),
-    errno.EPERM: ("permission denied", "Choose another folder with -o."),
-    errno.EROFS: ("the file system is read-only", "Choose another folder with -o."),
-    errno.ENOENT: ("its folder does not exist", "Make the folder first, or choose another one with -o."),
-    errno.ENOTDIR: ("a part of its path is a file, not a folder", "Choose another folder with -o."),
-    errno.ENAMETOOLONG: ("the name is too long", "Choose a shorter name with -o."),
-    errno.ELOOP: ("its links lead in a circle", "Choose another name with -o."),
+    errno.EACCES: ("permission denied", "Choose another folder."),
+    errno.EPERM: ("permission denied", "Choose another folder."),
+    errno.EROFS: ("the file system is read-only", "Choose another folder."),
+    errno.ENOENT: ("its folder does not exist", "Make the folder first, or choose another one."),
+    errno.ENOTDIR: ("a part of its path is a file, not a folder", "Choose another folder."),
+    errno.ENAMETOOLONG: ("the name is too long", "Choose a shorter name."),
+    errno.ELOOP: ("its links lead in a circle", "Choose another name."),
 }
 
 
@@ -223,6 +223,4 @@ def _temporary_name(name: str) -> str:
 
 
 def _exists(path: Path) -> OutputError:
-    return OutputError(
-        f"{path} exists already.", hint="Give --overwrite to replace it, or another name with -o."
-    )
+    return OutputError(f"{path} exists already.", hint="Give --overwrite to replace it, or another name.")

@@ -69,9 +69,8 @@ def write_map(picture: Picture, files: FileOptions) -> None:
 
 @contextmanager
 def _named() -> Iterator[None]:
-    """Say of which file an error is, and which option names another."""
+    """Say of which file an error is."""
     try:
         yield
     except OutputError as error:
-        hint = error.hint and error.hint.replace("with -o", "with --uncertainty")
-        raise OutputError(f"The map of --uncertainty: {error.message}", hint=hint) from error
+        raise OutputError(f"The map of --uncertainty: {error.message}", hint=error.hint) from error

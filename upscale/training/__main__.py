@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.table import Table
 
 from upscale.diffusion import samplers
-from upscale.errors import DeviceError, ExitCode, UpscaleError, UsageError
+from upscale.errors import DeviceError, ExitCode, UpscaleError, UsageError, choices
 from upscale.metrics.lpips import LPIPS
 from upscale.models.digest import sha256_of
 from upscale.models.restorer import Restorer
@@ -75,7 +75,7 @@ def goal_of(score: str, lpips_weight: float, lpips: Path | None) -> Goal:
     """
     goals = {"psnr": Goal(1.0, 0.0), "lpips": Goal(0.0, 1.0), "sum": Goal(1.0, lpips_weight)}
     if score not in goals:
-        raise UsageError(f"--score {score} is unknown.", hint=f"Choose from {', '.join(goals)}.")
+        raise UsageError(f"--score {score} is unknown.", hint=choices(score, goals))
     if goals[score].lpips and lpips is None:
         raise UsageError(f"--score {score} needs LPIPS.", hint="Give its weights with --lpips.")
     return goals[score]

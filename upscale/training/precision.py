@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from upscale.errors import UsageError
+from upscale.errors import UsageError, choices
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
@@ -16,5 +16,5 @@ def dtype_of(name: str) -> torch.dtype:
         UsageError: There is none.
     """
     if name not in DTYPES:
-        raise UsageError(f"dtype {name} is unknown.", hint=f"Choose from {', '.join(DTYPES)}.")
+        raise UsageError(f"dtype {name} is unknown.", hint=choices(name, DTYPES))
     return DTYPES[name]

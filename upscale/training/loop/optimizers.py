@@ -10,7 +10,7 @@ from torch import nn
 from torch.optim import AdamW
 from torch.optim import Optimizer as TorchOptimizer
 
-from upscale.errors import UsageError
+from upscale.errors import UsageError, choices
 from upscale.training.loop.muon import Muon
 from upscale.training.recipe import Optimizer, Recipe
 
@@ -92,7 +92,7 @@ def of(recipe: Recipe, network: nn.Module, critic: nn.Module | None = None) -> T
     """
     kind = recipe.optimizer.kind
     if kind not in OPTIMIZERS:
-        raise UsageError(f"There is no optimizer {kind!r}.", hint=f"Choose from {', '.join(OPTIMIZERS)}.")
+        raise UsageError(f"There is no optimizer {kind!r}.", hint=choices(kind, OPTIMIZERS))
     chosen = OPTIMIZERS[kind](network, recipe.optimizer)
     if critic is None:
         return chosen

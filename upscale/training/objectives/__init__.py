@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from upscale.errors import UsageError
+from upscale.errors import UsageError, choices
 from upscale.training.objectives import first_step, last_step, published, relay, residual_v
 from upscale.training.objectives.critic import Critic
 from upscale.training.recipe import Recipe
@@ -82,6 +82,6 @@ def of(recipe: Recipe) -> Objective:
     """
     if recipe.objective not in OBJECTIVES:
         raise UsageError(
-            f"There is no objective {recipe.objective!r}.", hint=f"Choose from {', '.join(OBJECTIVES)}."
+            f"There is no objective {recipe.objective!r}.", hint=choices(recipe.objective, OBJECTIVES)
         )
     return OBJECTIVES[recipe.objective]
