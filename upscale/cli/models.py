@@ -170,7 +170,7 @@ def verify_models(
     *,
     model: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[MODEL]...", help="Default: all on this computer.", show_default=False),
+        typer.Argument(metavar="MODEL", help="Default: all on this computer.", show_default=False),
     ] = None,
     json: Json = False,
     verbose: Verbose = False,

@@ -66,7 +66,7 @@ def resolve_dtype(name: str, device: torch.device) -> torch.dtype:
     """Return the dtype called `auto`, `fp32`, `bf16` or `fp16` for a device.
 
     `auto` is bf16 where the hardware multiplies it fast (CUDA from Ampere on, CPUs with AMX or AVX512-BF16),
-    fp16 on other GPUs, else fp32.
+    fp16 on other GPUs, else fp32, in which CUDA may round what convolutions read to TF32, as torch is set.
 
     Raises:
         UsageError: fp16 on a CPU, which is slower than fp32 there, or not possible at all.

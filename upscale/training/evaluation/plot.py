@@ -36,7 +36,8 @@ def rows_of(path: Path) -> list[Row]:
             kept.append(row)
     except (OSError, UnicodeDecodeError, csv.Error, KeyError, TypeError, ValueError) as error:
         raise InputError(
-            f"{path} cannot be read as the log of a run ({error}).", hint="Give the folder of a run."
+            f"{path} cannot be read as the log of a run ({error}).",
+            hint="Give the folder of a run; its log begins at step 50.",
         ) from None
     return kept
 
