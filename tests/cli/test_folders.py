@@ -328,8 +328,12 @@ class Upscaler:
     def __init__(self, **options):
         pass
 
-    def upscale(self, picture, size, progress=None):
-        return replace(picture, color=resize(picture.color, size))
+    def together(self, size, target):
+        return 1
+
+    def upscale_many(self, pictures, size, progress=None):
+        (picture,) = pictures
+        return [replace(picture, color=resize(picture.color, size))]
 
 sys.modules["upscale.engine.upscaler"] = types.SimpleNamespace(Upscaler=Upscaler)
 """

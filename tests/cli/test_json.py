@@ -218,10 +218,14 @@ class Upscaler:
     def __init__(self, **options):
         print("Loading, please wait")
 
-    def upscale(self, picture, size, progress=None):
+    def together(self, size, target):
+        return 1
+
+    def upscale_many(self, pictures, size, progress=None):
+        (picture,) = pictures
         os.write(1, b"warning: something in C\\n")
         os.system("echo a child says hello")
-        return replace(picture, color=resize(picture.color, size))
+        return [replace(picture, color=resize(picture.color, size))]
 
 sys.modules["upscale.engine.upscaler"] = types.SimpleNamespace(Upscaler=Upscaler)
 """
@@ -254,8 +258,8 @@ def test_reader_of_lines_that_leaves(process: Any, photo: Photo) -> None:
     paths = [photo(f"{number}.png") for number in range(3)]
     slow = (
         CHATTY
-        + "import time\nold = Upscaler.upscale\n"
-        + "Upscaler.upscale = lambda *a, **k: (time.sleep(0.3), old(*a, **k))[1]"
+        + "import time\nold = Upscaler.upscale_many\n"
+        + "Upscaler.upscale_many = lambda *a, **k: (time.sleep(0.3), old(*a, **k))[1]"
     )
     child = subprocess.Popen(
         process.command_line(*paths, "--json", "-q", before=slow),
@@ -314,13 +318,13 @@ def test_summary_after_signals(sent: signal.Signals, code: int, process: Any, ph
         "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         + CHATTY
         + "import time\n"
-        + "old = Upscaler.upscale\n"
-        + "def hang(self, picture, size, progress):\n"
-        + "    while picture.size == (5, 5):\n"
+        + "old = Upscaler.upscale_many\n"
+        + "def hang(self, pictures, size, progress):\n"
+        + "    while pictures[0].size == (5, 5):\n"
         + "        progress(types.SimpleNamespace(message=None))\n"
         + "        time.sleep(0.05)\n"
-        + "    return old(self, picture, size)\n"
-        + "Upscaler.upscale = hang"
+        + "    return old(self, pictures, size)\n"
+        + "Upscaler.upscale_many = hang"
     )
     child = subprocess.Popen(
         process.command_line(

@@ -30,9 +30,6 @@ class Upscaler:
     def together(self, size, target):
         return 3
 
-    def upscale(self, picture, size, progress=None):
-        return self.upscale_many([picture], size, progress)[0]
-
     def upscale_many(self, pictures, size, progress=None):
         time.sleep(0.01)
         return [replace(picture, color=resize(picture.color, size)) for picture in pictures]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -42,6 +42,17 @@ class Bicubic:
     def __call__(self, options: EngineOptions) -> Bicubic:
         self.loads += 1
         return self
+
+    def together(self, size: tuple[int, int], target: tuple[int, int]) -> int:
+        return 1
+
+    def upscale_many(
+        self,
+        pictures: Sequence[Picture],
+        size: tuple[int, int],
+        progress: Callable[[Step], None] | None = None,
+    ) -> list[Picture]:
+        return [self.upscale(picture, size, progress) for picture in pictures]
 
     def upscale(
         self, picture: Picture, size: tuple[int, int], progress: Callable[[Step], None] | None = None

@@ -15,7 +15,7 @@ from upscale.errors import DeviceError, OutputError, UpscaleError
 from upscale.images.picture import Picture
 from upscale.jobs.ahead import ReadAhead, Reading
 from upscale.jobs.conflict import finished_before
-from upscale.jobs.engines import Batching, Engine
+from upscale.jobs.engines import Engine
 from upscale.jobs.items import Job
 from upscale.jobs.listener import Listener
 from upscale.jobs.report import Outcome, Status
@@ -117,7 +117,7 @@ class Device:
         self._written()
 
     def _together(self, job: Job) -> int:
-        if self._course.fail_fast or job.frames > 1 or not isinstance(self._engine, Batching):
+        if self._course.fail_fast or job.frames > 1 or self._engine is None:
             return 1
         return self._engine.together(job.info.size, job.output_size)
 
@@ -179,11 +179,9 @@ class Device:
     def _upscaled(self, batch: Sequence[_Read]) -> list[Picture]:
         """Return the results of files of one size."""
         jobs = tuple(read.job for read in batch)
-        engine, size, progressed = self._engine, jobs[0].output_size, self._teller(jobs)
-        assert engine is not None
-        if isinstance(engine, Batching):
-            return engine.upscale_many([read.picture for read in batch], size, progressed)
-        return [engine.upscale(read.picture, size, progressed) for read in batch]
+        assert self._engine is not None
+        pictures = [read.picture for read in batch]
+        return self._engine.upscale_many(pictures, jobs[0].output_size, self._teller(jobs))
 
     def _teller(self, jobs: Sequence[Job]) -> Callable[[Progress], None]:
         """Return what is told how far jobs are; raises where the run was interrupted."""

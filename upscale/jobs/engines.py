@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Protocol
 
 from upscale.images.picture import Picture
 from upscale.options import ALL_DEVICES, EngineOptions, devices_named
@@ -15,16 +15,6 @@ if TYPE_CHECKING:
 
 class Engine(Protocol):
     """What makes the pixels: `engine.Upscaler`, or in tests anything quicker."""
-
-    def upscale(
-        self, picture: Picture, size: tuple[int, int], progress: Callable[[Progress], None] | None = None
-    ) -> Picture:
-        """Return the picture at this (width, height) in pixels."""
-
-
-@runtime_checkable
-class Batching(Engine, Protocol):
-    """An engine that is faster with several small pictures at once."""
 
     def together(self, size: tuple[int, int], target: tuple[int, int]) -> int:
         """Return how many pictures of one (width, height) to give at once."""

@@ -22,7 +22,7 @@ from upscale.images.read_frames import read_frames
 from upscale.images.record import Record
 from upscale.images.sequence import Frame
 from upscale.images.write_frames import encode_frames, write_frames
-from upscale.jobs.engines import Batching, Engine
+from upscale.jobs.engines import Engine
 from upscale.jobs.items import Job
 from upscale.jobs.steps import stripped, writing
 from upscale.options import FileOptions
@@ -195,10 +195,7 @@ def _enlarged(
         moved.append(last is None or not _same(last, picture))
         last = picture
     new = [picture for picture, differs in zip(pictures, moved, strict=True) if differs]
-    if len(new) > 1 and isinstance(engine, Batching):
-        made = iter(engine.upscale_many(new, size, tell))
-    else:
-        made = (engine.upscale(picture, size, tell) for picture in new)
+    made = iter(engine.upscale_many(new, size, tell) if new else ())
     results: list[Picture] = []
     for picture, differs in zip(pictures, moved, strict=True):
         if differs:
@@ -224,7 +221,7 @@ def _telling(
 
 
 def _together(engine: Engine, job: Job, factor: float, size: tuple[int, int]) -> int:
-    return engine.together(size, _target(job, factor, size)) if isinstance(engine, Batching) else 1
+    return engine.together(size, _target(job, factor, size))
 
 
 def _target(job: Job, factor: float, size: tuple[int, int]) -> tuple[int, int]:
