@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import product
 
 import numpy as np
 import pytest
 
 from upscale import Upscaler
-from upscale.engine.flat import NEAR, RAMP, flatness, flatten
+from upscale.engine.flat import NEAR, RAMP, flatness, flatten_
+from upscale.engine.tiles import Box, Tiling
 from upscale.images.picture import Picture
 
 Load = Callable[..., Upscaler]
@@ -40,20 +42,49 @@ def test_samples_do_not_differ_there(tiny: str, load: Load) -> None:
     assert made is not None and made[8:36, 12:48].any() and not made[4 * 20 :].any()
 
 
+def test_coarse_jpeg_is_not_taken_for_flat(tiny: str, load: Load) -> None:
+    upscaler = load(tiny)
+    fine, coarse = (replace(page(), luma_step=step) for step in (29.0, 46.0))  # quality 75 and 60
+    ground = np.s_[4 * 20 :]
+    assert (upscaler.upscale(fine, (192, 160)).color[ground] == GROUND).all()
+    assert (upscaler.upscale(coarse, (192, 160)).color[ground] != GROUND).any()
+
+
+def drawn_on(lr: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """What a network might make of it, before and after."""
+    height, width = lr.shape[:2]
+    image = np.random.default_rng(1).uniform(-1, 1, (4 * height, 4 * width, 3)).astype(np.float32)
+    result = image.copy()
+    flatten_(result, None, lr, Box(0, 0, width, height))
+    return image, result
+
+
 def test_what_differs_by_one_level_is_drawn() -> None:
     lr = np.full((30, 30, 3), 7, np.uint8)
     lr[15, 15, 2] = 8
-    image = np.random.default_rng(1).uniform(-1, 1, (120, 120, 3)).astype(np.float32)
-    result, _ = flatten(image, None, lr)
+    image, result = drawn_on(lr)
     near = NEAR - RAMP
     drawn = np.s_[4 * (15 - near) : 4 * (16 + near), 4 * (15 - near) : 4 * (16 + near)]
-    assert np.array_equal(result[drawn], image[drawn])
+    assert np.array_equal(result[drawn], image[drawn]) and not np.array_equal(result, image)
 
 
 def test_a_picture_that_is_flat_nowhere_is_let_through() -> None:
-    lr = np.random.default_rng(2).integers(0, 256, (20, 20, 3), np.uint8)
-    image = np.zeros((80, 80, 3), np.float32)
-    assert flatten(image, None, lr)[0] is image
+    image, result = drawn_on(np.random.default_rng(2).integers(0, 256, (20, 20, 3), np.uint8))
+    assert np.array_equal(image, result)
+
+
+@pytest.mark.parametrize("halo", [0, 3, 8])
+def test_tiles_see_beyond_their_windows(halo: int) -> None:
+    lr = page().color
+    _, whole = drawn_on(lr)
+    image, _ = drawn_on(lr)
+    tiling = Tiling((48, 40), 1, halo)
+    for core in tiling.cores(16):
+        window = tiling.window(core)
+        rows, columns = slice(4 * window.top, 4 * window.bottom), slice(4 * window.left, 4 * window.right)
+        tile = image[rows, columns].copy()
+        flatten_(tile, None, lr, window)
+        assert np.array_equal(tile, whole[rows, columns])
 
 
 def test_flatness() -> None:

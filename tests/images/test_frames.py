@@ -249,7 +249,7 @@ def test_pages_differ_in_everything():
 def test_other_programs_read_our_pages(big, monkeypatch):
     tifffile = pytest.importorskip("tifffile")
     if big:
-        monkeypatch.setattr(tiff, "_MAX_BYTES", 1000)
+        monkeypatch.setattr(tiff, "_CLASSIC_BYTES", 1000)
     data = document()
     assert data[2] == (43 if big else 42)
     assert [frame.picture.size for frame in read_frames(data)] == [page.size for page in PAGES]

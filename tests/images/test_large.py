@@ -108,10 +108,27 @@ def test_files_are_whole(format, all_large, tmp_path):
     assert not is_whole(path, FORMATS[format].pillow_name)
 
 
+@pytest.mark.parametrize(("height", "head"), [(17_000, b"II*\0"), (18_000, b"II+\0")])
+def test_tiff_is_big_from_4_gb_on(height, head):
+    """4.08 and 4.32 GB; nothing of it is in memory."""
+    levels = np.broadcast_to(np.uint8(7), (height, 80_000, 3))
+    beginning = bytearray()
+
+    class Sink:
+        def write(self, data):
+            beginning.extend(bytes(data[:4]) if len(beginning) < 4 else b"")
+            if len(data) > 1 << 16:
+                raise StopIteration  # the pixels
+
+    with pytest.raises(StopIteration):
+        tiff.TiffWriter(Sink(), 1, "a.tif").add(Picture(levels), Metadata())
+    assert beginning == head
+
+
 @pytest.mark.parametrize("alpha", [False, True])
 @pytest.mark.parametrize("size", [(256, 256), (1, 700), (513, 255)], ids=str)
 def test_big_tiff(size, alpha, all_large, monkeypatch, tmp_path):
-    monkeypatch.setattr(tiff, "_MAX_BYTES", 1)
+    monkeypatch.setattr(tiff, "_CLASSIC_BYTES", 1)
     picture = Picture(**{**vars(drawn(size=size, alpha=alpha)), "metadata": described()})
     write(picture, tmp_path / "a.tif", record=RECORD)
     data = (tmp_path / "a.tif").read_bytes()

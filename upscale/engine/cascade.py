@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from upscale.engine.denoise import sigma_of
+from upscale.engine.flat import MOST_HIDDEN
 from upscale.engine.loaded import Loaded
 from upscale.engine.plan import CascadePlan, model_of
 from upscale.engine.resample import add_spread, resized
@@ -76,8 +77,10 @@ def run(
         unseen = hidden if stage.index == 0 and hidden else nothing
         shares = [settings.fidelity_for(level, followed=not last) for level in unseen]
         tasks = [
-            Task(lr, hr, noise, fidelity, spread)
-            for lr, hr, noise, fidelity, spread in zip(pictures, hrs, told, shares, unsure, strict=True)
+            Task(lr, hr, noise, fidelity, hides <= MOST_HIDDEN, spread)
+            for lr, hr, noise, fidelity, hides, spread in zip(
+                pictures, hrs, told, shares, unseen, unsure, strict=True
+            )
         ]
         reduced_by = plan.reduced_after(stage)
         Stage(restorer, tasks, reduced_by, stage.index, sampling, room, work.next_stage()).run()

@@ -12,26 +12,40 @@ import torch
 from torch.nn import functional as F
 
 from upscale.engine.canvas import Float32
+from upscale.engine.tiles import Box
+from upscale.engine.transfer import cut
 from upscale.images.picture import Pixels
 from upscale.images.pixels import to_float
 
 NEAR, RAMP = 4, 2  # input pixels that must be equal all around, and over which what is drawn fades
+MOST_HIDDEN = 0.16  # as `denoise.hidden_in` counts: JPEG of quality 75. Below, it makes flat what was not
+REACH = NEAR + RAMP + 1  # nothing that is further away matters
 
 
-def flatten(image: Float32, spread: Float32 | None, lr: Pixels) -> tuple[Float32, Float32 | None]:
-    """Return a result with its flat areas as they are in the small picture, where samples do not differ.
+def flatten_(image: Float32, spread: Float32 | None, lr: Pixels, window: Box) -> None:
+    """Make flat areas of a tile what they are in the small picture, and let its samples agree there.
 
     Args:
-        image: [s h, s w, 3], nominally in [-1, 1].
-        spread: How far its samples differ, [s h, s w, 3], -1 for not at all; None where nobody asks.
-        lr: What it was made from, [h, w, 1 or 3].
+        image: [s h, s w, 3], nominally in [-1, 1]; written to.
+        spread: How far its samples differ, [s h, s w, 3], -1 for not at all; written to, if somebody asks.
+        lr: The small picture, [H, W, 1 or 3].
+        window: Its pixels that the tile shows, [h, w].
     """
-    flat = flatness(lr)
-    if not flat.any():
-        return image, spread
-    scale = image.shape[0] // lr.shape[0]
-    share, color = (plane.repeat(scale, 0).repeat(scale, 1) for plane in (flat[..., None], to_float(lr)))
-    return image + share * (color - image), None if spread is None else spread - share * (spread + 1)
+    left, top = (max(0, side - REACH) for side in (window.left, window.top))
+    around = cut(lr, Box(left, top, window.right + REACH, window.bottom + REACH))
+    inside = np.s_[window.top - top : window.bottom - top, window.left - left : window.right - left]
+    flat, color = flatness(around)[inside], around[inside]
+    rows, columns = (np.flatnonzero(flat.any(axis)) for axis in (1, 0))
+    if not rows.size:
+        return
+    box = np.s_[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+    share = torch.from_numpy(flat[box])[:, None, :, None, None]
+    aim = torch.from_numpy(to_float(color[box]))[:, None, :, None]
+    scale = image.shape[0] // window.height
+    for plane, wanted in ((image, aim), (spread, torch.tensor(-1.0))):
+        if plane is not None:
+            squares = torch.from_numpy(plane).view(window.height, scale, window.width, scale, -1)
+            squares[box[0], :, box[1]].lerp_(wanted, share)
 
 
 def flatness(lr: Pixels) -> Float32:

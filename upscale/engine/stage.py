@@ -21,7 +21,7 @@ from upscale.diffusion.noise import INITIAL, Field, NoiseField
 from upscale.engine.beside import THREADS, Beside
 from upscale.engine.canvas import Blended, Canvas, Float32, SideBySide
 from upscale.engine.device import free_memory
-from upscale.engine.flat import flatten
+from upscale.engine.flat import flatten_
 from upscale.engine.spread import mean_and_spread
 from upscale.engine.tiles import Box, Tiling
 from upscale.engine.transfer import cut, rgb, to_device, to_host
@@ -83,6 +83,7 @@ class Task:
         hr: The canvas to fill, [H', W', 1 or 3], at most `scale` times as large; what sticks out is cut off.
         noise: Std in [-1, 1] units of the noise that the input has already, and that shall be taken out.
         fidelity: How near the result is to its first estimate, see `Restorer.samples`.
+        keep_flat: Whether what is flat was so in the photo, and stays so.
         spread: Canvas of the same size for where the samples disagree, [H', W', 1]: their standard deviation,
             full scale is `spread.FULL_SPREAD`. None where nobody asks.
     """
@@ -91,6 +92,7 @@ class Task:
     hr: Pixels
     noise: float
     fidelity: float
+    keep_flat: bool
     spread: Pixels | None
 
 
@@ -197,7 +199,8 @@ class Stage:
         for (task, core), image, spread in zip(tiles, images, spreads, strict=True):
             window = self.tiling.window(core)
             places = window.times(scale), core.times(scale)
-            image, spread = flatten(image, spread, cut(self.tasks[task].lr, window))
+            if self.tasks[task].keep_flat:
+                flatten_(image, spread, self.tasks[task].lr, window)
             self.canvases[task].place(image, *places)
             if spread is not None:
                 self.spread_canvases[task].place(spread, *places)

@@ -21,7 +21,8 @@ from upscale.images.picture import Metadata, Picture, Pixels
 
 _CLASSIC, _BIG = b"II*\0" + struct.pack("<I", 8), b"II+\0" + struct.pack("<HHQ", 8, 0, 16)
 _STRIP_BYTES = 1 << 20
-_MAX_BYTES = 2**32 - 2**24  # of the classic kind, less some room for the tags
+_CLASSIC_BYTES = 2**32
+_ROOM = 2**24  # of these, for the tags
 _INTEROP = ExifTags.IFD.Interop
 
 _SUBFILE, _WIDTH, _HEIGHT, _BITS, _COMPRESSION, _PHOTOMETRIC = 254, 256, 257, 258, 259, 262
@@ -68,8 +69,9 @@ class TiffWriter:
         lengths = [row_bytes * min(rows, height - start) for start in starts]
 
         if self._at == 0:
-            # Others may be larger than the first page; most programs read the classic kind.
-            if sum(lengths) * self._pages > _MAX_BYTES // 2:
+            # Most programs read the classic kind; other pages may be larger than the first.
+            expected = sum(lengths) * (1 if self._pages == 1 else 2 * self._pages)
+            if expected > _CLASSIC_BYTES - _ROOM:
                 self._header = _BIG
             self._write(self._header)
         big = self._header is _BIG
@@ -86,7 +88,7 @@ class TiffWriter:
         last = self._number + 1 == self._pages
         filling = bytes(0 if last else sum(lengths) % 2)  # directories begin at even places
         end = self._at + len(block) + sum(lengths) + len(filling)
-        if end > _MAX_BYTES and not big:
+        if end > _CLASSIC_BYTES and not big:
             raise OutputError(
                 f"{self._name} would be larger than 4 GB, the most that this TIFF can hold.",
                 hint="Ask for a smaller size, or for one page with --first-frame.",
