@@ -30,7 +30,12 @@ Photo = Callable[..., Path]
 Listing = Callable[[], dict[str, str]]
 
 # Shells start background jobs with SIGINT ignored, and a test run may be one.
-HEAR_SIGINT = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
+# Whoever runs the tests may have the signals ignored: a shell of what runs behind it, nohup.
+HEAR_SIGNALS = """
+import signal
+signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
+"""
 SMALL_FILES_ONLY = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (2048, 2048))"
 NOBODY = 65534
 # A tiny network may be through with a stage before the bars are drawn again.
@@ -83,7 +88,7 @@ def test_dry_run_does_not_load_torch(process: Process, photo: Photo) -> None:
 def started(process: Process, *args: str | Path) -> subprocess.Popen[bytes]:
     """Start a run that would take minutes, and return once it has loaded the model."""
     child = subprocess.Popen(
-        process.command_line(*args, "--steps", "2000", "--tile", "32", "-v", before=HEAR_SIGINT),
+        process.command_line(*args, "--steps", "2000", "--tile", "32", "-v", before=HEAR_SIGNALS),
         env=process.environment(),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -147,7 +152,7 @@ def test_signals_while_a_result_is_written(
 ) -> None:
     """What is being written is finished; the third one gives it up, and leaves nothing of it."""
     child = subprocess.Popen(
-        process.command_line(photo("a.png"), "--json", before=HEAR_SIGINT + SLOW_DISK),
+        process.command_line(photo("a.png"), "--json", before=HEAR_SIGNALS + SLOW_DISK),
         env=process.environment(),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -177,7 +182,7 @@ def start(self, old=threading.Thread.start):
         signal.raise_signal(signal.SIGINT)
 threading.Thread.start = start
 """
-    run = process(photo("a.png"), before=HEAR_SIGINT + SLOW_DISK + lost)
+    run = process(photo("a.png"), before=HEAR_SIGNALS + SLOW_DISK + lost)
     assert run.returncode == ExitCode.INTERRUPTED and set(listing()) == {"a.png"}
     said = run.stderr.decode()
     assert said.startswith("Interrupted; no partial files were left.") and "ignored" not in said
