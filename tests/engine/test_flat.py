@@ -43,7 +43,7 @@ def test_samples_do_not_differ_there(tiny: str, load: Load) -> None:
 
 
 def test_coarse_jpeg_is_not_taken_for_flat(tiny: str, load: Load) -> None:
-    upscaler = load(tiny)
+    upscaler = load(tiny, denoise=0.5)
     fine, coarse = (replace(page(), luma_step=step) for step in (29.0, 46.0))  # quality 75 and 60
     ground = np.s_[4 * 20 :]
     assert (upscaler.upscale(fine, (192, 160)).color[ground] == GROUND).all()

@@ -8,7 +8,6 @@ from dataclasses import replace
 import numpy as np
 
 from upscale.engine.denoise import sigma_of
-from upscale.engine.flat import MOST_HIDDEN
 from upscale.engine.loaded import Loaded
 from upscale.engine.plan import CascadePlan, model_of
 from upscale.engine.resample import add_spread, resized
@@ -26,6 +25,7 @@ def run(
     *,
     denoise: Sequence[float] = (),
     hidden: Sequence[float] = (),
+    keep_flat: Sequence[bool] = (),
     edges: bool = False,
     with_spread: bool = False,
 ) -> tuple[list[Pixels], Sequence[Pixels | None]]:
@@ -41,6 +41,7 @@ def run(
         work: Told how far it is.
         denoise: How much noise the first stage is to take out of each picture, 0 to 1. Empty for none.
         hidden: How much of each is hidden by noise and marks, 0 to 1. Empty for nothing.
+        keep_flat: Whether what is flat in each was so in the photo. Empty for all.
         edges: Whether this is alpha: one step, no texture.
         with_spread: Whether it is of interest where samples differ.
     """
@@ -75,11 +76,12 @@ def run(
         nothing = [0.0] * len(pictures)
         told = [sigma_of(level) for level in denoise] if stage.index == 0 and denoise else nothing
         unseen = hidden if stage.index == 0 and hidden else nothing
+        kept = keep_flat if stage.index == 0 and keep_flat else [True] * len(pictures)
         shares = [settings.fidelity_for(level, followed=not last) for level in unseen]
         tasks = [
-            Task(lr, hr, noise, fidelity, hides <= MOST_HIDDEN, spread)
-            for lr, hr, noise, fidelity, hides, spread in zip(
-                pictures, hrs, told, shares, unseen, unsure, strict=True
+            Task(lr, hr, noise, fidelity, keeps, spread)
+            for lr, hr, noise, fidelity, keeps, spread in zip(
+                pictures, hrs, told, shares, kept, unsure, strict=True
             )
         ]
         reduced_by = plan.reduced_after(stage)

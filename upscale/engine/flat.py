@@ -14,12 +14,17 @@ from torch.nn import functional as F
 from upscale.engine.canvas import Float32
 from upscale.engine.tiles import Box
 from upscale.engine.transfer import cut
-from upscale.images.picture import Pixels
+from upscale.images.picture import Picture, Pixels
 from upscale.images.pixels import to_float
 
 NEAR, RAMP = 4, 2  # input pixels that must be equal all around, and over which what is drawn fades
-MOST_HIDDEN = 0.16  # as `denoise.hidden_in` counts: JPEG of quality 75. Below, it makes flat what was not
+COARSEST_STEP = 30.0  # mean luma step of JPEG, of quality 75: below that it makes flat what was not
 REACH = NEAR + RAMP + 1  # nothing that is further away matters
+
+
+def is_kept(picture: Picture) -> bool:
+    """Whether what is flat in a picture, with its marks (see `denoise.marked`), was flat in the photo."""
+    return picture.luma_step <= COARSEST_STEP
 
 
 def flatten_(image: Float32, spread: Float32 | None, lr: Pixels, window: Box) -> None:

@@ -16,6 +16,7 @@ from upscale.engine.cascade import run
 from upscale.engine.color import FIXES
 from upscale.engine.consistency import make_consistent
 from upscale.engine.denoise import hidden_in, marked, noise_in
+from upscale.engine.flat import is_kept
 from upscale.engine.loaded import Loaded, load_models
 from upscale.engine.plan import CascadePlan, model_of, plan_cascade
 from upscale.engine.progress import ProgressCallback
@@ -277,6 +278,7 @@ class Upscaler:
             work,
             denoise=denoise,
             hidden=hidden,
+            keep_flat=[is_kept(picture) for picture in pictures],
             with_spread=self._options.map_uncertainty,
         )
         fix = FIXES[self.settings.color_fix]
