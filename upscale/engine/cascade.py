@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -17,15 +17,28 @@ from upscale.images import scratch
 from upscale.images.picture import Pixels
 
 
+@dataclass(frozen=True)
+class Known:
+    """What is known of a picture before its first stage.
+
+    Attributes:
+        denoise: How much noise is to be taken out of it, 0 to 1.
+        hidden: How much of it is hidden by noise and marks, 0 to 1.
+        keep_flat: Whether what is flat in it was so in the photo.
+    """
+
+    denoise: float = 0.0
+    hidden: float = 0.0
+    keep_flat: bool = True
+
+
 def run(
     pictures: Sequence[Pixels],
     plan: CascadePlan,
     models: Sequence[Loaded],
     work: Work,
     *,
-    denoise: Sequence[float] = (),
-    hidden: Sequence[float] = (),
-    keep_flat: Sequence[bool] = (),
+    known: Sequence[Known] = (),
     edges: bool = False,
     with_spread: bool = False,
 ) -> tuple[list[Pixels], Sequence[Pixels | None]]:
@@ -39,9 +52,7 @@ def run(
         plan: The stages.
         models: Their models.
         work: Told how far it is.
-        denoise: How much noise the first stage is to take out of each picture, 0 to 1. Empty for none.
-        hidden: How much of each is hidden by noise and marks, 0 to 1. Empty for nothing.
-        keep_flat: Whether what is flat in each was so in the photo. Empty for all.
+        known: What the first stage is to know of each picture. Empty for nothing.
         edges: Whether this is alpha: one step, no texture.
         with_spread: Whether it is of interest where samples differ.
     """
@@ -73,16 +84,17 @@ def run(
         )
         # A model that is not local shows where its tiles end: there each picture begins anew.
         room = model.room if restorer.local else replace(model.room)
-        nothing = [0.0] * len(pictures)
-        told = [sigma_of(level) for level in denoise] if stage.index == 0 and denoise else nothing
-        unseen = hidden if stage.index == 0 and hidden else nothing
-        kept = keep_flat if stage.index == 0 and keep_flat else [True] * len(pictures)
-        shares = [settings.fidelity_for(level, followed=not last) for level in unseen]
+        knowing = known if stage.index == 0 and known else [Known()] * len(pictures)
         tasks = [
-            Task(lr, hr, noise, fidelity, keeps, spread)
-            for lr, hr, noise, fidelity, keeps, spread in zip(
-                pictures, hrs, told, shares, kept, unsure, strict=True
+            Task(
+                lr=lr,
+                hr=hr,
+                noise=sigma_of(each.denoise),
+                fidelity=settings.fidelity_for(each.hidden, followed=not last),
+                keep_flat=each.keep_flat,
+                spread=spread,
             )
+            for lr, hr, each, spread in zip(pictures, hrs, knowing, unsure, strict=True)
         ]
         reduced_by = plan.reduced_after(stage)
         Stage(restorer, tasks, reduced_by, stage.index, sampling, room, work.next_stage()).run()

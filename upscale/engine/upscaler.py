@@ -12,7 +12,7 @@ from typing import Literal
 import torch
 from PIL import Image
 
-from upscale.engine.cascade import run
+from upscale.engine.cascade import Known, run
 from upscale.engine.color import FIXES
 from upscale.engine.consistency import make_consistent
 from upscale.engine.denoise import hidden_in, marked, noise_in
@@ -26,7 +26,7 @@ from upscale.engine.transparency import interpolated, keep_extremes, varies
 from upscale.engine.work import Work
 from upscale.errors import UsageError
 from upscale.images.alpha import bleed
-from upscale.images.picture import Picture
+from upscale.images.picture import Picture, Pixels
 from upscale.images.pil import from_pil, to_pil
 from upscale.models.config import color_fix_of, joined
 from upscale.options import DEFAULT_MODEL, EngineOptions, TargetSize
@@ -266,19 +266,13 @@ class Upscaler:
                 assert smooth is not None
                 alphas[i] = keep_extremes(plane[:, :, 0], smooth)
         colors = [p.color if p.alpha is None else bleed(p.color, p.alpha) for p in pictures]
-        asked = self.settings.denoise
-        denoise = [
-            noise_in(p, color) if asked is None else asked for p, color in zip(pictures, colors, strict=True)
-        ]
-        hidden = [hidden_in(p, level) for p, level in zip(pictures, denoise, strict=True)]
+        known = [self._known(picture, color) for picture, color in zip(pictures, colors, strict=True)]
         results, spreads = run(
             colors,
             plan,
             self._models,
             work,
-            denoise=denoise,
-            hidden=hidden,
-            keep_flat=[is_kept(picture) for picture in pictures],
+            known=known,
             with_spread=self._options.map_uncertainty,
         )
         fix = FIXES[self.settings.color_fix]
@@ -292,10 +286,16 @@ class Upscaler:
                 color=color,
                 alpha=alpha,
                 uncertainty=None if spread is None else spread[:, :, 0],
-                denoised=level,
-                fidelity=self.settings.fidelity_for(less, followed=len(plan.stages) > 1),
+                denoised=noted.denoise,
+                fidelity=self.settings.fidelity_for(noted.hidden, followed=len(plan.stages) > 1),
             )
-            for picture, color, alpha, spread, level, less in zip(
-                pictures, results, alphas, spreads, denoise, hidden, strict=True
+            for picture, color, alpha, spread, noted in zip(
+                pictures, results, alphas, spreads, known, strict=True
             )
         ]
+
+    def _known(self, picture: Picture, color: Pixels) -> Known:
+        """Return what is known of a picture with its marks, whose colours are filled in where it is clear."""
+        asked = self.settings.denoise
+        denoise = noise_in(picture, color) if asked is None else asked
+        return Known(denoise, hidden_in(picture, denoise), is_kept(picture))

@@ -35,11 +35,10 @@ def pace_of(plan: Plan) -> float | None:
 def remember(plan: Plan, report: Report) -> None:
     """Add what a run took; a folder that cannot be written to is nothing to speak of."""
     done = [
-        (o.seconds, work(o.stages, o.job.frames))
+        (o.seconds, amount)
         for o in report.outcomes
-        if o.status is Status.DONE and o.job is not None
+        if o.status is Status.DONE and o.job and (amount := work(o.stages, o.job.frames)) >= _LEAST
     ]
-    done = [each for each in done if each[1] >= _LEAST]
     if not done:
         return
     known = _known()
