@@ -23,6 +23,15 @@ from upscale.images import large, scratch
 scratch.DISK_FROM_BYTES = large.STREAM_FROM_PX = 1000
 """
 
+TELLING = """
+import sys
+from upscale.images import tiff
+def add(self, picture, metadata, add=tiff.TiffWriter.add):
+    print("written from disk:", scratch.is_mapped(picture.color), file=sys.stderr)
+    add(self, picture, metadata)
+tiff.TiffWriter.add = add
+"""
+
 
 @pytest.fixture(autouse=True)
 def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
@@ -35,8 +44,8 @@ def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_large_and_small_are_the_same_picture(process: Process, photo: Photo, tmp_path: Path) -> None:
     path = photo(size=(60, 40))
     assert process(path, "--scale", "8", "-o", tmp_path / "small.png").returncode == 0
-    run = process(path, "--scale", "8", "-o", tmp_path / "large.tif", before=LARGE)
-    assert run.returncode == 0, run.stderr
+    run = process(path, "--scale", "8", "-o", tmp_path / "large.tif", before=LARGE + TELLING)
+    assert run.returncode == 0 and b"written from disk: True" in run.stderr, run.stderr
     with Image.open(tmp_path / "small.png") as small, Image.open(tmp_path / "large.tif") as large:
         assert np.array_equal(np.asarray(small), np.asarray(large))
 

@@ -318,26 +318,10 @@ def test_names_that_make_no_sense(options: list[str], cli: Cli, photo: Photo, li
 # --- killed -----------------------------------------------------------------------------------------------
 
 # An engine that interpolates, and whose third result takes for ever to write once half of it is in the file.
-SLOW = """
-import sys, time, types
-from dataclasses import replace
-from upscale.images import write
-from upscale.images.resize import resize
-
-class Upscaler:
-    def __init__(self, **options):
-        pass
-
-    def together(self, size, target):
-        return 1
-
-    def upscale_many(self, pictures, size, progress=None):
-        (picture,) = pictures
-        return [replace(picture, color=resize(picture.color, size))]
-
-sys.modules["upscale.engine.upscaler"] = types.SimpleNamespace(Upscaler=Upscaler)
-"""
+QUICK = Path(__file__).with_name("quick_engine.py").read_text(encoding="utf-8")
 STUCK = """
+import time
+from upscale.images import write
 encode, calls = write.encode, []
 
 def stuck(picture, file, **options):
@@ -359,7 +343,9 @@ def test_killed_and_run_again(process: Any, folder: Path, tmp_path: Path, listin
     command = (folder, "-r", "-o", tmp_path / "big", "-q")
     before = listing()
     child = subprocess.Popen(
-        process.command_line(*command, before=SLOW + STUCK), env=process.environment(), stderr=subprocess.PIPE
+        process.command_line(*command, before=QUICK + STUCK),
+        env=process.environment(),
+        stderr=subprocess.PIPE,
     )
     assert child.stderr is not None
     try:
@@ -369,14 +355,14 @@ def test_killed_and_run_again(process: Any, folder: Path, tmp_path: Path, listin
         partial = list((tmp_path / "big").rglob("*.upscale-part"))
         assert len(partial) == 1
 
-        beside = process(folder, "-o", tmp_path / "big", "-r", "--exclude", "c.png", before=SLOW)
+        beside = process(folder, "-o", tmp_path / "big", "-r", "--exclude", "c.png", before=QUICK)
         assert beside.returncode == 0 and partial[0].exists()  # its writer lives
     finally:
         child.send_signal(signal.SIGKILL)
         child.wait()
         child.stderr.close()
     assert partial[0].exists()
-    again = process(*command[:-1], before=SLOW)
+    again = process(*command[:-1], before=QUICK)
     assert again.returncode == 0
     assert b"Removed 1 unfinished file of an earlier run." in again.stderr
     assert b"1 file made, 2 skipped" in again.stderr

@@ -209,26 +209,21 @@ def test_picture_and_lines_cannot_share_stdout(args: list[str], cli: Cli, photo:
 # --- in a process of its own ------------------------------------------------------------------------------
 
 # An engine that interpolates, and talks while it does: in Python, and past Python as libraries in C do.
-CHATTY = """
-import os, sys, types
-from dataclasses import replace
-from upscale.images.resize import resize
+QUICK = Path(__file__).with_name("quick_engine.py").read_text(encoding="utf-8")
+CHATTY = (
+    QUICK
+    + """
+import os
 
-class Upscaler:
-    def __init__(self, **options):
-        print("Loading, please wait")
+def upscale_many(self, *arguments, quietly=Upscaler.upscale_many):
+    os.write(1, b"warning: something in C\\n")
+    os.system("echo a child says hello")
+    return quietly(self, *arguments)
 
-    def together(self, size, target):
-        return 1
-
-    def upscale_many(self, pictures, size, progress=None):
-        (picture,) = pictures
-        os.write(1, b"warning: something in C\\n")
-        os.system("echo a child says hello")
-        return [replace(picture, color=resize(picture.color, size))]
-
-sys.modules["upscale.engine.upscaler"] = types.SimpleNamespace(Upscaler=Upscaler)
+Upscaler.__init__ = lambda self, **options: print("Loading, please wait")
+Upscaler.upscale_many = upscale_many
 """
+)
 SAID = {"Loading, please wait", "warning: something in C", "a child says hello"}
 posix = pytest.mark.skipif(sys.platform == "win32", reason="descriptors and signals of POSIX systems")
 

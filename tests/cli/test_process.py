@@ -41,24 +41,7 @@ NOBODY = 65534
 # A tiny network may be through with a stage before the bars are drawn again.
 LIVELY = "import upscale.cli.display; upscale.cli.display.REFRESHES_PER_S = 50"
 # Loading torch takes seconds; what is not about the engine runs with one that interpolates.
-QUICK = """
-import sys, types
-from dataclasses import replace
-from upscale.images.resize import resize
-
-class Upscaler:
-    def __init__(self, **options):
-        pass
-
-    def together(self, size, target):
-        return 1
-
-    def upscale_many(self, pictures, size, progress=None):
-        (picture,) = pictures
-        return [replace(picture, color=resize(picture.color, size))]
-
-sys.modules["upscale.engine.upscaler"] = types.SimpleNamespace(Upscaler=Upscaler)
-"""
+QUICK = Path(__file__).with_name("quick_engine.py").read_text(encoding="utf-8")
 
 
 def test_pipeline_of_two(process: Process, photo: Photo) -> None:
@@ -190,7 +173,7 @@ threading.Thread.start = start
 
 def test_hangup_is_ignored_where_it_was(process: Process, photo: Photo, tmp_path: Path) -> None:
     """As nohup has it."""
-    ignore = "import signal; signal.signal(signal.SIGHUP, signal.SIG_IGN)"
+    ignore = "import signal; signal.signal(signal.SIGHUP, signal.SIG_IGN)\n"
     hang_up = SLOW_DISK.replace("time.sleep(2)", "signal.raise_signal(signal.SIGHUP)")
     run = process(photo("a.png"), before=ignore + hang_up)
     assert run.returncode == 0 and (tmp_path / "a_4x.png").exists()
