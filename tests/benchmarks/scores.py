@@ -19,6 +19,7 @@ import numpy as np
 
 from upscale import Upscaler
 from upscale.engine.plan import plan_cascade
+from upscale.engine.settings import joined, settle_stages
 from upscale.errors import InputError
 from upscale.images.picture import Picture, Pixels
 from upscale.images.resize import resize
@@ -28,7 +29,6 @@ from upscale.metrics.psnr import psnr_y
 from upscale.metrics.spectrum import texture_surplus_db
 from upscale.metrics.ssim import ssim_y
 from upscale.models import catalog
-from upscale.models.config import check_asked, fidelity_of, joined, steps_of
 from upscale.models.digest import sha256_of_all
 from upscale.options import EngineOptions
 from upscale.training.evaluation.evaluate import distance, photographs
@@ -75,16 +75,15 @@ class Way:
         """
         options = EngineOptions(**{k: v for k, v in asdict(self).items() if k != "stage_noise"})
         models = [catalog.read_config(catalog.locate(name)) for name in catalog.stages(self.model)]
-        for model in models:
-            check_asked(model, options)
-        steps = steps_of(models[0], options)
-        plan = plan_cascade((1, 1), (scale, scale), [model.scale for model in models])
+        settings = settle_stages(models, options)
+        first = settings[0]
+        cascade = len(plan_cascade((1, 1), (scale, scale), [model.scale for model in models]).stages) > 1
         return replace(
             self,
-            model=joined(model.name for model in models),
-            sampler="any" if steps == 1 else options.sampler or models[0].sampler,
-            steps=steps,
-            fidelity=1.0 if steps == 1 else fidelity_of(models[0], options, followed=len(plan.stages) > 1),
+            model=joined(own.model for own in settings),
+            sampler="any" if first.steps == 1 else first.sampler,
+            steps=first.steps,
+            fidelity=1.0 if first.steps == 1 else first.cascade_fidelity if cascade else first.fidelity,
         )
 
 

@@ -80,7 +80,7 @@ def test_the_stages_before_the_last_may_be_nearer_to_the_photo(
     (tmp_path / "config.json").write_text(config.to_json())
     (tmp_path / "model.safetensors").write_bytes(b"weights")
     settled = plan(request_for(photo("a.png"), model=str(tmp_path), scale=scale, fidelity=asked))
-    assert recipe(settled.jobs[0], settled.request.engine, settled.models)["fidelity"] == fidelity
+    assert recipe(settled.jobs[0], settled.request.engine.model, settled.settings)["fidelity"] == fidelity
 
 
 def test_models_that_have_no_part_in_a_result_are_not_named(
@@ -88,7 +88,7 @@ def test_models_that_have_no_part_in_a_result_are_not_named(
 ) -> None:
     path = photo("a.png")
     settled = plan(request_for(path, model=f"{model},sr3-photo-4x", scale=4))
-    assert recipe(settled.jobs[0], settled.request.engine, settled.models)["model"] == "paper"
+    assert recipe(settled.jobs[0], settled.request.engine.model, settled.settings)["model"] == "paper"
 
 
 @pytest.mark.parametrize(
@@ -134,7 +134,7 @@ def test_results_without_a_record_are_taken_as_they_are(photo: Photo, request_fo
 
 def test_each_decisive_entry_counts(photo: Photo, request_for: Ask) -> None:
     settled = plan(request_for(photo("a.png")))
-    new = recipe(settled.jobs[0], settled.request.engine, settled.models)
+    new = recipe(settled.jobs[0], settled.request.engine.model, settled.settings)
     assert set(DECISIVE) <= set(new) and differences(new, new) == ()
     for name in DECISIVE:
         assert differences({**new, name: "other"}, new) == (name,)

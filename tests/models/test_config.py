@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import json
 import math
-from dataclasses import fields, replace
+from dataclasses import fields
 from typing import Any
 
 import pytest
@@ -15,9 +15,8 @@ from hypothesis import strategies as st
 from upscale.diffusion.denoiser import LEVELS as LEVEL_TABLE
 from upscale.diffusion.denoiser import PREDICTIONS as PREDICTION_TABLE
 from upscale.diffusion.samplers import SAMPLERS
-from upscale.errors import ExitCode, UsageError, WeightsError
-from upscale.models.config import LEVELS, PREDICTIONS, TARGETS, ModelConfig, check_asked
-from upscale.options import EngineOptions
+from upscale.errors import ExitCode, WeightsError
+from upscale.models.config import LEVELS, PREDICTIONS, TARGETS, ModelConfig
 
 FULL = ModelConfig(
     name="x",
@@ -153,29 +152,6 @@ def test_tables_and_lists_are_not_nested_without_end(where: str, depth: int) -> 
     text = changed(**{where: {"name": "discrete", "x": 0}}).replace('"x": 0', f'"x": {deep}')
     with pytest.raises(WeightsError, match="here has values out of range"):
         ModelConfig.from_json(text, "here")
-
-
-@pytest.mark.parametrize(
-    ("changes", "asked", "says"),
-    [
-        ({}, {"fidelity": 0.5}, "no --fidelity"),
-        ({}, {"steps": 101}, "101 steps are more than the 100"),
-        ({}, {"start": 0.5, "steps": 99}, "99 steps are more than the"),
-        ({"target": "latent"}, {"start": 0.9}, "no --start: what it refines is no picture"),
-        (
-            {"process": "relay", "target": "residual", "prediction": "v"},
-            {"start": 0.9},
-            "no --start: it starts from the enlarged photo",
-        ),
-    ],
-    ids=str,
-)
-def test_what_a_model_cannot_do_is_refused(changes: dict[str, Any], asked: dict[str, Any], says: str) -> None:
-    config = replace(FULL, **changes)
-    check_asked(config, EngineOptions())
-    with pytest.raises(UsageError, match=says) as caught:
-        check_asked(config, EngineOptions(**asked))
-    assert caught.value.hint
 
 
 json_values = st.recursive(

@@ -10,13 +10,13 @@ from rich.text import Text
 
 from upscale.cli.console import printable
 from upscale.engine.plan import CascadePlan
+from upscale.engine.settings import joined, or_auto
 from upscale.images import scratch
 from upscale.jobs.forecast import forecast, free_bytes, size, together, total_memory
 from upscale.jobs.items import Job
 from upscale.jobs.pace import pace_of
 from upscale.jobs.plan import Plan
 from upscale.jobs.report import Report, Status
-from upscale.models.config import denoise_label, fidelity_of, joined, shrink_label, steps_of
 
 # What stands in the place of the stages where there are none.
 _NONE = {Status.SKIPPED: "none: it exists", Status.CANCELLED: "none: --fail-fast"}
@@ -84,32 +84,32 @@ def _result(job: Job) -> tuple[str, str]:
 
 
 def _fidelity(plan: Plan) -> str:
-    one, spoilt, followed = (
-        joined(f"{fidelity_of(model, plan.request.engine, **where):g}" for model in plan.models)
-        for where in ({}, {"spoilt": True}, {"followed": True})
-    )
-    others = {"for noisy photos": spoilt, "before another stage": followed}
+    one = joined(f"{own.fidelity:g}" for own in plan.settings)
+    others = {
+        "for noisy photos": joined(f"{own.spoilt_fidelity:g}" for own in plan.settings),
+        "before another stage": joined(f"{own.cascade_fidelity:g}" for own in plan.settings),
+    }
     more = ", ".join(f"{share} {where}" for where, share in others.items() if share != one)
     return f"fidelity {one}" + (f" ({more})" if more else "")
 
 
 def settings(plan: Plan) -> str:
     """Return the line that says how the pixels would be made."""
-    options, models = plan.request.engine, plan.models
+    first = plan.settings[0]
     parts = [
         f"model {plan.model_name}",
-        f"{joined(steps_of(model, options) for model in models)} steps",
+        f"{joined(own.steps for own in plan.settings)} steps",
         _fidelity(plan),
-        *([f"start {options.start:g}"] if options.start < 1 else []),
-        f"denoise {denoise_label(models[0], options)}",
-        f"shrink {shrink_label(models[0], options)}",
-        *([f"{options.samples} samples"] if options.samples > 1 else []),
-        f"sampler {joined(options.sampler or model.sampler for model in models)}",
-        f"seed {options.seed}",
-        f"device {options.device}",
-        f"dtype {options.dtype}",
-        f"tile {options.tile_px or 'auto'}",
-        *(["consistency"] if options.consistency else []),
+        *([f"start {first.start:g}"] if first.start < 1 else []),
+        f"denoise {or_auto(first.denoise)}",
+        f"shrink {or_auto(first.shrink)}",
+        *([f"{first.samples} samples"] if first.samples > 1 else []),
+        f"sampler {joined(own.sampler for own in plan.settings)}",
+        f"seed {first.seed}",
+        f"device {first.device}",
+        f"dtype {first.dtype}",
+        f"tile {first.tile_px or 'auto'}",
+        *(["consistency"] if first.consistency else []),
     ]
     return ", ".join(parts)
 

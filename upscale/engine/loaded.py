@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from upscale.diffusion import samplers
 from upscale.engine import device as devices
-from upscale.engine.settings import Settings, settle
+from upscale.engine.settings import Settings, settle_stages
 from upscale.engine.stage import Room
 from upscale.engine.tiles import Tiling
 from upscale.errors import DeviceError
 from upscale.models import catalog
 from upscale.models.access import Access
-from upscale.models.config import check_first
 from upscale.models.failure import first_line, is_of_device, is_out_of_memory
 from upscale.models.restorer import Restorer
 from upscale.options import EngineOptions
@@ -44,8 +45,8 @@ def load_models(options: EngineOptions) -> list[Loaded]:
                 hint="Check its driver, and that torch supports it, or use --device cpu.",
             ) from error
         raise
-    check_first(restorers[names[0]].config, options)
-    loaded = {name: Loaded(restorer, settle(restorer, options)) for name, restorer in restorers.items()}
+    settings = settle_stages([restorers[name].config for name in names], options)
+    loaded = {name: Loaded(restorers[name], own) for name, own in zip(names, settings, strict=True)}
     return [loaded[name] for name in names]
 
 
@@ -54,12 +55,16 @@ class Loaded:
 
     Attributes:
         restorer: The model.
-        settings: What was settled on for it alone.
+        settings: What was settled on for it alone, device, dtype and tile included.
         room: How much of a picture it takes at once: small tiles together need no more than a large one.
     """
 
     def __init__(self, restorer: Restorer, settings: Settings) -> None:
-        self.restorer = restorer
-        self.settings = settings
+        device = restorer.device
+        tile_px = settings.tile_px or devices.default_tile_px(device, restorer.fineness)
         tiling = Tiling((1, 1), restorer.multiple_of, restorer.config.halo_px)
-        self.room = Room(settings.tile_px, tiling.full_px(settings.tile_px))
+        self.restorer = restorer
+        self.settings = replace(
+            settings, device=str(device), dtype=devices.DTYPE_NAMES[restorer.dtype], tile_px=tile_px
+        )
+        self.room = Room(tile_px, tiling.full_px(tile_px))

@@ -1,55 +1,34 @@
-"""What is settled on before anything is upscaled: options, filled in with what suits the model."""
+"""What is settled on before anything is upscaled: what is asked for, filled in with what suits the model.
+
+The one place where a model's config and the options meet. Planning, records, forecasts and the engine itself
+all read what it says. Imports no torch.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from upscale.engine import device as devices
-from upscale.models.config import check_asked, color_fix_of, denoise_of, fidelity_of, shrink_of, steps_of
-from upscale.models.restorer import Restorer
-from upscale.options import EngineOptions
+from upscale.diffusion import samplers
+from upscale.errors import UsageError
+from upscale.models.config import ModelConfig
+from upscale.options import COLOR_FIXES, EngineOptions
 
 SPOILT = 0.2  # hidden as by JPEG of quality 60, or by noise of 10 levels of 255 that is told of
 
 
-def settle(restorer: Restorer, options: EngineOptions) -> Settings:
-    """Return what is settled on for one model.
-
-    Raises:
-        UsageError: It cannot do what is asked.
-    """
-    config = restorer.config
-    check_asked(config, options)
-    return Settings(
-        model=config.name,
-        device=str(restorer.device),
-        dtype=devices.DTYPE_NAMES[restorer.dtype],
-        sampler=options.sampler or config.sampler,
-        steps=steps_of(config, options),
-        fidelity=fidelity_of(config, options),
-        cascade_fidelity=fidelity_of(config, options, followed=True),
-        spoilt_fidelity=fidelity_of(config, options, spoilt=True),
-        start=options.start,
-        denoise=denoise_of(config, options),
-        shrink=shrink_of(config, options),
-        samples=options.samples,
-        seed=options.seed,
-        consistency=options.consistency,
-        color_fix=color_fix_of([config], options.color_fix),
-        tile_px=options.tile_px or devices.default_tile_px(restorer.device, restorer.fineness),
-    )
-
-
 @dataclass(frozen=True)
 class Settings:
-    """What an `Upscaler` settled on; `auto` and None resolved.
+    """How a model is used, or how an `Upscaler` uses its models.
 
-    Where the models of a cascade differ in their defaults, these are the first one's.
+    Where the models of a cascade differ in their defaults, an `Upscaler`'s are the first one's.
 
     Attributes:
         model: Name of the model; of a cascade all names, with commas between them.
-        device: Device, as torch writes it.
-        dtype: `fp32`, `bf16` or `fp16`.
+        scale: Upscaling factor of one pass.
+        device: Device, as torch writes it; before a model is loaded, as it is asked for.
+        dtype: `fp32`, `bf16` or `fp16`; likewise.
+        tile_px: Side of a tile in input pixels, halo not counted; before a model is loaded, None for auto.
         sampler: Name of the sampler.
         steps: Network evaluations per stage and sample.
         fidelity: How near the result is to the first step's estimate, 0 to 1.
@@ -62,12 +41,13 @@ class Settings:
         seed: Of the noise.
         consistency: Whether the result's reduction is made to be the input.
         color_fix: How colours are put right, a name in `color.FIXES`.
-        tile_px: Side of a tile in input pixels, halo not counted.
     """
 
     model: str
+    scale: int
     device: str
     dtype: str
+    tile_px: int | None
     sampler: str
     steps: int
     fidelity: float
@@ -80,7 +60,6 @@ class Settings:
     seed: int
     consistency: bool
     color_fix: str
-    tile_px: int
 
     def fidelity_for(self, hidden: float, *, followed: bool) -> float:
         """Return the fidelity for one photo in one stage.
@@ -94,3 +73,85 @@ class Settings:
         """
         usual = self.cascade_fidelity if followed else self.fidelity
         return usual + min(1.0, hidden / SPOILT) * max(0.0, self.spoilt_fidelity - usual)
+
+
+def settle_stages(models: Sequence[ModelConfig], options: EngineOptions) -> tuple[Settings, ...]:
+    """Return what is settled on for the models of a cascade, in the order of its stages.
+
+    Raises:
+        UsageError: One cannot do what is asked, or there is no such sampler.
+    """
+    if options.denoise and models[0].target != "residual":  # it alone sees the photo
+        raise UsageError(
+            f"The model {models[0].name} has no --denoise: it cannot be told how noisy the photo is.",
+            hint="Leave it out, or take another --model.",
+        )
+    return tuple(settle(model, options) for model in models)
+
+
+def settle(model: ModelConfig, options: EngineOptions) -> Settings:
+    """Return what is settled on for one model.
+
+    Raises:
+        UsageError: It cannot do what is asked, or there is no such sampler.
+    """
+    if options.sampler is not None:
+        samplers.get(options.sampler)  # raises if there is none
+    if options.fidelity and model.prediction == "epsilon":
+        raise UsageError(
+            f"The model {model.name} has no --fidelity: it predicts noise, and knows nothing in its "
+            "first step.",
+            hint="The mean of several --samples is closer to the photo.",
+        )
+    if options.start < 1 and (model.process == "relay" or model.target == "latent"):
+        why = (
+            "it starts from the enlarged photo in any case"
+            if model.process == "relay"
+            else "what it refines is no picture yet, so an enlarged photo is no start for it"
+        )
+        raise UsageError(f"The model {model.name} has no --start: {why}.", hint="Leave --start out.")
+    fidelity = _first_given(options.fidelity, model.fidelity)
+    # Where only the first estimate counts, no other is made.
+    steps = 1 if fidelity == 1 else options.steps or model.steps
+    model.sigmas(steps, options.start)  # raises if there are not so many
+    # A model does with its input what is found in it; consistency takes the input at its word.
+    judges = model.target == "residual" and not options.consistency
+    return Settings(
+        model=model.name,
+        scale=model.scale,
+        device=options.device,
+        dtype=options.dtype,
+        tile_px=options.tile_px,
+        sampler=options.sampler or model.sampler,
+        steps=steps,
+        fidelity=fidelity,
+        cascade_fidelity=_first_given(options.fidelity, model.cascade_fidelity, model.fidelity),
+        spoilt_fidelity=_first_given(options.fidelity, model.spoilt_fidelity, model.fidelity),
+        start=options.start,
+        denoise=options.denoise if judges else 0.0,
+        shrink=options.shrink if judges or options.shrink is not None else 1.0,
+        samples=options.samples,
+        seed=options.seed,
+        consistency=options.consistency,
+        color_fix=model.color_fix if options.color_fix == "auto" else options.color_fix,
+    )
+
+
+def joined(values: Iterable[object]) -> str:
+    """Return what the models of a cascade have for a setting: `6`, or `6,4` where they differ."""
+    texts = [str(value) for value in values]
+    return texts[0] if len(set(texts)) == 1 else ",".join(texts)
+
+
+def joint_color_fix(models: Sequence[Settings]) -> str:
+    """Return how the colours of a cascade's result are put right: the most that one of its models needs."""
+    return max((model.color_fix for model in models), key=COLOR_FIXES.index)
+
+
+def or_auto(value: float | None) -> str:
+    """Return a setting as it is shown and recorded: `auto` where it depends on the input."""
+    return "auto" if value is None else f"{value:g}"
+
+
+def _first_given(*values: float | None) -> float:
+    return next(value for value in values if value is not None)

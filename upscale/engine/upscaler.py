@@ -20,6 +20,7 @@ from upscale.engine.flat import is_kept
 from upscale.engine.loaded import Loaded, load_models
 from upscale.engine.plan import CascadePlan, model_of, plan_cascade
 from upscale.engine.progress import ProgressCallback
+from upscale.engine.settings import joined, joint_color_fix
 from upscale.engine.shrink import shrink_in, shrunk
 from upscale.engine.tiles import Tiling
 from upscale.engine.transparency import interpolated, keep_extremes, varies
@@ -28,7 +29,6 @@ from upscale.errors import UsageError
 from upscale.images.alpha import bleed
 from upscale.images.picture import Picture, Pixels
 from upscale.images.pil import from_pil, to_pil
-from upscale.models.config import color_fix_of, joined
 from upscale.options import DEFAULT_MODEL, EngineOptions, TargetSize
 
 TILES_MAY_SHOW = (
@@ -135,11 +135,9 @@ class Upscaler:
         )
         self._options = options
         self._models = load_models(options)
-        configs = [model.restorer.config for model in self._models]
+        each = [model.settings for model in self._models]
         self.settings = replace(
-            self._models[0].settings,
-            model=joined(config.name for config in configs),
-            color_fix=color_fix_of(configs, options.color_fix),
+            each[0], model=joined(own.model for own in each), color_fix=joint_color_fix(each)
         )
 
     def __reduce__(self) -> tuple[Callable[[], Upscaler], tuple[()]]:
@@ -254,7 +252,7 @@ class Upscaler:
         pictures, plan, shaped = each.pictures, each.plan, each.shaped
         size = plan.output_size
         if any(
-            not model.restorer.local and max(stage.input_size) > model.settings.tile_px
+            not model.restorer.local and max(stage.input_size) > model.room.tile_px
             for stage, model in zip(plan.stages, each.models, strict=True)
         ):
             work.note(TILES_MAY_SHOW)

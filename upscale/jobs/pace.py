@@ -14,12 +14,12 @@ from typing import Any
 
 import platformdirs
 
+from upscale.engine.settings import joined
 from upscale.errors import UpscaleError
 from upscale.images.atomic import new_file
 from upscale.jobs.forecast import work
 from upscale.jobs.plan import Plan
 from upscale.jobs.report import Report, Status
-from upscale.models.config import joined, steps_of
 
 _LEAST = 0.004  # million pixels, 64x64: with fewer the time goes with other things
 _FADE = 0.5  # of what was known before, at each further run
@@ -61,13 +61,13 @@ def _path() -> Path:
 
 
 def _key(plan: Plan) -> str:
-    options, models = plan.request.engine, plan.models
+    first = plan.settings[0]
     parts = (
         plan.model_name,
-        options.device,
-        options.dtype,
-        joined(options.sampler or model.sampler for model in models),
-        joined(steps_of(model, options) * options.samples for model in models),
+        first.device,
+        first.dtype,
+        joined(own.sampler for own in plan.settings),
+        joined(own.steps * own.samples for own in plan.settings),
     )
     return " ".join(str(part) for part in parts)
 

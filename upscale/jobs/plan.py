@@ -11,8 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from upscale.diffusion import samplers
 from upscale.engine.plan import plan_cascade
+from upscale.engine.settings import Settings, joined, settle_stages
 from upscale.errors import InputError, OutputError, UpscaleError, UsageError
 from upscale.images.extent import MAX_FRAMES
 from upscale.images.formats import OutputFormat, check_sequence, check_size, format_for
@@ -30,7 +30,6 @@ from upscale.jobs.request import Request
 from upscale.jobs.source import Source
 from upscale.models.access import Access
 from upscale.models.catalog import describe_stages
-from upscale.models.config import ModelConfig, check_asked, check_first, joined, shrink_of
 from upscale.options import TargetSize
 
 
@@ -40,20 +39,20 @@ class Plan:
 
     Attributes:
         request: What was asked.
-        models: What the model says of itself; of a cascade all of them, in the order of the stages.
+        settings: How the model is used; of a cascade each of them, in the order of the stages.
         items: For each input, in order, its job, its result from an earlier run, or its failure.
         left_alone: How many files of the folders are no inputs, by what they are.
     """
 
     request: Request
-    models: tuple[ModelConfig, ...]
+    settings: tuple[Settings, ...]
     items: tuple[Item, ...]
     left_alone: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def model_name(self) -> str:
         """Name of the model; of a cascade all names, with commas between them."""
-        return joined(model.name for model in self.models)
+        return joined(own.model for own in self.settings)
 
     @property
     def jobs(self) -> tuple[Job, ...]:
@@ -76,6 +75,7 @@ def plan(request: Request) -> Plan:
     if not request.sources:
         raise UsageError("Nothing to do: no file was given.", hint="Try: upscale photo.jpg")
     look_again()
+    engine = request.engine
     tree = any(source.root is not None for source in request.sources)
     destination = settle(request.output, inputs=len(request.sources), tree=tree)
     draft = _Draft(
@@ -83,25 +83,20 @@ def plan(request: Request) -> Plan:
         destination,
         naming.requested_format(destination, request.files),
         naming.template_of(destination, request.files),
-        describe_stages(request.engine.model, Access(request.engine.offline, request.engine.accept_licence)),
+        settle_stages(describe_stages(engine.model, Access(engine.offline, engine.accept_licence)), engine),
     )
-    if request.engine.sampler is not None:
-        samplers.get(request.engine.sampler)  # raises if there is none
-    for model in draft.models:
-        check_asked(model, request.engine)
-    check_first(draft.models[0], request.engine)
     drafts = [draft.item(source) for source in request.sources]
     drafts, results = _without_results(drafts, draft.told_apart(drafts))
     drafts = _refuse_clashes(draft.told_apart(drafts))
     items = settle_targets(
         drafts,
         request.files.on_conflict or ("skip" if tree else "fail"),
-        lambda job: recipe(job, request.engine, draft.models),
+        lambda job: recipe(job, engine.model, draft.settings),
     )
-    items = with_room(items, request.engine)
+    items = with_room(items, engine)
     uncertainty.check(items, request.files)
     left_alone = {**request.left_alone, "results of upscale": results}
-    return Plan(request, draft.models, tuple(items), {kind: n for kind, n in left_alone.items() if n})
+    return Plan(request, draft.settings, tuple(items), {kind: n for kind, n in left_alone.items() if n})
 
 
 @dataclass(frozen=True)
@@ -112,7 +107,7 @@ class _Draft:
     destination: Destination
     format: OutputFormat | None
     template: str
-    models: tuple[ModelConfig, ...]
+    settings: tuple[Settings, ...]
 
     def item(self, source: Source) -> Job | Failure:
         """Return the job for one input, its target not yet looked at."""
@@ -131,8 +126,8 @@ class _Draft:
             check_size(fmt, output_size, name=f"The result of {source.name}")
             if frames > 1 and info.sequence is not None:
                 check_sequence(fmt, info.sequence, frames, name=source.name)
-            shrink = shrink_of(self.models[0], self.request.engine) or 1.0  # unless it depends on the input
-            cascade = plan_cascade(info.size, output_size, [m.scale for m in self.models], shrink)
+            shrink = self.settings[0].shrink or 1.0  # unless it depends on the input
+            cascade = plan_cascade(info.size, output_size, [own.scale for own in self.settings], shrink)
         except UpscaleError as error:
             return Failure(source, error)
         job = Job(source, info, output_size, None, fmt.name, cascade, frames=frames)
@@ -185,7 +180,7 @@ class _Draft:
             "size": naming.size_label(self.request.size, job.output_size),
             "width": job.output_size[0],
             "height": job.output_size[1],
-            "model": "+".join(dict.fromkeys(model.name for model in self.models)),
+            "model": "+".join(dict.fromkeys(own.model for own in self.settings)),
             "seed": self.request.engine.seed,
         }
         if self.request.size.scale is not None or self.request.size == TargetSize():

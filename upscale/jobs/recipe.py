@@ -7,22 +7,13 @@ from functools import cache
 from pathlib import Path
 
 from upscale.engine.plan import model_of
+from upscale.engine.settings import Settings, joined, joint_color_fix, or_auto
 from upscale.errors import WeightsError
 from upscale.images.record import Record
 from upscale.jobs.items import Job
 from upscale.jobs.source import Source
 from upscale.models import catalog
-from upscale.models.config import (
-    ModelConfig,
-    color_fix_of,
-    denoise_label,
-    fidelity_of,
-    joined,
-    shrink_label,
-    steps_of,
-)
 from upscale.models.digest import sha256_of_all
-from upscale.options import EngineOptions
 from upscale.version import __version__
 
 # What makes a result another picture; the rest is for people. The size is compared in pixels.
@@ -45,36 +36,40 @@ DECISIVE = (
 SHORT_HASH = 16  # digits, where there are several: records hold no long values
 
 
-def recipe(job: Job, options: EngineOptions, models: Sequence[ModelConfig]) -> Record:
+def recipe(job: Job, model: str, settings: Sequence[Settings]) -> Record:
     """Return the record for a result.
+
+    Args:
+        job: What it is the result of.
+        model: The model, or those of a cascade, as they are asked for.
+        settings: How each of them is used.
 
     Raises:
         WeightsError: The weights cannot be read.
     """
     stages = len(job.cascade.stages)
-    models = models[: max(1, stages)]  # those that have a part in it
-    names = catalog.stages(options.model)[: len(models)]
+    settings = settings[:stages]  # of those that have a part in it
+    names = catalog.stages(model)[: len(settings)]
+    first = settings[0]
+    *before, last = (model_of(stage, settings) for stage in range(stages))
     hashes = [_weights_hash(name) for name in names]
     if len(set(hashes)) > 1:
         hashes = [value and value[:SHORT_HASH] for value in hashes]
     entries = {
         "version": __version__,
-        "model": joined(model.name for model in models),
+        "model": joined(own.model for own in settings),
         **({"weights": joined(hashes)} if all(hashes) else {}),
         "scale": f"{job.output_size[0] / job.info.size[0]:.6g}",
-        "steps": joined(steps_of(model, options) for model in models),
-        "fidelity": joined(
-            f"{fidelity_of(model_of(stage, models), options, followed=stage + 1 < stages):g}"
-            for stage in range(stages)
-        ),
-        "start": f"{options.start:g}",
-        "denoise": denoise_label(models[0], options),
-        "shrink": shrink_label(models[0], options),
-        "samples": str(options.samples),
-        "sampler": joined(options.sampler or model.sampler for model in models),
-        "seed": str(options.seed),
-        "consistency": "yes" if options.consistency else "no",
-        "color_fix": color_fix_of(models, options.color_fix),
+        "steps": joined(own.steps for own in settings),
+        "fidelity": joined(f"{share:g}" for share in (*(s.cascade_fidelity for s in before), last.fidelity)),
+        "start": f"{first.start:g}",
+        "denoise": or_auto(first.denoise),
+        "shrink": or_auto(first.shrink),
+        "samples": str(first.samples),
+        "sampler": joined(own.sampler for own in settings),
+        "seed": str(first.seed),
+        "consistency": "yes" if first.consistency else "no",
+        "color_fix": joint_color_fix(settings),
     }
     if (size := _size_of(job.source)) is not None:
         entries["input_bytes"] = str(size)

@@ -19,6 +19,7 @@ from upscale.engine.plan import plan_cascade
 from upscale.errors import OutputError
 from upscale.images.atomic import sweep
 from upscale.images.picture import Picture
+from upscale.images.record import Record
 from upscale.jobs.ahead import ReadAhead
 from upscale.jobs.device import Device, made_meanwhile
 from upscale.jobs.engines import Engine, for_each_device, load_engine
@@ -224,18 +225,23 @@ class _Course:
 
     def carry_out(self, job: Job, engine: Engine, progressed: Callable[[Progress], None]) -> tuple[str, ...]:
         request = self._plan.request
-        record = None if request.files.strip_metadata else recipe(job, request.engine, self._plan.models)
         factor = request.size.factor(*job.info.size)
-        return carry_out(job, engine, factor, request.files, record, self._stdout, progressed)
+        return carry_out(job, engine, factor, request.files, self._record(job), self._stdout, progressed)
+
+    def _record(self, job: Job) -> Record | None:
+        """Return what is recorded of a result, if anything is."""
+        request = self._plan.request
+        if request.files.strip_metadata:
+            return None
+        return recipe(job, request.engine.model, self._plan.settings)
 
     def write(self, index: int, job: Job, picture: Picture, seconds: float) -> Future[None]:
         request = self._plan.request
-        scales = [model.scale for model in self._plan.models]
-        record = None
-        if not request.files.strip_metadata:
-            made = recipe(job, request.engine, self._plan.models)
+        scales = [own.scale for own in self._plan.settings]
+        record = self._record(job)
+        if record is not None:
             record = {
-                **made,
+                **record,
                 "denoised": f"{picture.denoised:g}",
                 "shrunk": f"{picture.shrunk:g}",
                 "fidelity_used": f"{picture.fidelity:.2g}",

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
@@ -16,7 +16,7 @@ from upscale.diffusion import samplers
 from upscale.diffusion.relay import Relay
 from upscale.diffusion.schedule import make_grid, time_to_sigma
 from upscale.errors import UsageError, WeightsError
-from upscale.options import COLOR_FIXES, EngineOptions
+from upscale.options import COLOR_FIXES
 
 PROCESSES = ("sr3", "relay")
 TARGETS = ("residual", "image", "latent")
@@ -206,106 +206,6 @@ class ModelConfig:
         return all(_within(sigma, 1e-9, 1e9) for sigma in sigmas) and sigmas == sorted(
             set(sigmas), reverse=True
         )
-
-
-def color_fix_of(configs: Sequence[ModelConfig], asked: str) -> str:
-    """Return what `--color-fix` means for the models of a cascade: the most that one of them needs."""
-    return asked if asked != "auto" else max((c.color_fix for c in configs), key=COLOR_FIXES.index)
-
-
-def fidelity_of(
-    config: ModelConfig, options: EngineOptions, *, followed: bool = False, spoilt: bool = False
-) -> float:
-    """Return the fidelity that a model is used with.
-
-    Args:
-        config: The model's.
-        options: What is asked for.
-        followed: In a stage that another one follows.
-        spoilt: For a photo in which noise or the marks of JPEG hide the detail.
-    """
-    if options.fidelity is not None:
-        return options.fidelity
-    if followed and config.cascade_fidelity is not None:
-        return config.cascade_fidelity
-    if spoilt and config.spoilt_fidelity is not None:
-        return config.spoilt_fidelity
-    return config.fidelity
-
-
-def denoise_of(config: ModelConfig, options: EngineOptions) -> float | None:
-    """Return how much noise a model takes out of its input, 0 to 1; None where that depends on the input."""
-    return options.denoise if _judges(config, options) else 0.0
-
-
-def shrink_of(config: ModelConfig, options: EngineOptions) -> float | None:
-    """Return how many times smaller an input is made first; None where that depends on the input."""
-    return options.shrink if options.shrink is not None or _judges(config, options) else 1.0
-
-
-def _judges(config: ModelConfig, options: EngineOptions) -> bool:
-    """Return whether a model does with its input what is found in it; consistency takes it at its word."""
-    return config.target == "residual" and not options.consistency
-
-
-def denoise_label(config: ModelConfig, options: EngineOptions) -> str:
-    """Return `auto`, or how much noise is taken out."""
-    return _or_auto(denoise_of(config, options))
-
-
-def shrink_label(config: ModelConfig, options: EngineOptions) -> str:
-    """Return `auto`, or how many times smaller an input is made first."""
-    return _or_auto(shrink_of(config, options))
-
-
-def _or_auto(value: float | None) -> str:
-    return "auto" if value is None else f"{value:g}"
-
-
-def steps_of(config: ModelConfig, options: EngineOptions) -> int:
-    """Return the number of steps that a model is used with: one where only the first estimate counts."""
-    return 1 if fidelity_of(config, options) == 1 else options.steps or config.steps
-
-
-def check_first(config: ModelConfig, options: EngineOptions) -> None:
-    """Look whether the model of the first stage, which alone sees the photo, can do what is asked of it.
-
-    Raises:
-        UsageError: It cannot.
-    """
-    if options.denoise and config.target != "residual":
-        raise UsageError(
-            f"The model {config.name} has no --denoise: it cannot be told how noisy the photo is.",
-            hint="Leave it out, or take another --model.",
-        )
-
-
-def check_asked(config: ModelConfig, options: EngineOptions) -> None:
-    """Look whether a model can do what is asked of it.
-
-    Raises:
-        UsageError: It cannot.
-    """
-    if options.fidelity and config.prediction == "epsilon":
-        raise UsageError(
-            f"The model {config.name} has no --fidelity: it predicts noise, and knows nothing in its "
-            "first step.",
-            hint="The mean of several --samples is closer to the photo.",
-        )
-    if options.start < 1 and (config.process == "relay" or config.target == "latent"):
-        why = (
-            "it starts from the enlarged photo in any case"
-            if config.process == "relay"
-            else "what it refines is no picture yet, so an enlarged photo is no start for it"
-        )
-        raise UsageError(f"The model {config.name} has no --start: {why}.", hint="Leave --start out.")
-    config.sigmas(steps_of(config, options), options.start)
-
-
-def joined(values: Iterable[object]) -> str:
-    """Return what the models of a cascade have for a setting: `6`, or `6,4` where they differ."""
-    texts = [str(value) for value in values]
-    return texts[0] if len(set(texts)) == 1 else ",".join(texts)
 
 
 def _within(value: Any, low: float, high: float) -> bool:
