@@ -1,9 +1,7 @@
 """A loaded model: LR tile and noise -> HR tile, whatever its architecture, target or prediction.
 
-A `Restorer` binds a network to its config; `condition` prepares one LR image (or tile), and what it returns
-is the `Denoiser` that samplers call, plus the way into and out of the space they work in. That space is the
-HR image for SR3's own target, the pixel-unshuffled residual at LR size for the embedded models, and a latent
-at LR size for models that decode their picture from one.
+A `Restorer` binds a network to its config; `condition` prepares one LR image (or tile), `run` samples once,
+and `samples` does so for as many noises as are asked for.
 """
 
 from __future__ import annotations
@@ -12,60 +10,25 @@ import copy
 import itertools
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from functools import cached_property, partial
-from typing import Any, Protocol, Required, TypedDict, Unpack
+from functools import partial
+from typing import Any, Required, TypedDict, Unpack
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from upscale import networks
 from upscale.diffusion import samplers, schedule
 from upscale.diffusion.block_noise import BlockNoiseField
-from upscale.diffusion.conditioning import augmentation_level, upsample_bicubic
 from upscale.diffusion.denoiser import LEVELS, Denoiser, Level, NetworkDenoiser, retold, timestep_level
-from upscale.diffusion.mixture import USUAL, mix
 from upscale.diffusion.noise import INITIAL, Field, NoiseField
 from upscale.diffusion.orientation import turned, turned_back
-from upscale.diffusion.samplers import OnStep
+from upscale.diffusion.samplers import Noise, OnStep
 from upscale.errors import WeightsError
 from upscale.models import catalog, checkpoint
 from upscale.models.access import FREE, Access
+from upscale.models.conditioned import Conditioned, condition_on
 from upscale.models.config import ModelConfig
 from upscale.models.failure import is_of_device
-
-
-class Conditioned(Protocol):
-    """One LR image made ready. Tensors are float32 on the restorer's device."""
-
-    def __call__(self, x: Tensor, sigma: float) -> Tensor:
-        """Return the estimate of x0 from x = x0 + sigma eps, both in sampling space."""
-        ...
-
-    def first(self, x: Tensor, sigma: float) -> Tensor:
-        """Return the estimate from pure noise: the same, or of weights for that alone."""
-        ...
-
-    def last(self, x: Tensor, sigma: float) -> Tensor:
-        """Return the result of a run of several evaluations: the same, or of weights for that alone."""
-        ...
-
-    def pack(self, noise: Tensor) -> Tensor:
-        """Take noise [B, 3, H, W], over the restorer's grid for it, into sampling space."""
-        ...
-
-    def image(self, x0: Tensor) -> Tensor:
-        """Return the HR image [B, 3, s h, s w], nominally in [-1, 1], for a result of sampling."""
-        ...
-
-    def mixed(self, drawn: Tensor, estimate: Tensor, fidelity: Tensor) -> Tensor:
-        """Return the x0 between the end of a run and its first estimate, for a fidelity [B, 1, 1, 1]."""
-        ...
-
-    @property
-    def upsampled(self) -> Tensor | float:
-        """The x0 whose image is the bicubic upsampling."""
-        ...
 
 
 class How(TypedDict, total=False):
@@ -140,9 +103,7 @@ class Restorer:
 
     def condition(self, lr: Tensor, sigma_aug: float | Sequence[float] = 0.0) -> Conditioned:
         """Prepare LR images [B, 3, h, w] in [-1, 1] float32, noise of std `sigma_aug` in them already."""
-        if self.config.target == "residual":
-            return _Residual(self, lr, sigma_aug)
-        return _Latent(self, lr) if self.config.target == "latent" else _Image(self, lr)
+        return condition_on(lr, sigma_aug, self)
 
     def restore(self, lr: Tensor, noise: Callable[[int], Tensor], **how: Unpack[How]) -> Tensor:
         """Return the HR image [B, 3, s h, s w] of one noise; as `samples`."""
@@ -184,24 +145,68 @@ class Restorer:
         """
         sigmas = self.config.sigmas(steps, start)
         from_noise = sigmas[0] >= self.config.sigmas(steps)[0]  # a start above the grid is cut off
-        relay = self.config.relaying
         shares = torch.as_tensor(fidelity, dtype=lr.dtype, device=lr.device).reshape(-1, 1, 1, 1)
         seen, conditioned = 0, self.condition(lr, sigma_aug)
         for way, noise in zip(itertools.cycle(range(self.config.ways_up)), noises, strict=False):
             if way != seen:
                 seen, conditioned = way, self.condition(turned(lr, way), sigma_aug)
-            run = Run(conditioned, steps, from_noise=from_noise, keep_first=bool(shares.any()))
-            fresh = partial(_fresh, conditioned, noise, way)
-            denoiser = retold(run, self.config.told, sigmas)
-            if from_noise:
-                x = fresh(INITIAL).mul_(self._start(sigmas[0]))
-            else:
-                x = fresh(INITIAL).mul_(sigmas[0]).add_(conditioned.upsampled)
-            x0 = samplers.sample(
-                sampler, denoiser, x, sigmas, fresh, on_step, blur=relay.blur if relay else None
+            image = self.run(
+                conditioned,
+                partial(_fresh, conditioned, noise, way),
+                sigmas,
+                sampler=sampler,
+                told=self.config.told,
+                fidelity=shares,
+                from_noise=from_noise,
+                on_step=on_step,
             )
-            x0 = x0 if run.first is None else conditioned.mixed(x0, run.first, shares)
-            yield turned_back(conditioned.image(x0), way)
+            yield turned_back(image, way)
+
+    @torch.inference_mode()
+    def run(
+        self,
+        conditioned: Conditioned,
+        noise: Noise,
+        sigmas: Sequence[float],
+        *,
+        sampler: str,
+        told: float,
+        fidelity: Tensor,
+        from_noise: bool = True,
+        on_step: OnStep | None = None,
+    ) -> Tensor:
+        """Return the HR images [B, 3, s h, s w] of one run along falling noise levels.
+
+        Args:
+            conditioned: What `condition` made of LR images.
+            noise: In sampling space, for each step, and for `noise.INITIAL`.
+            sigmas: The levels; each is an evaluation.
+            sampler: Name of a sampler.
+            told: As in `ModelConfig`.
+            fidelity: [B or 1, 1, 1, 1], as in `samples`.
+            from_noise: Whether it begins with pure noise; else with the upsampled picture in noise.
+            on_step: As in `samples`.
+        """
+        relay = self.config.relaying
+        evaluations = _Evaluations(
+            conditioned, len(sigmas), from_noise=from_noise, keep_first=bool(fidelity.any())
+        )
+        if from_noise:
+            x = noise(INITIAL) * self._start(sigmas[0])
+        else:
+            x = noise(INITIAL) * sigmas[0] + conditioned.upsampled
+        x0 = samplers.sample(
+            sampler,
+            retold(evaluations, told, sigmas),
+            x,
+            sigmas,
+            noise,
+            on_step,
+            blur=relay.blur if relay else None,
+        )
+        if evaluations.first is not None:
+            x0 = conditioned.mixed(x0, evaluations.first, fidelity)
+        return conditioned.image(x0)
 
     def _start(self, sigma: float) -> float:
         """Return the standard deviation of the pure noise that a run starts from.
@@ -244,19 +249,17 @@ class Restorer:
         return x.to(self.dtype, memory_format=torch.channels_last)
 
 
-class Run:
-    """The `Denoiser` of one run of `evaluations`: the first and the last may have weights of their own.
+class _Evaluations:
+    """The `Denoiser` of one run: the first and the last evaluation may have weights of their own.
 
     Attributes:
         first: The first estimate, if it is to be kept.
     """
 
-    def __init__(
-        self, conditioned: Conditioned, evaluations: int, *, from_noise: bool, keep_first: bool = False
-    ) -> None:
+    def __init__(self, conditioned: Conditioned, count: int, *, from_noise: bool, keep_first: bool) -> None:
         self._denoisers: dict[int, Denoiser] = {}
-        if evaluations > 1:
-            self._denoisers[evaluations - 1] = conditioned.last
+        if count > 1:
+            self._denoisers[count - 1] = conditioned.last
         if from_noise:
             self._denoisers[0] = conditioned.first
         self._between, self._keep_first = conditioned, keep_first
@@ -272,132 +275,9 @@ class Run:
         return x0
 
 
-class _Residual:
-    """The target is (HR - bicubic(LR)) / std, pixel-unshuffled: [B, 3 s^2, h, w]."""
-
-    def __init__(self, restorer: Restorer, lr: Tensor, sigma_aug: float | Sequence[float]) -> None:
-        self._restorer, self._lr, self._sigma_aug = restorer, lr, sigma_aug
-        self._config = restorer.config
-        self._base = upsample_bicubic(lr, restorer.config.scale)
-
-    def __call__(self, x: Tensor, sigma: float) -> Tensor:
-        return self._between(x, sigma)
-
-    def first(self, x: Tensor, sigma: float) -> Tensor:
-        network = self._restorer.runner.first
-        if network is None:
-            return self(x, sigma)
-        # Noise says nothing of the photo; its mean leaves nothing of it in the estimate either.
-        return self._first(torch.zeros_like(x), sigma)
-
-    # A run of one evaluation asks for the first alone, and need not wait for other encoders.
-
-    @cached_property
-    def _first(self) -> Denoiser:
-        step = self._restorer.runner.first
-        return self._restorer.denoiser(
-            self._features if step.encoder is None else self._seen_by(step), network=step
-        )
-
-    @cached_property
-    def _between(self) -> Denoiser:
-        return self._restorer.denoiser(self._features)
-
-    @cached_property
-    def last(self) -> Denoiser:
-        return self._restorer.denoiser(self._features, network=self._restorer.runner.last)
-
-    @cached_property
-    def _features(self) -> Any:
-        return self._seen_by(self._restorer.runner)
-
-    def _seen_by(self, step: Any) -> Any:
-        return _encoded(self._restorer, step, self._lr, self._sigma_aug)
-
-    def pack(self, noise: Tensor) -> Tensor:
-        # As the network's predictions lie in memory: a sum of two layouts takes many times as long.
-        return F.pixel_unshuffle(noise, self._config.scale).contiguous(memory_format=torch.channels_last)
-
-    def image(self, x0: Tensor) -> Tensor:
-        return self._base + self._config.residual_std * F.pixel_shuffle(x0, self._config.scale)
-
-    def mixed(self, drawn: Tensor, estimate: Tensor, fidelity: Tensor) -> Tensor:
-        return mix(drawn, estimate, fidelity, self._config.scale, self._restorer.dtype)
-
-    @property
-    def upsampled(self) -> float:
-        return 0.0
-
-
 def _fresh(conditioned: Conditioned, noise: Callable[[int], Tensor], way: int, step: int) -> Tensor:
     """Return the noise of a step, in sampling space, for a picture that is turned: it is turned as well."""
     return conditioned.pack(turned(noise(step), way))
-
-
-def _encoded(restorer: Restorer, step: Any, lr: Tensor, sigma_aug: float | Sequence[float]) -> Any:
-    """Return what a step makes of LR images; those of one level together: none depends on others."""
-    sigmas = [sigma_aug] * len(lr) if isinstance(sigma_aug, int | float) else sigma_aug
-    where: dict[float, list[int]] = {}
-    for i, sigma in enumerate(sigmas):
-        where.setdefault(sigma, []).append(i)
-    parts = []
-    for sigma, images in where.items():
-        level = torch.full((1,), augmentation_level(sigma), device=lr.device)
-        parts.append(step.encode(restorer.narrow(lr[images] if len(where) > 1 else lr), level))
-    if len(parts) == 1:
-        return parts[0]
-    order = torch.tensor([i for images in where.values() for i in images]).argsort()
-    whole = (torch.cat(tensors)[order.to(lr.device)] for tensors in zip(*parts, strict=True))
-    return type(parts[0])(*(x.contiguous(memory_format=torch.channels_last) for x in whole))
-
-
-class _Image:
-    """The target is the HR image itself, as in SR3: [B, 3, s h, s w], told the bicubic upsampling."""
-
-    def __init__(self, restorer: Restorer, lr: Tensor) -> None:
-        self.upsampled = upsample_bicubic(lr, restorer.config.scale)
-        self._restorer = restorer
-        self._denoiser = restorer.denoiser(restorer.narrow(self.upsampled), clamp=1.0)
-        self.first = self.last = self._denoiser
-
-    def __call__(self, x: Tensor, sigma: float) -> Tensor:
-        return self._denoiser(x, sigma)
-
-    def pack(self, noise: Tensor) -> Tensor:
-        return noise
-
-    def image(self, x0: Tensor) -> Tensor:
-        return x0
-
-    def mixed(self, drawn: Tensor, estimate: Tensor, fidelity: Tensor) -> Tensor:
-        scale = self._restorer.config.scale
-        ends = [F.pixel_unshuffle(x, scale) / USUAL for x in (drawn, estimate)]
-        return USUAL * F.pixel_shuffle(mix(ends[0], ends[1], fidelity, scale, self._restorer.dtype), scale)
-
-
-class _Latent:
-    """The target is a latent [B, 3, h, w] that the network decodes; it is told the LR image itself."""
-
-    def __init__(self, restorer: Restorer, lr: Tensor) -> None:
-        self._restorer = restorer
-        self._denoiser = self.first = self.last = restorer.denoiser(restorer.narrow(lr))
-
-    def __call__(self, x: Tensor, sigma: float) -> Tensor:
-        return self._denoiser(x, sigma)
-
-    def pack(self, noise: Tensor) -> Tensor:
-        return noise
-
-    def image(self, x0: Tensor) -> Tensor:
-        image: Tensor = self._restorer.runner.decode(x0)
-        return image.float().clamp(-1.0, 1.0)
-
-    def mixed(self, drawn: Tensor, estimate: Tensor, fidelity: Tensor) -> Tensor:
-        return drawn.lerp(estimate, fidelity)
-
-    @property
-    def upsampled(self) -> Tensor:
-        raise AssertionError("refused while planning: these models have no encoder")
 
 
 def _level(config: ModelConfig) -> Level:

@@ -18,9 +18,7 @@ import torch
 from torch import Tensor
 from torch.quasirandom import SobolEngine
 
-from upscale.diffusion import samplers
-from upscale.diffusion.denoiser import retold
-from upscale.diffusion.noise import INITIAL, Field
+from upscale.diffusion.noise import Field
 from upscale.diffusion.samplers import Noise
 from upscale.diffusion.schedule import Float64, trigonometric_grid
 from upscale.errors import InputError, UsageError
@@ -28,7 +26,8 @@ from upscale.images.picture import Pixels
 from upscale.images.pixels import from_float, to_float
 from upscale.metrics.lpips import LPIPS
 from upscale.metrics.psnr import psnr_y
-from upscale.models.restorer import Conditioned, Restorer, Run
+from upscale.models.conditioned import Conditioned
+from upscale.models.restorer import Restorer
 from upscale.training.evaluation.evaluate import distance, pair_of, paths_of
 from upscale.training.examples.decode import opened
 
@@ -140,8 +139,7 @@ class Crops:
     def __init__(
         self, restorer: Restorer, folder: Path, count: int, side_px: int, seed: int, lpips: LPIPS | None
     ) -> None:
-        relay = restorer.config.relaying
-        self._blur = relay.blur if relay else None
+        self._restorer = restorer
         self._fidelity = torch.tensor(restorer.config.fidelity, device=restorer.device).reshape(1, 1, 1, 1)
         self._lpips, self._scale, multiple = lpips, restorer.config.scale, restorer.multiple_of
         side = side_px // self._scale // multiple * multiple  # of the LR crop
@@ -179,12 +177,10 @@ class Crops:
         """Return the mean PSNR-Y in dB and LPIPS along those noise levels, with the model's fidelity."""
         psnrs, distances = [], []
         for conditioned, noise, hr in self._crops:
-            x = noise(INITIAL) * sigmas[0]
-            run = Run(conditioned, len(sigmas), from_noise=True, keep_first=bool(self._fidelity))
-            x0 = samplers.sample(sampler, retold(run, told, sigmas), x, sigmas, noise, blur=self._blur)
-            if run.first is not None:
-                x0 = conditioned.mixed(x0, run.first, self._fidelity)
-            image = conditioned.image(x0)[0].permute(1, 2, 0).float().cpu().numpy()
+            made = self._restorer.run(
+                conditioned, noise, sigmas, sampler=sampler, told=told, fidelity=self._fidelity
+            )
+            image = made[0].permute(1, 2, 0).float().cpu().numpy()
             out = from_float(image, np.uint8)
             psnrs.append(psnr_y(out, hr, border=self._scale))
             if self._lpips is not None:
