@@ -242,6 +242,14 @@ def test_dpi_travels(source, row):
     assert rewritten(picture, row)[0].info["dpi"] == pytest.approx((300, 150), abs=0.02)
 
 
+@pytest.mark.parametrize("row", [r for r in FORMATS.values() if r.is_available], ids=lambda r: r.name)
+def test_dpi_is_kept_or_said_to_be_lost(row):
+    stream = io.BytesIO()
+    picture = Picture(np.zeros((3, 5, 3), np.uint8), metadata=Metadata(dpi=(300, 150)))
+    said = any("resolution" in note for note in encode(picture, stream, format=row))
+    assert (read(stream.getvalue()).metadata.dpi is None) == said
+
+
 @pytest.mark.skipif(not features.check("webp"), reason="Pillow without WebP")
 def test_dpi_of_formats_that_have_only_exif():
     exif = Image.Exif()
@@ -306,11 +314,26 @@ def test_orientation_that_only_xmp_knows_is_applied_at_most_once():
     assert read(stream.getvalue()).size == picture.size
 
 
-@pytest.mark.parametrize("packet", [b"\xff\xfe<\0x\0", b'<x Container:Directory="gain map"/>'])
-def test_xmp_that_cannot_stay_is_dropped_with_a_note(packet):
-    picture = read(with_xmp("JPEG", packet))
+def test_xmp_that_cannot_stay_is_dropped_with_a_note():
+    picture = read(with_xmp("JPEG", b"\xff\xfe<\0x\0"))
     assert picture.metadata.xmp is None
     assert len(picture.notes) == 1 and "XMP" in picture.notes[0]
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        ' GCamera:MicroVideo="1" GCamera:MicroVideoOffset="4096">',
+        ' Camera:MotionPhoto="1"><Container:Directory><rdf:Seq><rdf:li/></rdf:Seq></Container:Directory>',
+        ' hdrgm:Version="1.0"><GContainer:Directory rdf:parseType="Resource"> </GContainer:Directory >',
+        "><hdrgm:Version>1.0</hdrgm:Version>",
+    ],
+)
+def test_xmp_does_not_promise_what_a_phone_had_appended(said):
+    """A gain map or a film; the caption stays."""
+    picture = read(with_xmp("JPEG", f'<rdf:Description dc:title="Sea"{said}</rdf:Description>'.encode()))
+    assert picture.metadata.xmp == b'<rdf:Description dc:title="Sea"></rdf:Description>'
+    assert len(picture.notes) == 1 and "film" in picture.notes[0]
 
 
 @pytest.mark.parametrize(
@@ -318,6 +341,7 @@ def test_xmp_that_cannot_stay_is_dropped_with_a_note(packet):
     [
         b"<xmp:Thumbnails>" * 4000 + b" tiff:Orientation='" * 50 + b"<tiff:Orientation>" * 50,
         b"<xmp:Thumbnails></xmp:Thumbnails>" * 300_000,
+        b"<Container:Directory/>" * 300_000,
         b"<rdf:Description" + b' xmlns:upscale="urn:upscale:record:1/"' * 10_000,
     ],
 )
@@ -467,6 +491,7 @@ SRGB_CHUNKS = (
         (((b"cHRM", struct.pack(">8I", 31270, 32900, 64000, 33000, 21000, 71000, 15000, 6000)),), True),
         (((b"cICP", b"\x01\x0d\0\x01"),), False),
         (((b"cICP", b"\x09\x10\0\x01"),), True),
+        (((b"cICP", b"\x09\x10\0\x01"), (b"gAMA", struct.pack(">I", 100000))), True),
     ],
 )
 def test_colours_of_a_png_that_are_not_srgb_are_said(chunks, said):

@@ -89,6 +89,53 @@ def test_heic_whose_crop_lies_elsewhere():
         read(bytes(data))
 
 
+@pytest.mark.parametrize(("primaries", "said"), [(1, False), (9, True)])
+def test_colours_of_a_heic_that_are_not_srgb_are_said(primaries, said):
+    pillow_heif = pytest.importorskip("pillow_heif", reason="the extra `heif`")
+    stream = io.BytesIO()
+    pillow_heif.from_pillow(photo()).save(stream)
+    data = bytearray(stream.getvalue())
+    data[data.index(b"colrnclx") + 9] = primaries
+    assert len(read(bytes(data)).notes) == said
+
+
+def test_what_comes_with_a_heic_is_said():
+    pillow_heif = pytest.importorskip("pillow_heif", reason="the extra `heif`")
+    stream = io.BytesIO()
+    pillow_heif.from_pillow(photo().convert("RGBA")).save(stream)
+    alpha, other = b"urn:mpeg:hevc:2015:auxid:1", b"urn:com:apple:photo:hdrgai"
+    picture = read(stream.getvalue().replace(alpha, other))
+    assert picture.alpha is None and len(picture.notes) == 1 and "gain map" in picture.notes[0]
+
+
+def test_jpeg_xl_is_turned_once(tmp_path):
+    """By its decoder, as the codestream says; EXIF counts for a JPEG that was packed as it is."""
+    pytest.importorskip("pillow_jxl", reason="the extra `jxl`")
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    stream = io.BytesIO()
+    photo().save(stream, "JXL", exif=exif.tobytes())
+    assert read(stream.getvalue()).size == probe(stream.getvalue()).size == (64, 48)
+    photo().save(tmp_path / "a.jpg", exif=exif)
+    with Image.open(tmp_path / "a.jpg") as jpeg:
+        jpeg.save(tmp_path / "a.jxl", lossless_jpeg=True)
+    assert read(tmp_path / "a.jxl").size == probe(tmp_path / "a.jxl").size == (48, 64)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (8, 8), (264, 8), (40, 30), (513, 511), (9000, 3), (3, 9000)])
+@pytest.mark.parametrize("container", [False, True])
+def test_jpeg_xl_is_measured_before_it_is_decoded(size, container, monkeypatch):
+    """Its plug-in decodes what it opens, and a few bytes may be a billion pixels."""
+    pytest.importorskip("pillow_jxl", reason="the extra `jxl`")
+    stream = io.BytesIO()
+    Image.new("L", size).save(stream, "JXL", effort=1, use_container=container)
+    assert probe(stream.getvalue()).size == size
+    monkeypatch.setattr(Image, "open", None)
+    megapixels = size[0] * size[1] / 1e6
+    with pytest.raises(InputError, match="the limit is"):
+        probe(stream.getvalue(), max_mpix=megapixels * 0.999)
+
+
 def test_jpeg_xl():
     pytest.importorskip("pillow_jxl", reason="the extra `jxl`")
     stream = io.BytesIO()

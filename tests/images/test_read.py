@@ -215,6 +215,20 @@ def test_16_bit_tiff_whose_zero_is_white():
     assert np.array_equal(read(data).color[..., 0], 65535 - DEEP)
 
 
+@pytest.mark.parametrize(("mode", "color"), [("RGB", (9, 8, 7)), ("L", (9,))])
+def test_channels_of_a_tiff_that_are_neither_colour_nor_transparency_are_said(mode, color):
+    """Photoshop keeps selections so."""
+    data = saved(Image.new(f"{mode}A", (3, 2), (*color, 6)), "TIFF")
+    picture = read(data.replace(struct.pack("<HHLL", 338, 3, 1, 2), struct.pack("<HHLL", 338, 3, 1, 0)))
+    assert picture.alpha is None and (picture.color == color).all()
+    assert picture.notes == ("Channels besides colour and transparency were left out.",)
+
+
+def test_lost_place_on_the_earth_is_said():
+    picture = read(saved(photo(), "TIFF", tiffinfo={33550: (0.5, 0.5, 0.0)}))
+    assert len(picture.notes) == 1 and "GeoTIFF" in picture.notes[0]
+
+
 @pytest.mark.skipif(not features.check("jpg_2000"), reason="Pillow without JPEG 2000")
 def test_16_bit_jpeg_2000_is_seen():
     data = saved(deep_image(), "JPEG2000")

@@ -147,6 +147,39 @@ def test_drawings_and_containers_are_refused(data):
     assert "which cannot be read" in refused(data).message
 
 
+def tiff(tags, signature=b"", order="<", strip=b"\0"):
+    """Return a grey picture of one pixel."""
+    tags = {256: 1, 257: 1, 258: 8, 259: 1, 262: 1, 273: 0, 277: 1, 278: 1, 279: len(strip), **tags}
+    start = 8 + len(signature)
+    tags[273] = start + 2 + 12 * len(tags) + 4
+    entries = b"".join(struct.pack(f"{order}HHLL", tag, 4, 1, value) for tag, value in sorted(tags.items()))
+    head = {"<": b"II*\0", ">": b"MM\0*"}[order] + struct.pack(f"{order}L", start) + signature
+    return head + struct.pack(f"{order}H", len(tags)) + entries + bytes(4) + strip
+
+
+def test_raw_files_are_refused():
+    """Else their previews would be enlarged; a copy of the picture inside another one does no harm."""
+    for data in (tiff({254: 1, 330: 8}), tiff({}, b"CR\2\0\0\0\0\0")):
+        error = refused(data)
+        assert "raw file" in error.message and "Develop" in (error.hint or "")
+    for data in (tiff({}), tiff({254: 1}), tiff({254: 0, 330: 8})):
+        assert read(data).size == (1, 1)
+
+
+@pytest.mark.parametrize("compression", [1, 8])
+def test_numbers_whose_bytes_pillow_would_swap_twice(compression):
+    number = struct.pack(">f", 0.5)
+    data = tiff(
+        {258: 32, 259: compression, 339: 3},
+        order=">",
+        strip=number if compression == 1 else zlib.compress(number),
+    )
+    if compression == 1:
+        assert read(data).color.item() == 32768
+    else:
+        assert "big-endian" in refused(data).message
+
+
 @pytest.mark.parametrize("share", [0.05, 0.3, 0.6, 0.95])
 @pytest.mark.parametrize("format", FORMATS_READ)
 def test_truncated(format, share, tmp_path):

@@ -1,7 +1,7 @@
-"""GIF and TIFF files walked from block to block without decoding: how many pictures, and where they end.
+"""Files walked from block to block without decoding: how many pictures, what lies where, and where they end.
 
-Pillow counts by parsing every one of them, which takes minutes for a file made to that end, and does not
-tell where a file ends.
+Pillow counts the pictures of a GIF or TIFF by parsing every one of them, which takes minutes for a file made
+to that end, and does not tell where a file ends.
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from typing import IO
 
 MAX_FRAMES = 10_000  # an hour of slides, five minutes of film; counting stops behind it
+
+_MAX_BOXES = 10_000  # files have some dozens
 
 _EXTENSION, _IMAGE, _TRAILER = 0x21, 0x2C, 0x3B  # GIF89a, appendix A
 _GRAPHIC_CONTROL = b"\xf9"
@@ -26,6 +28,28 @@ _NUMBERS = {1: "B", 3: "H", 4: "L", 13: "L", 16: "Q", 18: "Q"}
 _MAX_ENTRIES = 4096  # of one directory; cameras and scanners write some dozens
 _MAX_WORK = 4_000_000  # in numbers to look at: two seconds
 _ENTRY_WORK = 10  # as many numbers as an entry takes time
+
+
+def boxes(file: IO[bytes], start: int = 0, stop: int | None = None) -> Iterator[tuple[bytes, int, int]]:
+    """Yield the boxes of AVIF, HEIF, JPEG 2000 or JPEG XL between two places; ISO 14496-12, 4.2.
+
+    Each is its kind, the place of its content and the one behind it, which may lie beyond the end of the
+    file. What cannot be understood ends them.
+    """
+    stop = file.seek(0, io.SEEK_END) if stop is None else stop
+    for _ in range(_MAX_BOXES):
+        if start + 8 > stop:
+            return
+        file.seek(start)
+        head = file.read(16)
+        size, content = int.from_bytes(head[:4], "big"), start + 8
+        if size == 1:  # a length in 8 bytes follows
+            size, content = int.from_bytes(head[8:], "big"), start + 16
+        end = start + size if size else stop  # 0 is all the rest
+        if end < content:
+            return
+        yield head[4:8], content, end
+        start = end
 
 
 @dataclass(frozen=True)

@@ -19,8 +19,6 @@ from PIL import ExifTags, Image
 from upscale.images import color, guard, record
 from upscale.images.picture import COMMENT, Metadata, Picture
 
-OTHER_COLORS = "The file says, without a profile, that its colours are not sRGB's; they were taken as such."
-
 _Tags = dict[int, Any]
 
 _EXIF, _GPS, _INTEROP = ExifTags.IFD.Exif, ExifTags.IFD.GPSInfo, ExifTags.IFD.Interop
@@ -29,12 +27,13 @@ _X_RESOLUTION, _Y_RESOLUTION = ExifTags.Base.XResolution, ExifTags.Base.YResolut
 _UNIT = ExifTags.Base.ResolutionUnit
 _WIDTH, _HEIGHT = ExifTags.Base.ExifImageWidth, ExifTags.Base.ExifImageHeight
 
+_GEO_TAGS = {33550, 33922, 34264, 34735, 34736, 34737}  # GeoTIFF: metres per pixel
 # Tags of the first IFD that describe the old file's storage (TIFF 6.0), not the picture.
 _STORAGE_TAGS = {
     254, 255, *range(256, 260), *range(262, 267), 273, *range(277, 282), 284, *range(288, 294), 297, 301,
     *range(317, 326), 330, 332, 333, 334, *range(336, 343), 347, *range(512, 522), *range(529, 533),
     700, 33723, 34377, 34675, 37724,  # XMP (kept apart), IPTC, Photoshop's blocks, ICC (kept apart), layers
-    33550, 33922, 34264, 34735, 34736, 34737,  # GeoTIFF: metres per pixel
+    *_GEO_TAGS,
     *range(50706, 51200),  # DNG
 }  # fmt: skip
 _STALE_EXIF_TAGS = {
@@ -44,14 +43,18 @@ _STALE_EXIF_TAGS = {
 _STALE_INTEROP_TAGS = {0x1001, 0x1002}  # width and height
 
 _STALE_NAMES = (
-    "(?:tiff:(?:Orientation|ImageWidth|ImageLength)|exif:Pixel[XY]Dimension|xmpNote:HasExtendedXMP)"
+    "(?:tiff:(?:Orientation|ImageWidth|ImageLength)|exif:Pixel[XY]Dimension|xmpNote:HasExtendedXMP"
+    r"|G?Camera:(?:MicroVideo|MotionPhoto)\w*|hdrgm:\w+)"
 )
 _STALE_XMP = re.compile(rf"""\s?{_STALE_NAMES}\s?=\s?(?:"[^"]*"|'[^']*')|<({_STALE_NAMES})>[^<]*</\1>""")
-_THUMBNAILS = re.compile(r"<(xmp|xap):Thumbnails>(?:[^<]++|<(?!/?\1:Thumbnails>))*+</\1:Thumbnails>")
+_STALE_TREES = re.compile(
+    r"<((?:xmp|xap):Thumbnails|\w*Container:Directory)\b[^<>]*>(?:[^<]++|<(?!/?\1\b))*+</\1\s*>"
+)
+_ADDED = re.compile(r"Container:Directory|Camera:MicroVideo|hdrgm:")  # what phones put behind a picture
+_ADDED_TO_HEIF = "aux", "depth_images"  # in its `info`
+_ADDED_LOST = "What comes with the picture (a gain map, depth or a film) was left out."
 _IPTC_TAG, _IPTC_RESOURCE, _IPTC_MARK = 33723, 0x0404, b"\x1c"  # IIM 4.2, 1.5
 _PNG_BLOCK = re.compile("XML:com\\.adobe\\.xmp|Raw profile type ")  # text fields that are no texts
-_SRGB_GAMMA, _SRGB_NEAR = 1 / 2.2, 0.01
-_SRGB_PRIMARIES = 0.3127, 0.329, 0.64, 0.33, 0.3, 0.6, 0.15, 0.06  # x, y of white, red, green and blue
 _EXTENDED = "HasExtendedXMP"
 _MAX_DPI = 65535  # what JPEG can hold; more is nonsense
 
@@ -92,18 +95,20 @@ def collect(image: Image.Image) -> Found:
     orientation, dpi, block = 1, None, None
     try:
         exif = image.getexif()
-        orientation = _orientation(exif)
+        orientation = _orientation(image, exif)
         dpi = _exif_dpi(exif)
         block, complete = _serialise(*_unfold(exif), exif.endian)
         if not complete:
             notes.append("EXIF fields that make no sense were dropped.")
+        if not _GEO_TAGS.isdisjoint(exif):
+            notes.append("Where the pixels lie on the earth (GeoTIFF) was dropped.")
     except Exception:  # Pillow's parser raises whatever the damaged bytes lead to
         notes.append("The EXIF data is damaged and was dropped.")
 
-    xmp, note = _clean_xmp(image.info.get("xmp"))
-    notes += note
-    if _has_colors_of_its_own(image):
-        notes.append(OTHER_COLORS)
+    xmp, lost = _clean_xmp(image.info.get("xmp"))
+    notes += lost
+    if any(image.info.get(key) for key in _ADDED_TO_HEIF):
+        notes.append(_ADDED_LOST)
     icc_profile = image.info.get("icc_profile")
     if "icc_profile" in image.info and not isinstance(
         icc_profile, bytes
@@ -119,7 +124,7 @@ def collect(image: Image.Image) -> Found:
 def orientation_of(image: Image.Image) -> int:
     """Return the EXIF orientation 1 to 8 of an opened image without decoding it; 1 for none and nonsense."""
     try:
-        return _orientation(Image.Image.getexif(image))  # PNG's own getexif decodes the picture
+        return _orientation(image, Image.Image.getexif(image))  # PNG's own getexif decodes the picture
     except Exception:
         return 1
 
@@ -202,18 +207,9 @@ def _texts(image: Image.Image) -> tuple[tuple[str, str], ...]:
     return ((COMMENT, text.rstrip("\0")),)
 
 
-def _has_colors_of_its_own(image: Image.Image) -> bool:
-    """Return whether a PNG without a profile describes colours that are not sRGB's."""
-    info = image.info
-    if image.format != "PNG" or "icc_profile" in info or "srgb" in info:
-        return False
-    primaries = info.get("chromaticity", _SRGB_PRIMARIES)
-    return abs(info.get("gamma", _SRGB_GAMMA) - _SRGB_GAMMA) > _SRGB_NEAR or any(
-        abs(a - b) > _SRGB_NEAR for a, b in zip(primaries, _SRGB_PRIMARIES, strict=True)
-    )
-
-
-def _orientation(exif: Image.Exif) -> int:
+def _orientation(image: Image.Image, exif: Image.Exif) -> int:
+    if image.format == "JXL" and not getattr(image, "jpeg", False):
+        return 1  # its decoder has turned it as the codestream says, which goes before EXIF
     value = exif.get(_ORIENTATION)
     return value if isinstance(value, int) and 1 <= value <= 8 else 1
 
@@ -293,15 +289,15 @@ def _checked_dpi(dpi: Any) -> tuple[float, float] | None:
 
 
 def _clean_xmp(packet: Any) -> tuple[bytes | None, list[str]]:
-    """Return the packet without orientation, sizes and thumbnails, and a note on what had to be dropped."""
+    """Return the packet without what is stale (orientation, sizes, thumbnails), and notes on what is lost."""
     if not packet or not isinstance(packet, str | bytes):
         return None, []
     try:
         text = packet if isinstance(packet, str) else packet.decode("utf-8")
     except UnicodeDecodeError:
         return None, ["The XMP data is not UTF-8 and was dropped."]
-    if "Container:Directory" in text:  # lists pictures appended to the file (gain map, depth) by their length
-        return None, ["The XMP data describes further pictures in the file and was dropped."]
     notes = ["Extended XMP data was dropped."] if _EXTENDED in text else []
-    text = _THUMBNAILS.sub("", _STALE_XMP.sub("", text))
+    if _ADDED.search(text):
+        notes.append(_ADDED_LOST)
+    text = _STALE_TREES.sub("", _STALE_XMP.sub("", text))
     return record.without_record(text.rstrip("\0")).encode() or None, notes

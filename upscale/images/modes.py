@@ -38,7 +38,7 @@ class Planes:
 
 
 def unpack(image: Image.Image, storage: Storage, icc_profile: bytes | None) -> Planes:
-    """Return the pixels of a loaded, upright image of any mode that Pillow's readers make.
+    """Return the pixels of a loaded image of any mode that Pillow's readers make.
 
     Raises:
         ValueError: The mode is unknown.
@@ -57,39 +57,30 @@ def from_samples(samples: Deep, key: Any, icc_profile: bytes | None) -> Planes:
 
     Args:
         samples: Not premultiplied.
-        key: The colour (r, g, b) that is transparent; anything else is none.
+        key: As for `_keyed`.
         icc_profile: As embedded.
     """
     channels = samples.shape[2]
     if channels == 3:
-        alpha = None
-        if isinstance(key, tuple) and len(key) == 3:
-            alpha = np.where((samples == np.array(key)).all(axis=2), 0, 65535).astype(np.uint16)
-        return _planes(samples, alpha, icc_profile)
+        return _planes(samples, _keyed(samples, key), icc_profile)
     color = np.ascontiguousarray(samples[..., :-1])
     return _planes(color, np.ascontiguousarray(samples[..., -1]), icc_profile)
 
 
 def _gray8(image: Image.Image, storage: Storage, icc_profile: bytes | None) -> Planes:
-    gray = arrays.to_array(image.convert("L") if image.mode == "1" else image)
-    alpha = None
-    if isinstance(key := image.info.get("transparency"), int):
-        if storage.bits < 8:  # PNG's key counts in levels of the file
-            key = min(key * 255 // (2**storage.bits - 1), 255)  # for one bit, Pillow may have scaled it
-        alpha = np.where(gray == key, 0, 255).astype(np.uint8)
-    return _planes(gray[..., None], alpha, icc_profile)
+    gray = arrays.to_array(image.convert("L") if image.mode == "1" else image)[..., None]
+    key = image.info.get("transparency")
+    if isinstance(key, int) and storage.bits < 8:  # PNG's key counts in levels of the file
+        key = min(key * 255 // (2**storage.bits - 1), 255)  # for one bit, Pillow may have scaled it
+    return _planes(gray, _keyed(gray, key), icc_profile)
 
 
 def _gray16(image: Image.Image, storage: Storage, icc_profile: bytes | None) -> Planes:
-    gray = arrays.to_array(image)
-    alpha = None
-    if isinstance(key := image.info.get("transparency"), int):
-        alpha = np.where(gray == key, 0, 65535).astype(np.uint16)
+    gray = arrays.to_array(image)[..., None]
+    alpha = _keyed(gray, image.info.get("transparency"))
     if storage.bits == 12 and image.format == "TIFF":  # which stores them as they are; JPEG 2000 is scaled
         gray = (gray.astype(np.uint32) * 65535 // 4095).astype(np.uint16)
-    if storage.white_is_zero:
-        np.subtract(65535, gray, out=gray)
-    return _planes(gray[..., None], alpha, icc_profile)
+    return _planes(_maybe_inverted(gray, storage), alpha, icc_profile)
 
 
 def _gray_alpha(image: Image.Image, storage: Storage, icc_profile: bytes | None) -> Planes:
@@ -121,13 +112,10 @@ def _floats(image: Image.Image, storage: Storage, icc_profile: bytes | None) -> 
 
 def _rgb(image: Image.Image, storage: Storage, icc_profile: bytes | None) -> Planes:
     pixels = arrays.to_array(image if image.mode == "RGB" else image.convert("RGB"))
-    alpha = None
     key = image.info.get("transparency")
-    if isinstance(key, tuple) and len(key) == 3:
-        if storage.bits > 8:  # the key has 16 bits, the pixels have lost their lower 8
-            key = tuple(value >> 8 for value in key)
-        alpha = np.where((pixels == np.array(key)).all(axis=2), 0, 255).astype(np.uint8)
-    return _planes(pixels, alpha, icc_profile)
+    if isinstance(key, tuple) and storage.bits > 8:  # the key has 16 bits, the pixels have lost their lower 8
+        key = tuple(value >> 8 for value in key)
+    return _planes(pixels, _keyed(pixels, key), icc_profile)
 
 
 def _rgb_alpha(image: Image.Image, storage: Storage, icc_profile: bytes | None) -> Planes:
@@ -148,6 +136,18 @@ def _palette(image: Image.Image, storage: Storage, icc_profile: bytes | None) ->
 def _managed(image: Image.Image, storage: Storage, icc_profile: bytes | None) -> Planes:
     rgb, notes = color.to_srgb(image, icc_profile)
     return Planes(arrays.to_array(rgb), None, None, tuple(notes))
+
+
+def _keyed(pixels: Pixels, key: Any) -> Pixels | None:
+    """Return alpha [H, W] for pixels [H, W, C] of which one colour is transparent.
+
+    The key is that colour, (r, g, b) or a level of grey; for anything else there is no alpha.
+    """
+    if not isinstance(key, int | tuple) or np.size(key) != pixels.shape[2]:
+        return None
+    shown = (pixels != np.array(key)).any(axis=2)
+    alpha: Pixels = shown * pixels.dtype.type(np.iinfo(pixels.dtype).max)
+    return alpha
 
 
 def _planes(pixels: Pixels, alpha: Pixels | None, icc_profile: bytes | None) -> Planes:
@@ -172,7 +172,9 @@ def _scaled(values: npt.NDArray[Any], whites: tuple[int, ...]) -> tuple[npt.NDAr
 
 
 def _maybe_inverted(gray: npt.NDArray[np.uint16], storage: Storage) -> npt.NDArray[np.uint16]:
-    return np.subtract(65535, gray, dtype=np.uint16) if storage.white_is_zero else gray
+    if storage.white_is_zero:
+        np.subtract(65535, gray, out=gray)
+    return gray
 
 
 _CONVERTERS: dict[str, Callable[[Image.Image, Storage, bytes | None], Planes]] = {

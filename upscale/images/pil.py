@@ -27,7 +27,7 @@ def from_pil(image: Image.Image) -> Picture:
     try:
         with guard.quiet():
             return decode(image, storage.inspect(image))
-    except Exception as error:  # lazily opened images are decoded here: see read.py
+    except Exception as error:  # lazily opened images are decoded here: see opening.py
         raise InputError(f"The image cannot be decoded ({error or type(error).__name__}).") from error
 
 

@@ -16,7 +16,7 @@ import numpy.typing as npt
 from PIL import PngImagePlugin
 
 from upscale.images import arrays, scratch
-from upscale.images.picture import Metadata, Pixels
+from upscale.images.picture import Metadata, Picture, Pixels
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _COLOR_TYPES = {1: 0, 2: 4, 3: 2, 4: 6}  # by the number of channels
@@ -61,6 +61,18 @@ def text_fields(metadata: Metadata) -> PngImagePlugin.PngInfo:
     for key, text in metadata.texts:
         fields.add_text(key, text)
     return fields
+
+
+def interleaved(picture: Picture) -> Pixels:
+    """Return the pixels [H, W, 1 to 4] with alpha, if there is one, as the last channel."""
+    if picture.alpha is None:
+        return picture.color
+    channels = picture.color.shape[2]
+    pixels = scratch.empty((*picture.color.shape[:2], channels + 1), picture.color.dtype)
+    for rows in arrays.row_blocks(*picture.size):
+        pixels[rows, :, :channels], pixels[rows, :, channels] = picture.color[rows], picture.alpha[rows]
+        scratch.release(pixels, picture.color, picture.alpha)
+    return pixels
 
 
 def write(file: IO[bytes], pixels: Pixels, metadata: Metadata) -> None:

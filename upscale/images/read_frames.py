@@ -12,8 +12,8 @@ import numpy as np
 from upscale.errors import InputError
 from upscale.images import storage
 from upscale.images.decode import decode
+from upscale.images.opening import Opened, check_pixels, distrust, identify, name_of, samples_of, stream
 from upscale.images.picture import Picture, Pixels
-from upscale.images.read import Opened, check_pixels, distrust, identify, name_of, samples_of, stream
 from upscale.images.sequence import Frame, Pictures, look
 from upscale.options import DEFAULT_MAX_INPUT_MPIX
 

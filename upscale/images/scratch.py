@@ -39,36 +39,22 @@ def folder() -> Path:
     return Path(tempfile.gettempdir())
 
 
-def on_disk(shape: tuple[int, ...], dtype: npt.DTypeLike) -> bool:
-    """Return whether `empty` makes such an array on disk."""
-    return prod(shape) * np.dtype(dtype).itemsize >= DISK_FROM_BYTES
-
-
 def empty(shape: tuple[int, ...], dtype: npt.DTypeLike) -> npt.NDArray[Any]:
     """Return a writable array, on disk if it is large; what it holds is not defined.
 
     Raises:
         OutputError: The disk has not enough room, or there is no place for temporary files.
     """
-    if not on_disk(shape, dtype):
-        return np.empty(shape, dtype)
     length = prod(shape) * np.dtype(dtype).itemsize
+    if length < DISK_FROM_BYTES:
+        return np.empty(shape, dtype)
     try:
-        with file() as temporary:
+        with tempfile.TemporaryFile(dir=folder()) as temporary:
             _reserve(temporary, length)
             mapped = mmap.mmap(temporary.fileno(), length)  # keeps the file open on its own
     except OSError as error:
-        raise no_room(length, error) from error
+        raise _no_room(length, error) from error
     return np.frombuffer(mapped, dtype).reshape(shape)
-
-
-def file() -> IO[bytes]:
-    """Return a temporary file, open for reading and writing, that goes when it is closed.
-
-    Raises:
-        OSError: There is no place for one.
-    """
-    return tempfile.TemporaryFile(dir=folder())
 
 
 def spool() -> BinaryIO:
@@ -93,7 +79,12 @@ def is_mapped(pixels: npt.NDArray[Any]) -> bool:
     return _mapping(pixels) is not None
 
 
-def no_room(length: int, error: OSError) -> OutputError:
+def row_blocks(pixels: npt.NDArray[Any]) -> list[slice]:
+    """Return slices over the rows of an array [H, W, ...], each of about a megapixel."""
+    return list(arrays.row_blocks(pixels.shape[1], pixels.shape[0]))
+
+
+def _no_room(length: int, error: OSError) -> OutputError:
     """Return the error that says why there is no temporary file of so many bytes."""
     full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
     reason = "there is not enough room" if full else error.strerror or str(error)
@@ -101,11 +92,6 @@ def no_room(length: int, error: OSError) -> OutputError:
         f"{length / 1e9:.1f} GB of temporary files cannot be written to {folder()}: {reason}.",
         hint="Make room, or set TMPDIR to a folder on a larger disk.",
     )
-
-
-def row_blocks(pixels: npt.NDArray[Any]) -> list[slice]:
-    """Return slices over the rows of an array [H, W, ...], each of about a megapixel."""
-    return list(arrays.row_blocks(pixels.shape[1], pixels.shape[0]))
 
 
 def _reserve(temporary: IO[bytes], length: int) -> None:

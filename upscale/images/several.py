@@ -11,7 +11,7 @@ import io
 import re
 from collections.abc import Callable
 
-from upscale.images.extent import gif_extent, tiff_extent
+from upscale.images.extent import boxes, gif_extent, tiff_extent
 
 _SIGNATURE = re.compile(
     rb"\x89PNG\r\n|\xff\xd8\xff|RIFF.{4}WEBP|GIF8[79]a|II[*+]\0|MM\0[*+]|P[1-7][\s#]"
@@ -95,18 +95,8 @@ def _bmp_end(data: bytes) -> int:
 
 
 def _boxes_end(data: bytes) -> int:
-    """Return the place behind the boxes of AVIF or HEIF where another picture begins; ISO 14496-12, 4.2."""
-    at = 0
-    while at + 16 <= len(data):
-        if at and begins_picture(data, at):
-            return at
-        size = int.from_bytes(data[at : at + 4], "big")
-        if size == 1:  # a length in 8 bytes follows
-            size = int.from_bytes(data[at + 8 : at + 16], "big")
-        if size < 8:
-            break
-        at += size
-    return 0
+    """Return the place behind the boxes of AVIF or HEIF where another picture begins; 0 without one."""
+    return next((end for _, _, end in boxes(io.BytesIO(data)) if begins_picture(data, end)), 0)
 
 
 def _netpbm_end(data: bytes) -> int:

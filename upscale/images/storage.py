@@ -13,14 +13,18 @@ from typing import IO, Any
 
 from PIL import Image
 
-from upscale.images import webp
+from upscale.images import jxl, webp
 
 HEAD_BYTES = 4096
 _BITS_PER_SAMPLE = 258
-_PHOTOMETRIC, _PLANAR = 262, 284  # TIFF tags; 0 is WhiteIsZero, 2 one plane after the other
+_PHOTOMETRIC, _SAMPLES, _PLANAR = 262, 277, 284  # TIFF tags; 0 is WhiteIsZero, 2 one plane after the other
 _SIDES = ((256, 322), (257, 323))  # width and height, of the picture and of its tiles
 _TILE_PX = 4096  # by which tiles may be larger than their picture; all of a tile is held
 _PRIMARIES, _TONES = {1, 2}, {1, 2, 6, 13}  # of H.273: BT.709 and unknown; BT.709, unknown, BT.601, sRGB
+_SRGB_GAMMA, _SRGB_NEAR = 1 / 2.2, 0.01
+_SRGB_CHROMATICITY = 0.3127, 0.329, 0.64, 0.33, 0.3, 0.6, 0.15, 0.06  # x, y of white, red, green and blue
+_OTHER_COLORS = "The file says, without a profile, that its colours are not sRGB's; they were taken as such."
+_FURTHER_CHANNELS = "Channels besides colour and transparency were left out."
 _BITS = re.compile(r";(\d+)")
 
 
@@ -34,7 +38,7 @@ class Storage:
         white_is_zero: Whether the decoded pixels still have to be inverted.
         gray_alpha: Whether the file is grey with alpha although Pillow decodes it to RGBA.
         luma_step: How coarsely they are rounded, as `Picture.luma_step`.
-        other_colors: Whether the file says by numbers (ITU-T H.273) that its colours are not sRGB's.
+        notes: Sentences on what no decoder heeds.
     """
 
     bits: int = 8
@@ -42,7 +46,7 @@ class Storage:
     white_is_zero: bool = False
     gray_alpha: bool = False
     luma_step: float = 0.0
-    other_colors: bool = False
+    notes: tuple[str, ...] = ()
 
 
 def inspect(image: Image.Image, file: IO[bytes] | None = None) -> Storage:
@@ -63,6 +67,8 @@ def inspect(image: Image.Image, file: IO[bytes] | None = None) -> Storage:
     head = _head(file)
     if image.format in ("JPEG2000", "AVIF"):
         bits = _container_bits(image.format, head)
+    elif image.format == "JXL" and file is not None:
+        bits = _jxl_bits(file)
     elif image.format == "HEIF":
         bits = int(image.info.get("bit_depth", 8))
     elif codec.startswith("ppm") and isinstance(args, tuple):
@@ -79,15 +85,22 @@ def inspect(image: Image.Image, file: IO[bytes] | None = None) -> Storage:
         raise ValueError("grey and alpha in planes of their own are not supported")
     if any(tags.get(tile, 0) > tags.get(side, 0) + _TILE_PX for side, tile in _SIDES):
         raise ValueError("its tiles are far larger than the picture")
+    if codec == "libtiff" and raw.endswith(("BS", "BF")):  # Pillow swaps bytes that libtiff has swapped
+        raise ValueError("compressed big-endian numbers with a sign or a point are not supported")
     if raw in ("R", "G", "B", "A"):  # one plane after the other
         bits = tags.get(_BITS_PER_SAMPLE, (8,))[0]
+    notes = []
+    if _has_other_colors(image, head):
+        notes.append(_OTHER_COLORS)
+    if tags.get(_SAMPLES, 1) > len(image.getbands()):  # Photoshop keeps selections so
+        notes.append(_FURTHER_CHANNELS)
     return Storage(
         bits=bits,
         signed=raw.endswith("S"),
         white_is_zero=image.mode.startswith(("I", "F")) and tags.get(_PHOTOMETRIC) == 0,
         gray_alpha=raw.startswith("LA;16"),
         luma_step=webp.luma_step(file) if file and image.format == "WEBP" else _jpeg_step(image),
-        other_colors="icc_profile" not in image.info and _has_other_colors(image.format, head),
+        notes=tuple(notes),
     )
 
 
@@ -108,14 +121,35 @@ def _jpeg_step(image: Image.Image) -> float:
     return fmean(tables[0]) if tables.get(0) else 0.0
 
 
-def _has_other_colors(format: str | None, head: bytes) -> bool:
-    """Return whether a PNG's cICP chunk or an AVIF's colr box tells of other colours than sRGB's."""
-    name, width = {"PNG": (b"cICP", 1), "AVIF": (b"colrnclx", 2)}.get(format or "", (b"", 0))
-    at = head.find(name) + len(name)
-    if not name or at < len(name) or at + 2 * width > len(head):
+def _has_other_colors(image: Image.Image, head: bytes) -> bool:
+    """Return whether an image without a profile says by numbers that its colours are not sRGB's."""
+    info = image.info
+    if "icc_profile" in info:
         return False
-    primaries, tones = (int.from_bytes(head[at + i * width :][:width], "big") for i in (0, 1))
-    return primaries not in _PRIMARIES or tones not in _TONES
+    if image.format == "HEIF":
+        codes = info.get("nclx_profile") or {}
+        return not _are_srgb(codes.get("color_primaries", 2), codes.get("transfer_characteristics", 2))
+    name, width = {"PNG": (b"cICP", 1), "AVIF": (b"colrnclx", 2)}.get(image.format or "", (b"", 0))
+    at = head.find(name) + len(name)
+    if name and len(name) <= at <= len(head) - 2 * width:
+        return not _are_srgb(*(int.from_bytes(head[at + i * width :][:width], "big") for i in (0, 1)))
+    if image.format != "PNG" or "srgb" in info:
+        return False
+    chromaticity = zip(info.get("chromaticity", _SRGB_CHROMATICITY), _SRGB_CHROMATICITY, strict=True)
+    values = ((info.get("gamma", _SRGB_GAMMA), _SRGB_GAMMA), *chromaticity)
+    return any(abs(value - srgb) > _SRGB_NEAR for value, srgb in values)
+
+
+def _are_srgb(primaries: int, tones: int) -> bool:
+    """Return whether codes of ITU-T H.273 are sRGB's, near them, or tell nothing."""
+    return primaries in _PRIMARIES and tones in _TONES
+
+
+def _jxl_bits(file: IO[bytes]) -> int:
+    position = file.tell()
+    found = jxl.header(file)
+    file.seek(position)
+    return found[1] if found else 8
 
 
 def _container_bits(format: str, head: bytes) -> int:

@@ -17,7 +17,7 @@ from PIL.TiffImagePlugin import ImageFileDirectory_v2
 from upscale.errors import OutputError
 from upscale.images import arrays, scratch
 from upscale.images.metadata import as_read
-from upscale.images.picture import Metadata, Picture, Pixels
+from upscale.images.picture import Metadata, Picture
 
 _CLASSIC, _BIG = b"II*\0" + struct.pack("<I", 8), b"II+\0" + struct.pack("<HHQ", 8, 0, 16)
 _STRIP_BYTES = 1 << 20
@@ -110,18 +110,6 @@ class TiffWriter:
         view = memoryview(data).cast("B")
         self._file.write(view)
         self._at += len(view)
-
-
-def interleaved(picture: Picture) -> Pixels:
-    """Return the pixels [H, W, 1 to 4] with alpha, if there is one, as the last channel."""
-    if picture.alpha is None:
-        return picture.color
-    channels = picture.color.shape[2]
-    pixels = scratch.empty((*picture.color.shape[:2], channels + 1), picture.color.dtype)
-    for rows in arrays.row_blocks(*picture.size):
-        pixels[rows, :, :channels], pixels[rows, :, channels] = picture.color[rows], picture.alpha[rows]
-        scratch.release(pixels, picture.color, picture.alpha)
-    return pixels
 
 
 def _directory(

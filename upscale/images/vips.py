@@ -64,22 +64,19 @@ def save(
     target = vips.TargetCustom()
     target.on_write(splice.take)
 
-    def done(_: Any, progress: Any) -> None:
-        if progress.percent != done.percent:  # type: ignore[attr-defined]
-            done.percent = progress.percent  # type: ignore[attr-defined]
-            scratch.release(picture.color)
-            if picture.alpha is not None:
-                scratch.release(picture.alpha)
+    percent = -1
 
-    done.percent = -1  # type: ignore[attr-defined]
+    def done(_: Any, progress: Any) -> None:
+        nonlocal percent
+        if progress.percent != percent:
+            percent = progress.percent
+            scratch.release(picture.color, *([] if picture.alpha is None else [picture.alpha]))
+
     image.set_progress(True)
     image.signal_connect("eval", done)
     options: dict[str, Any] = {"keep": "none"}
     if format == "jpg":
-        options |= {
-            "Q": pillow_options["quality"],
-            "subsample_mode": "off",
-        }  # halved colour would show in an enlarged picture
+        options |= {"Q": pillow_options["quality"], "subsample_mode": "off"}  # as in `formats`
     else:
         options |= {"compression": 2, "filter": "up"}  # the fastest, and of photographs the smallest
     try:

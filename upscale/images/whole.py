@@ -16,7 +16,7 @@ from PIL import Image
 
 from upscale.errors import InputError
 from upscale.images import guard
-from upscale.images.extent import gif_extent, tiff_extent
+from upscale.images.extent import boxes, gif_extent, tiff_extent
 
 _PNG_END = b"\0\0\0\0IEND\xaeB`\x82"
 
@@ -63,20 +63,8 @@ def _bmp(file: IO[bytes], length: int) -> bool:
 
 
 def _avif(file: IO[bytes], length: int) -> bool:
-    position, has_pixels = 0, False
-    while position < length:  # boxes: length in 4 bytes, kind in 4; ISO 14496-12, 4.2
-        file.seek(position)
-        head = file.read(16)
-        size = int.from_bytes(head[:4], "big")
-        has_pixels |= head[4:8] == b"mdat"
-        if size == 0 and len(head) >= 8:  # to the end of the file
-            return has_pixels
-        if size == 1:  # a length in 8 bytes follows
-            size = int.from_bytes(head[8:16], "big")
-        if size < 8:
-            return False
-        position += size
-    return position == length and has_pixels
+    found = list(boxes(file))
+    return any(kind == b"mdat" for kind, _, _ in found) and found[-1][2] == length
 
 
 def _tiff(file: IO[bytes], length: int) -> bool:

@@ -111,7 +111,7 @@ def _save(
     elif row.name == "tiff":
         tiff.TiffWriter(file, 1, name).add(picture, said)
     elif row.name == "png" and (deep or streamed):
-        png.write(file, tiff.interleaved(picture), said)
+        png.write(file, png.interleaved(picture), said)
     elif row.name == "gif":
         animation = gif.GifWriter(file, 1, said)
         animation.add(picture, 0.0)
@@ -155,6 +155,8 @@ def kept(picture: Picture, row: OutputFormat, record: Record | None) -> tuple[Me
     for kind, (block, possible) in blocks.items():
         if block and not holds(block, possible):
             notes.append(f"{row.name} cannot hold the {kind} data.")
+    if found.dpi and not (row.dpi or row.exif):
+        notes.append(f"{row.name} cannot hold the resolution.")
     texts = found.texts if row.texts else [text for text in found.texts if row.comment and text[0] == COMMENT]
     texts = tuple((key, text) for key, text in texts if holds(text.encode("utf-8", "replace"), True))
     if len(texts) < len(found.texts):

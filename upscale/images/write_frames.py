@@ -16,11 +16,11 @@ from upscale.images.fit import fitted
 from upscale.images.formats import OutputFormat
 from upscale.images.gif import GifWriter
 from upscale.images.picture import Picture, Pixels
-from upscale.images.png import ApngWriter
+from upscale.images.png import ApngWriter, interleaved
 from upscale.images.read import ImageInfo
 from upscale.images.record import Record
 from upscale.images.sequence import Frame
-from upscale.images.tiff import TiffWriter, interleaved
+from upscale.images.tiff import TiffWriter
 from upscale.images.write import Stream, encoding, kept, pillow_options, row_of
 
 _WEBP_LONGEST_MS = 2**24 - 1
