@@ -193,11 +193,14 @@ class Handler(BaseHTTPRequestHandler):
         self.end_headers()
 
     def send(self, promised: bytes, sent: bytes) -> None:
-        """Send a file as one kept in LFS: its ETag is its SHA-256."""
+        """Send a file; its ETag is its SHA-256 for weights, which are kept in LFS, else git's own hash."""
+        large = self.path.endswith(".safetensors")
+        in_git = hashlib.sha1(b"blob %d\0" % len(promised) + promised)
+        tag = hashlib.sha256(promised) if large else in_git
         start = int(self.headers.get("Range", "bytes=0-").removeprefix("bytes=").split("-")[0])
         self.send_response(206 if start else 200)
         self.send_header("X-Repo-Commit", self.commit)
-        self.send_header("ETag", f'"{hashlib.sha256(promised).hexdigest()}"')
+        self.send_header("ETag", f'"{tag.hexdigest()}"')
         self.send_header("Accept-Ranges", "bytes")
         self.send_header("Content-Length", str(len(promised) - start))
         if start:

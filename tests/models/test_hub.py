@@ -275,6 +275,18 @@ def test_damage_in_the_cache_is_found_and_mended(
     assert result.exit_code == ExitCode.WEIGHTS and "not in the cache" in result.stderr
 
 
+def test_a_damaged_config_in_the_cache_is_mended(server: Server, files: dict[str, bytes]) -> None:
+    """It is kept in git, and lies under the hash that git gives it."""
+    config = catalog.locate("owner/sr3").config
+    assert config is not None
+    config.write_bytes(files["config.json"].replace(b"4", b"3", 1))
+    assert CliRunner().invoke(app, ["models", "pull", "owner/sr3"]).exit_code == ExitCode.OK
+    assert config.read_bytes() == files["config.json"]
+    asked = len(server.requests)
+    assert CliRunner().invoke(app, ["models", "pull", "owner/sr3"]).exit_code == ExitCode.OK
+    assert not any(request.startswith("GET") for request in server.requests[asked:])  # it is whole again
+
+
 # --- what goes wrong ------------------------------------------------------------------------------------
 
 

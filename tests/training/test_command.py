@@ -49,6 +49,19 @@ def test_from_photos_to_scores(recipe_file: Callable[..., Path], photos: Path, t
     assert scores["bicubic"]["drift"] == 0
 
 
+def test_a_model_is_called_as_the_folder_that_one_is_in(
+    recipe_file: Callable[..., Path], photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe, folder = recipe_file(), tmp_path / "tiny-4x"
+    assert call("train", recipe, photos, "--run", tmp_path / "run", "--steps", "1").exit_code == 0
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    exported = call("export", recipe, tmp_path / "run", ".")
+    assert exported.exit_code == 0, exported.output
+    assert list(tomllib.loads(exported.stdout)) == ["tiny-4x"]
+    assert json.loads((folder / "config.json").read_text())["name"] == "tiny-4x"
+
+
 def test_scores_are_those_of_the_pictures(make_model: Callable[..., Path], photos: Path) -> None:
     """A network that predicts nothing scores as bicubic does, and drifts nowhere."""
     folder = make_model(silent=True, residual_std=0.01)
@@ -60,6 +73,13 @@ def test_scores_are_those_of_the_pictures(make_model: Callable[..., Path], photo
     assert same.psnr_y == pytest.approx(smooth.psnr_y, abs=0.1) and same.drift < 0.3
     first = evaluate(untiled(restorer), 4, photos, settings[:1], limit=1)
     assert first[settings[0]].psnr_y != smooth.psnr_y
+
+
+def test_a_search_shows_each_schedule_once(make_model: Callable[..., Path], photos: Path) -> None:
+    how = ["--score", "psnr", "--crops", "1", "--side", "64", "--trials", "1", "--refine", "0"]
+    found = call("search-schedule", make_model(), photos, "--steps", "1", *how, "--dtype", "fp32")
+    assert found.exit_code == 0, found.output
+    assert len(json.loads(found.stdout)["trials"]) == 2 and found.stderr.count("own") == 1
 
 
 def test_a_model_on_latents_is_scored(make_model: Callable[..., Path], photos: Path) -> None:
@@ -76,6 +96,9 @@ def test_a_model_on_latents_is_scored(make_model: Callable[..., Path], photos: P
         (["train", "nonsense", "PHOTOS", "--run", "RUN"], 2, "no recipe 'nonsense'"),
         (["train", "RECIPE", "PHOTOS", "--run", "RECIPE", "--steps", "0"], 4, "tiny.toml: File exists"),
         (["train", "RECIPE", "PHOTOS", "--run", "RUN", "--threads", "-1"], 2, "--threads"),
+        (["train", "RECIPE", "PHOTOS", "--run", "RUN", "--minutes", "-1"], 2, "--minutes"),
+        (["train", "RECIPE", "PHOTOS", "--run", "RUN", "--decay-minutes", "-1"], 2, "--decay-minutes"),
+        (["train", "RECIPE", "EMPTY", "--run", "RUN", "--vgg", "RECIPE"], 5, "cannot be used as VGG"),
         (["train", "RECIPE", "PHOTOS", "--run", "RUN", "--device", "moon"], 6, "The device moon cannot be"),
         (["train", "RECIPE", "EMPTY", "--run", "RUN"], 3, "No picture of at least 48 pixels"),
         (

@@ -55,9 +55,11 @@ def test_unknown_recipes() -> None:
     ("text", "says"),
     [
         ("= 3", "not valid TOML"),
-        ("magic = 1", "does not fit.*magic"),
+        ("magic = 1", "does not fit: there is no entry magic"),
         ('arch = "residual_unet"', "does not fit.*scale"),
-        ("[data]\nsize = 3", "does not fit.*size"),
+        ("[data]\nsize = 3", "does not fit: there is no entry size"),
+        ("[data]\nbatsch = 3", "no entry batsch.*Did you mean batch"),
+        ("[optimiser]\nlr = 1.0", "no entry optimiser.*Did you mean optimizer"),
         ("data = 3", "does not fit"),
         ('frozen = "first."', "does not fit: frozen is 'first.', where a list, each text, is needed"),
         ("frozen = [1]", "does not fit: frozen"),

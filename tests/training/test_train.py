@@ -23,8 +23,6 @@ from upscale.errors import InputError, OutputError, UpscaleError, UsageError
 from upscale.models import catalog
 from upscale.models.restorer import Restorer
 from upscale.training import recipe as recipes
-from upscale.training.evaluation.evaluate import Score, Setting
-from upscale.training.evaluation.scores import append
 from upscale.training.examples.photos import Photos
 from upscale.training.export import export
 from upscale.training.loop import train as training
@@ -230,6 +228,11 @@ def test_the_average_follows_the_weights(recipe: Recipe) -> None:
     assert all(torch.equal(p, torch.ones_like(p)) for p in state.network.parameters())
 
 
+def rows_of(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
 def weights_of(state: State) -> list[torch.Tensor]:
     return [p.detach().clone() for p in state.network.parameters()]
 
@@ -261,11 +264,11 @@ def test_a_usual_batch_is_not(recipe: Recipe, images: Photos, tmp_path: Path) ->
 
 def test_logs_of_earlier_versions_are_gone_on_with(recipe: Recipe, images: Photos, tmp_path: Path) -> None:
     """They have no column for detours."""
-    old = ",".join(COLUMNS[:-1]) + "\n" + "50,1.5,0.5,0.5,,0.1,0,0.001,0.05,9000\n"
-    (tmp_path / "log.csv").write_text(old)
     train(recipe, images, tmp_path, steps=50)
-    with (tmp_path / "log.csv").open() as file:
-        first, second = csv.DictReader(file)
+    old = ",".join(COLUMNS[:-2]) + "\n" + "50,1.5,0.5,0.5,,0.1,0,0.001,0.05,9000\n"
+    (tmp_path / "log.csv").write_text(old)
+    train(recipe, images, tmp_path, steps=100)
+    first, second = rows_of(tmp_path / "log.csv")
     assert list(first) == list(second) == COLUMNS
     assert (first["rate"], first["detours"], first["loss_low"]) == ("9000", "", "")
     assert second["detours"] == "0" and float(second["rate"]) > 0
@@ -356,13 +359,22 @@ def test_a_decay_to_no_end(how: dict[str, Any], recipe: Recipe, images: Photos, 
 
 
 def test_an_empty_log_gets_its_header(recipe: Recipe, images: Photos, tmp_path: Path) -> None:
-    for name in ("log.csv", "scores.csv"):
-        (tmp_path / name).touch()
+    (tmp_path / "log.csv").touch()
     train(recipe, images, tmp_path, steps=50)
-    append(tmp_path / "scores.csv", 1, {Setting("ddim", 1): Score(1.0, None, 0.0)})
-    for name, step in (("log.csv", "50"), ("scores.csv", "1")):
-        with (tmp_path / name).open() as file:
-            assert [row["step"] for row in csv.DictReader(file)] == [step]
+    assert [row["step"] for row in rows_of(tmp_path / "log.csv")] == ["50"]
+
+
+def test_a_full_disk_leaves_the_recipe_of_the_run(recipe: Recipe, images: Photos, tmp_path: Path) -> None:
+    resource = pytest.importorskip("resource")  # not on Windows
+    train(recipe, images, tmp_path, steps=1)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100, limits[1]))
+    try:
+        with pytest.raises(OutputError, match=r"recipe\.json cannot be written"):
+            train(replace(recipe, seed=4), images, tmp_path, steps=2)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert recipes.of_run(tmp_path).seed == recipe.seed  # whole, and that of the state
 
 
 def test_two_that_save_at_once_do_not_meet(

@@ -30,6 +30,16 @@ def sha256_of_all(paths: Sequence[Path]) -> str:
     return hashlib.sha256("".join(f"{sha256_of(path)}\n" for path in paths).encode()).hexdigest()
 
 
+def git_hash_of(path: Path) -> str:
+    """Return the hash in hexadecimal by which git knows a file's content, read at once.
+
+    Raises:
+        OSError: It cannot be read.
+    """
+    content = path.read_bytes()
+    return hashlib.sha1(b"blob %d\0" % len(content) + content, usedforsecurity=False).hexdigest()
+
+
 def check_hashes(hashes: Mapping[Path, str]) -> None:
     """Look whether files have the SHA-256 that they must have.
 

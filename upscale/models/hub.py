@@ -12,7 +12,7 @@ from typing import Any
 
 from upscale.errors import WeightsError
 from upscale.models.client import Tell, bar_class, quiet_client
-from upscale.models.digest import sha256_of
+from upscale.models.digest import git_hash_of, sha256_of
 from upscale.models.hub_errors import NotThere, explained, failures
 from upscale.models.reference import COMMIT, SHA256, Reference
 
@@ -139,22 +139,27 @@ def expected_sha256(path: Path) -> str | None:
     return blob if SHA256.fullmatch(blob) else None
 
 
-def discard_damaged(path: Path, sha256: str = "") -> bool:
-    """Take a file out of the cache if it is not what it must be; return whether that was so.
+def is_damaged(path: Path, sha256: str = "") -> bool:
+    """Return whether a cached file is not what it must be.
 
     Args:
         path: The file.
-        sha256: What it must hash to; empty where only the cache may tell.
+        sha256: What it must hash to; empty where only the cache may tell, where small files lie under the
+            hash that git gives them.
 
     Raises:
         OSError: It cannot be read.
     """
-    expected = sha256 or expected_sha256(path)
-    if expected is None or sha256_of(path) == expected:
-        return False
+    expected = sha256 or path.resolve().name
+    if SHA256.fullmatch(expected):
+        return sha256_of(path) != expected
+    return COMMIT.fullmatch(expected) is not None and git_hash_of(path) != expected
+
+
+def discard(path: Path) -> None:
+    """Take a file out of the cache; raises `OSError` if it cannot be."""
     for file in (path.resolve(), path):
         file.unlink(missing_ok=True)
-    return True
 
 
 def known_absent(reference: Reference, name: str) -> bool:
@@ -326,7 +331,9 @@ def _download(reference: Reference, name: str, sha256: str = "", tell: Tell | No
         if not sha256 and not path.is_symlink():  # as on Windows, where no blob's name tells it
             told = str(_told(reference, name).etag)
             sha256 = told if SHA256.fullmatch(told) else ""
-        if discard_damaged(path, sha256):
+        sha256 = sha256 or expected_sha256(path) or ""
+        if sha256 and is_damaged(path, sha256):  # small ones are not looked at: mirrors name them otherwise
+            discard(path)
             raise WeightsError(
                 f"{path.name} of {reference} arrived damaged: its SHA-256 is wrong.",
                 hint="It was removed; try again, and if it stays so, the repository has changed.",

@@ -150,8 +150,8 @@ class Remote:
             files |= dict.fromkeys(hub_diffusers.cached_files(self.reference), "")
         for path, sha256 in files.items():
             try:
-                if path.exists():  # and did not go with another of the same bytes
-                    hub.discard_damaged(path, sha256)
+                if path.exists() and hub.is_damaged(path, sha256):  # it may have gone with another like it
+                    hub.discard(path)
             except OSError as error:
                 raise WeightsError(
                     f"The model's file {path} cannot be read or replaced ({error.strerror})."

@@ -105,13 +105,14 @@ def train_command(
     run: Annotated[Path, typer.Option(help="Folder of the run; what is found there is continued.")],
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
     threads: Annotated[int, typer.Option(help="CPU threads; 0 takes all.", min=0)] = 0,
-    steps: Annotated[int | None, typer.Option(help="Stop at this total number of steps.")] = None,
-    minutes: Annotated[float | None, typer.Option(help="Stop after so many minutes.")] = None,
+    steps: Annotated[int | None, typer.Option(help="Stop at this total number of steps.", min=0)] = None,
+    minutes: Annotated[float | None, typer.Option(help="Stop after so many minutes.", min=0)] = None,
     decay_from: Annotated[
-        int | None, typer.Option(help="Step from which the rate decays to 0 at --steps.")
+        int | None, typer.Option(help="Step from which the rate decays to 0 at --steps.", min=0)
     ] = None,
     decay_minutes: Annotated[
-        float | None, typer.Option(help="Minutes, the last of --minutes, in which the rate decays to 0.")
+        float | None,
+        typer.Option(help="Minutes, the last of --minutes, in which the rate decays to 0.", min=0),
     ] = None,
     workers: Annotated[
         int, typer.Option(help="Processes that make batches; with none, a thread does.", min=0)
@@ -156,21 +157,19 @@ def train_command(
         torch.set_num_threads(threads)
     check_device(device)
     chosen = recipes.load(recipe)
+    features = VGGFeatures(vgg, dtype_of(chosen.dtype)).to(device) if vgg else None
+    teachers = load_teachers(teacher, chosen, device) if teacher else None
+    metric = LPIPS.from_file(lpips) if lpips else None
+    settings = parse_settings(evaluate_settings, config_of(chosen, run.name).sampler)
     kept = "cpu" if workers else device
     side = chosen.data.patch * chosen.scale
-    images = Photos.load(photos, min_side=side, device=kept)
+    images = Photos.load(photos, min_side=side, device=kept)  # last of all, as it may take minutes
     written = Photos.load([pages], min_side=side, device=kept) if pages else None
     console.print(f"{len(images.images)} photos")
     scores: Callable[[State], None] | None = None
     shown = display(console, steps, minutes)
     if evaluate_every is not None and evaluate_on is not None:
-        scoring = Scoring(
-            evaluate_every,
-            evaluate_on,
-            parse_settings(evaluate_settings, config_of(chosen, run.name).sampler),
-            LPIPS.from_file(lpips) if lpips else None,
-            evaluate_limit,
-        )
+        scoring = Scoring(evaluate_every, evaluate_on, settings, metric, evaluate_limit)
         scores = scorer(chosen, run, scoring, device, shown.scored)
 
     def after(state: State) -> None:
@@ -189,8 +188,8 @@ def train_command(
             decay_from=decay_from,
             decay_minutes=decay_minutes,
             begin_with=begin_with,
-            vgg=VGGFeatures(vgg, dtype_of(chosen.dtype)).to(device) if vgg else None,
-            teachers=load_teachers(teacher, chosen, device) if teacher else None,
+            vgg=features,
+            teachers=teachers,
             compiled=compiled,
             workers=workers,
             pages=written,
@@ -287,7 +286,7 @@ def search_command(
     )
     table = Table("power", "sigma_max", "sigma_last", "told", "PSNR-Y", "LPIPS", "score")
     own = next(trial for trial in found if trial.schedule is None)
-    for trial in [*found[:show], own]:
+    for trial in dict.fromkeys([*found[:show], own]):
         s = trial.schedule
         numbers = ["the model's", "own", "", ""] if s is None else [f"{v:g}" for v in asdict(s).values()]
         distance = "-" if trial.lpips is None else f"{trial.lpips:.4f}"
@@ -343,7 +342,7 @@ def export_command(
         stage_noise=stage_noise,
         overwrite=overwrite,
     )
-    print(f'[{folder.name}]\nsha256 = "{sha256_of(weights)}"\nsize = {weights.stat().st_size}')
+    print(f'[{folder.resolve().name}]\nsha256 = "{sha256_of(weights)}"\nsize = {weights.stat().st_size}')
 
 
 @app.command("draw-pages")

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
+from upscale.errors import UsageError, choices
+
 LARGEST = 1e300  # of any number: whole ones may have more digits than others can hold
 IN_WORDS: Mapping[Any, str] = {
     bool: "true or false",
@@ -32,14 +34,17 @@ Count = Annotated[int, Between(1)]
 
 
 def check(kind: type, entries: Mapping[str, Any]) -> None:
-    """Look at entries for the fields of a dataclass; those that it has no field for are left to it.
+    """Look at entries for the fields of a dataclass; whether one is missing is left to it.
 
     Raises:
         TypeError: One is not what the field says, in a sentence's words.
+        UsageError: There is no such field.
     """
     hints = get_type_hints(kind, include_extras=True)
     for name, value in entries.items():
-        if name in hints and not _is(value, hints[name]):
+        if name not in hints:
+            raise UsageError(f"there is no entry {name}.", hint=choices(name, hints))
+        if not _is(value, hints[name]):
             raise TypeError(f"{name} is {str(value)[:60]!r}, where {_in_words(hints[name])} is needed")
 
 

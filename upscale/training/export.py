@@ -52,8 +52,9 @@ def export(
         OutputError: The folder holds a model already, or cannot be written.
     """
     checkpoint.check_free(folder, overwrite=overwrite)
+    name = folder.resolve().name
     network = network_of(recipe, weights_at(run), f"The run in {run}")
-    own, made_with = (config_of(of, folder.name) for of in (recipe, recipes.of_run(run)))
+    own, made_with = (config_of(of, name) for of in (recipe, recipes.of_run(run)))
     if not all(bool(weight.half().isfinite().all()) for weight in network.state_dict().values()):
         raise UsageError(
             f"The weights of the run in {run} are no numbers that float16 has.",
@@ -69,7 +70,7 @@ def export(
         raise UsageError("The recipe's grid of noise levels has no power.", hint="Leave --power out.")
     config = config_of(
         recipe,
-        folder.name,
+        name,
         **({} if power is None else {"grid": {**own.grid, "power": power}}),
         **({} if told is None else {"told": told}),
         **({} if sampler is None else {"sampler": sampler}),

@@ -7,7 +7,7 @@ import json
 import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, get_type_hints
 
 from upscale.diffusion import samplers
 from upscale.errors import InputError, UsageError
@@ -294,17 +294,8 @@ def from_table(table: dict[str, Any], where: str) -> Recipe:
     Raises:
         UsageError: There are unknown or missing entries, or ones that cannot be.
     """
-    sections = {
-        "data": Data,
-        "degradation": Degradation,
-        "noise": Noise,
-        "optimizer": Optimizer,
-        "recovery": Recovery,
-        "first_step": FirstStep,
-        "last_step": LastStep,
-        "chain": Chain,
-        "relay": Relay,
-    }
+    hints = get_type_hints(Recipe)
+    sections: dict[str, Any] = {key: kind for key, kind in hints.items() if dataclasses.is_dataclass(kind)}
     try:
         for key, section in sections.items():
             if table.get(key) is not None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -11,6 +10,7 @@ from upscale.metrics.lpips import LPIPS
 from upscale.training.averaged import restorer_of
 from upscale.training.evaluation.evaluate import Score, Setting, evaluate, untiled
 from upscale.training.loop.state import State
+from upscale.training.loop.table import append
 from upscale.training.precision import dtype_of
 from upscale.training.recipe import Recipe
 
@@ -48,18 +48,6 @@ def score(recipe: Recipe, state: State, scoring: Scoring, device: str = "cpu") -
     )
 
 
-def append(path: Path, step: int, scores: dict[Setting, Score]) -> None:
-    """Add a row for each setting to the file, which is made where there is none."""
-    new = not path.exists() or not path.stat().st_size
-    with path.open("a", encoding="utf-8", newline="") as file:
-        writer = csv.DictWriter(file, COLUMNS)
-        if new:
-            writer.writeheader()
-        writer.writerows(
-            {"step": step, "setting": str(setting), **asdict(found)} for setting, found in scores.items()
-        )
-
-
 def scorer(
     recipe: Recipe,
     run: Path,
@@ -72,7 +60,8 @@ def scorer(
     def after(state: State) -> None:
         if state.step % scoring.every == 0:
             scores = score(recipe, state, scoring, device)
-            append(run / "scores.csv", state.step, scores)
+            rows = [{"step": state.step, "setting": str(s), **asdict(found)} for s, found in scores.items()]
+            append(run / "scores.csv", COLUMNS, rows)
             on_scores(state.step, scores)
 
     return after

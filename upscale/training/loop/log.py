@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import statistics
 import time
 from collections.abc import Callable
@@ -12,6 +11,7 @@ from pathlib import Path
 import torch
 
 from upscale.training.loop.state import State
+from upscale.training.loop.table import append
 
 
 @dataclass(frozen=True)
@@ -57,8 +57,6 @@ class Log:
         self.path, self.on_report = path, on_report
         self.begun = time.monotonic()
         self._clear()
-        if path.exists():
-            self._widen()
 
     def _clear(self) -> None:
         self.losses: list[torch.Tensor] = []
@@ -66,20 +64,6 @@ class Log:
         self.norms: list[float] = []
         self.loading = self.seconds = 0.0
         self.pixels = 0
-
-    def _widen(self) -> None:
-        """Give the log of an earlier version the columns it lacks, empty."""
-        with self.path.open(encoding="utf-8", newline="") as file:
-            reader = csv.DictReader(file)
-            rows, known = list(reader), reader.fieldnames
-        if known is None or set(COLUMNS) <= set(known):
-            return
-        temporary = self.path.with_suffix(".tmp")
-        with temporary.open("w", encoding="utf-8", newline="") as file:
-            writer = csv.DictWriter(file, COLUMNS, extrasaction="ignore")
-            writer.writeheader()
-            writer.writerows(rows)
-        temporary.replace(self.path)
 
     def add(
         self,
@@ -119,12 +103,7 @@ class Log:
             detours=state.detours,
             critic=float(state.critic.margin) if state.critic else None,
         )
-        new = not self.path.exists() or not self.path.stat().st_size
-        with self.path.open("a", encoding="utf-8", newline="") as file:
-            writer = csv.DictWriter(file, COLUMNS)
-            if new:
-                writer.writeheader()
-            writer.writerow(vars(report))
+        append(self.path, COLUMNS, [vars(report)])
         if self.on_report:
             self.on_report(report)
         self._clear()

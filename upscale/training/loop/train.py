@@ -14,15 +14,17 @@ import torch
 from torch import nn
 
 from upscale.errors import UsageError
-from upscale.images.atomic import sweep
+from upscale.images.atomic import new_file, sweep
 from upscale.training import objectives
+from upscale.training.evaluation import scores
 from upscale.training.examples.photos import Photos
 from upscale.training.loop import recovery
 from upscale.training.loop.ahead import Batches
 from upscale.training.loop.begin import begin
-from upscale.training.loop.log import Log, Report
+from upscale.training.loop.log import COLUMNS, Log, Report
 from upscale.training.loop.state import State
 from upscale.training.loop.step import one_step
+from upscale.training.loop.table import cut
 from upscale.training.objectives.perceptual import VGGFeatures
 from upscale.training.objectives.teachers import Teachers
 from upscale.training.recipe import Recipe, as_table
@@ -124,7 +126,10 @@ def train(
             part.compile(dynamic=False)
     run.mkdir(parents=True, exist_ok=True)
     sweep(run)
-    (run / "recipe.json").write_text(json.dumps(as_table(recipe), indent=2) + "\n", encoding="utf-8")
+    with new_file(run / "recipe.json", overwrite=True) as file:
+        file.write(json.dumps(as_table(recipe), indent=2).encode() + b"\n")
+    cut(run / "log.csv", COLUMNS, state)
+    cut(run / "scores.csv", scores.COLUMNS, state)
 
     stop = False
 
