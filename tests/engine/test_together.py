@@ -46,7 +46,7 @@ def mixed(draw: Draw) -> list[Picture]:
 def watched(upscaler: Upscaler) -> torch.nn.Module:
     """Return the network, and let it be called instead of what is faster, which has no hooks."""
     restorer = upscaler._models[0].restorer
-    restorer.runner = restorer.network
+    restorer.bound = replace(restorer.bound, runner=restorer.network)
     return restorer.network
 
 

@@ -88,9 +88,11 @@ def test_a_converted_model_samples_as_recorded(save: Save, tmp_path: Path) -> No
     last = len(sigmas) - 1
     told: list[Tensor] = []
 
-    recorded = restorer.narrow(data["cond"])
+    recorded = restorer.bound.narrow(data["cond"])
     network = restorer.network
-    restorer.runner = lambda x, level, _: told.append(level) or network(x, level, recorded)
+    restorer.bound = replace(
+        restorer.bound, runner=lambda x, level, _: told.append(level) or network(x, level, recorded)
+    )
     conditioned = restorer.condition(torch.zeros(2, 3, 8, 8))
     x = data["x_T"] * (1 + sigmas[0] ** 2) ** 0.5
     out = sample(config.sampler, conditioned, x, sigmas, lambda k: data[f"noise_t{last - k}"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -164,7 +165,8 @@ def test_the_ends_of_a_run_are_evaluated_by_steps_of_their_own(
     with_ends = {**load(make_model()).config.network, "first_step": True, "last_step": True}
     restorer = load(make_model(network=with_ends))
     calls: list[str] = []
-    network = restorer.runner = restorer.network  # not what is faster, which has no hooks
+    network = restorer.network
+    restorer.bound = replace(restorer.bound, runner=network)  # not what is faster, which has no hooks
     for name, step in (("first", network.first), ("between", network), ("last", network.last)):
         step.register_forward_pre_hook(
             lambda _, given, name=name: calls.append(name if given[0].any() else f"{name} of nothing")
@@ -188,7 +190,8 @@ def test_the_first_step_may_look_for_itself(make_model: MakeModel, lr: torch.Ten
     """Each encoder is asked once for all runs of an image, told its level; none that no step needs."""
     own = {**load(make_model()).config.network, "first_step": True, "first_encoder": True}
     restorer = load(make_model(network=own))
-    network = restorer.runner = restorer.network  # not what is faster, which has no hooks
+    network = restorer.network
+    restorer.bound = replace(restorer.bound, runner=network)  # not what is faster, which has no hooks
     asked: list[tuple[str, float]] = []
     for name, encoder in (("own", network.first.encoder), ("shared", network.encoder)):
         encoder.register_forward_pre_hook(lambda _, given, name=name: asked.append((name, float(given[1]))))

@@ -7,23 +7,60 @@ models, and a latent at LR size for models that decode their picture from one.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from upscale.diffusion import schedule
 from upscale.diffusion.conditioning import augmentation_level, upsample_bicubic
-from upscale.diffusion.denoiser import Denoiser
+from upscale.diffusion.denoiser import LEVELS, Denoiser, Level, NetworkDenoiser, timestep_level
 from upscale.diffusion.mixture import USUAL, mix
+from upscale.models.config import ModelConfig
 
-if TYPE_CHECKING:
-    from upscale.models.restorer import Restorer
+
+@dataclass(frozen=True)
+class BoundNetwork:
+    """A network with what its config says of it.
+
+    Attributes:
+        config: The config.
+        runner: What computes as the network does, callable as its architecture says.
+        dtype: What it computes in; everything around it is float32.
+    """
+
+    config: ModelConfig
+    runner: Any
+    dtype: torch.dtype
+
+    def denoiser(self, condition: Any, clamp: float | None = None, network: Any = None) -> NetworkDenoiser:
+        """Return the denoiser of the network, or of a part of its runner, with what it is told besides."""
+        network = self.runner if network is None else network
+        return NetworkDenoiser(
+            lambda x, level: network(self.narrow(x), level, condition),
+            prediction=self.config.prediction,
+            level=self._level,
+            clamp=clamp,
+        )
+
+    def narrow(self, x: Tensor) -> Tensor:
+        """Return x as the network wants it: its dtype, channels last."""
+        return x.to(self.dtype, memory_format=torch.channels_last)
+
+    @cached_property
+    def _level(self) -> Level:
+        """How the network is told the noise level."""
+        if self.config.level == "timestep":
+            chain: dict[str, Any] = {k: value for k, value in self.config.grid.items() if k != "name"}
+            return timestep_level([float(gamma) for gamma in schedule.chain_gammas(**chain)])
+        return LEVELS[self.config.level]
 
 
 class Conditioned(Protocol):
-    """One LR image made ready. Tensors are float32 on the restorer's device."""
+    """One LR image made ready. Tensors are float32, on the network's device."""
 
     def __call__(self, x: Tensor, sigma: float) -> Tensor:
         """Return the estimate of x0 from x = x0 + sigma eps, both in sampling space."""
@@ -38,7 +75,7 @@ class Conditioned(Protocol):
         ...
 
     def pack(self, noise: Tensor) -> Tensor:
-        """Take noise [B, 3, H, W], over the restorer's grid for it, into sampling space."""
+        """Take noise [B, 3, H, W], `Restorer.noise_fineness` points per LR pixel, into sampling space."""
         ...
 
     def image(self, x0: Tensor) -> Tensor:
@@ -55,26 +92,26 @@ class Conditioned(Protocol):
         ...
 
 
-def condition_on(lr: Tensor, sigma_aug: float | Sequence[float], restorer: Restorer) -> Conditioned:
+def condition_on(lr: Tensor, sigma_aug: float | Sequence[float], network: BoundNetwork) -> Conditioned:
     """Return what `Restorer.condition` does."""
-    if restorer.config.target == "residual":
-        return _Residual(restorer, lr, sigma_aug)
-    return _Latent(restorer, lr) if restorer.config.target == "latent" else _Image(restorer, lr)
+    if network.config.target == "residual":
+        return _Residual(network, lr, sigma_aug)
+    return _Latent(network, lr) if network.config.target == "latent" else _Image(network, lr)
 
 
 class _Residual:
     """The target is (HR - bicubic(LR)) / std, pixel-unshuffled: [B, 3 s^2, h, w]."""
 
-    def __init__(self, restorer: Restorer, lr: Tensor, sigma_aug: float | Sequence[float]) -> None:
-        self._restorer, self._lr, self._sigma_aug = restorer, lr, sigma_aug
-        self._config = restorer.config
-        self._base = upsample_bicubic(lr, restorer.config.scale)
+    def __init__(self, network: BoundNetwork, lr: Tensor, sigma_aug: float | Sequence[float]) -> None:
+        self._network, self._lr, self._sigma_aug = network, lr, sigma_aug
+        self._config = network.config
+        self._base = upsample_bicubic(lr, network.config.scale)
 
     def __call__(self, x: Tensor, sigma: float) -> Tensor:
         return self._between(x, sigma)
 
     def first(self, x: Tensor, sigma: float) -> Tensor:
-        network = self._restorer.runner.first
+        network = self._network.runner.first
         if network is None:
             return self(x, sigma)
         # Noise says nothing of the photo; its mean leaves nothing of it in the estimate either.
@@ -84,25 +121,25 @@ class _Residual:
 
     @cached_property
     def _first(self) -> Denoiser:
-        step = self._restorer.runner.first
-        return self._restorer.denoiser(
+        step = self._network.runner.first
+        return self._network.denoiser(
             self._features if step.encoder is None else self._seen_by(step), network=step
         )
 
     @cached_property
     def _between(self) -> Denoiser:
-        return self._restorer.denoiser(self._features)
+        return self._network.denoiser(self._features)
 
     @cached_property
     def last(self) -> Denoiser:
-        return self._restorer.denoiser(self._features, network=self._restorer.runner.last)
+        return self._network.denoiser(self._features, network=self._network.runner.last)
 
     @cached_property
     def _features(self) -> Any:
-        return self._seen_by(self._restorer.runner)
+        return self._seen_by(self._network.runner)
 
     def _seen_by(self, step: Any) -> Any:
-        return _encoded(self._restorer, step, self._lr, self._sigma_aug)
+        return _encoded(self._network, step, self._lr, self._sigma_aug)
 
     def pack(self, noise: Tensor) -> Tensor:
         # As the network's predictions lie in memory: a sum of two layouts takes many times as long.
@@ -112,7 +149,7 @@ class _Residual:
         return self._base + self._config.residual_std * F.pixel_shuffle(x0, self._config.scale)
 
     def mixed(self, drawn: Tensor, estimate: Tensor, fidelity: Tensor) -> Tensor:
-        return mix(drawn, estimate, fidelity, self._config.scale, self._restorer.dtype)
+        return mix(drawn, estimate, fidelity, self._config.scale, self._network.dtype)
 
     @property
     def upsampled(self) -> float:
@@ -122,10 +159,10 @@ class _Residual:
 class _Image:
     """The target is the HR image itself, as in SR3: [B, 3, s h, s w], told the bicubic upsampling."""
 
-    def __init__(self, restorer: Restorer, lr: Tensor) -> None:
-        self.upsampled = upsample_bicubic(lr, restorer.config.scale)
-        self._restorer = restorer
-        self._denoiser = restorer.denoiser(restorer.narrow(self.upsampled), clamp=1.0)
+    def __init__(self, network: BoundNetwork, lr: Tensor) -> None:
+        self.upsampled = upsample_bicubic(lr, network.config.scale)
+        self._network = network
+        self._denoiser = network.denoiser(network.narrow(self.upsampled), clamp=1.0)
         self.first = self.last = self._denoiser
 
     def __call__(self, x: Tensor, sigma: float) -> Tensor:
@@ -138,17 +175,17 @@ class _Image:
         return x0
 
     def mixed(self, drawn: Tensor, estimate: Tensor, fidelity: Tensor) -> Tensor:
-        scale = self._restorer.config.scale
+        scale = self._network.config.scale
         ends = [F.pixel_unshuffle(x, scale) / USUAL for x in (drawn, estimate)]
-        return USUAL * F.pixel_shuffle(mix(ends[0], ends[1], fidelity, scale, self._restorer.dtype), scale)
+        return USUAL * F.pixel_shuffle(mix(ends[0], ends[1], fidelity, scale, self._network.dtype), scale)
 
 
 class _Latent:
     """The target is a latent [B, 3, h, w] that the network decodes; it is told the LR image itself."""
 
-    def __init__(self, restorer: Restorer, lr: Tensor) -> None:
-        self._restorer = restorer
-        self._denoiser = self.first = self.last = restorer.denoiser(restorer.narrow(lr))
+    def __init__(self, network: BoundNetwork, lr: Tensor) -> None:
+        self._network = network
+        self._denoiser = self.first = self.last = network.denoiser(network.narrow(lr))
 
     def __call__(self, x: Tensor, sigma: float) -> Tensor:
         return self._denoiser(x, sigma)
@@ -157,7 +194,7 @@ class _Latent:
         return noise
 
     def image(self, x0: Tensor) -> Tensor:
-        image: Tensor = self._restorer.runner.decode(x0)
+        image: Tensor = self._network.runner.decode(x0)
         return image.float().clamp(-1.0, 1.0)
 
     def mixed(self, drawn: Tensor, estimate: Tensor, fidelity: Tensor) -> Tensor:
@@ -168,7 +205,7 @@ class _Latent:
         raise AssertionError("refused while planning: these models have no encoder")
 
 
-def _encoded(restorer: Restorer, step: Any, lr: Tensor, sigma_aug: float | Sequence[float]) -> Any:
+def _encoded(network: BoundNetwork, step: Any, lr: Tensor, sigma_aug: float | Sequence[float]) -> Any:
     """Return what a step makes of LR images; those of one level together: none depends on others."""
     sigmas = [sigma_aug] * len(lr) if isinstance(sigma_aug, int | float) else sigma_aug
     where: dict[float, list[int]] = {}
@@ -176,8 +213,8 @@ def _encoded(restorer: Restorer, step: Any, lr: Tensor, sigma_aug: float | Seque
         where.setdefault(sigma, []).append(i)
     parts = []
     for sigma, images in where.items():
-        level = torch.full((1,), augmentation_level(sigma), device=lr.device)
-        parts.append(step.encode(restorer.narrow(lr[images] if len(where) > 1 else lr), level))
+        level = lr.new_full((1,), augmentation_level(sigma))
+        parts.append(step.encode(network.narrow(lr[images] if len(where) > 1 else lr), level))
     if len(parts) == 1:
         return parts[0]
     order = torch.tensor([i for images in where.values() for i in images]).argsort()

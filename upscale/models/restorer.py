@@ -17,16 +17,16 @@ import torch
 from torch import Tensor, nn
 
 from upscale import networks
-from upscale.diffusion import samplers, schedule
+from upscale.diffusion import samplers
 from upscale.diffusion.block_noise import BlockNoiseField
-from upscale.diffusion.denoiser import LEVELS, Denoiser, Level, NetworkDenoiser, retold, timestep_level
+from upscale.diffusion.denoiser import Denoiser, retold
 from upscale.diffusion.noise import INITIAL, Field, NoiseField
 from upscale.diffusion.orientation import turned, turned_back
 from upscale.diffusion.samplers import Noise, OnStep
 from upscale.errors import WeightsError
 from upscale.models import catalog, checkpoint
 from upscale.models.access import FREE, Access
-from upscale.models.conditioned import Conditioned, condition_on
+from upscale.models.conditioned import BoundNetwork, Conditioned, condition_on
 from upscale.models.config import ModelConfig
 from upscale.models.failure import is_of_device
 
@@ -48,7 +48,7 @@ class Restorer:
     Attributes:
         config: What the weights say about themselves.
         network: The network, in `dtype`. Its weights stay as they are.
-        runner: What computes as the network does, callable as its architecture says.
+        bound: The same with its config, or what computes as it does faster.
         dtype: What it computes in; everything around it is float32.
         device: Where.
         fineness: Pixels that the network computes on each side of an LR pixel: 1 for a residual, or `scale`.
@@ -65,7 +65,7 @@ class Restorer:
         network.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         arch.narrow(network, dtype)
         self.network = network
-        self.runner = arch.runner(network)
+        self.bound = BoundNetwork(config, arch.runner(network), dtype)
         self.dtype = dtype
         self.device = device
         self.local = arch.local
@@ -76,7 +76,6 @@ class Restorer:
         self.multiple_of: int = multiple // math.gcd(
             multiple, config.scale if config.target == "image" else 1
         )
-        self.level = _level(config)
 
     @classmethod
     def load(cls, name: str, dtype: torch.dtype, device: torch.device, access: Access = FREE) -> Restorer:
@@ -103,7 +102,7 @@ class Restorer:
 
     def condition(self, lr: Tensor, sigma_aug: float | Sequence[float] = 0.0) -> Conditioned:
         """Prepare LR images [B, 3, h, w] in [-1, 1] float32, noise of std `sigma_aug` in them already."""
-        return condition_on(lr, sigma_aug, self)
+        return condition_on(lr, sigma_aug, self.bound)
 
     def restore(self, lr: Tensor, noise: Callable[[int], Tensor], **how: Unpack[How]) -> Tensor:
         """Return the HR image [B, 3, s h, s w] of one noise; as `samples`."""
@@ -219,8 +218,8 @@ class Restorer:
     def _try_out(self, name: str) -> None:
         """Restore the smallest picture there is: a config may promise what its network does not do."""
         side = self.multiple_of
-        lr = torch.zeros(1, 3, side, side, device=self.device)
-        noise = torch.zeros(1, 3, side * self.noise_fineness, side * self.noise_fineness, device=self.device)
+        lr = torch.zeros(1, 3, side, side, dtype=torch.float32, device=self.device)
+        noise = lr.new_zeros(1, 3, side * self.noise_fineness, side * self.noise_fineness)
         try:
             conditioned = self.condition(lr)
             image = conditioned.image(conditioned(conditioned.pack(noise), 1.0))
@@ -233,20 +232,6 @@ class Restorer:
             raise WeightsError(
                 f"The config of the model {name} does not fit its network.", hint="Get the model again."
             )
-
-    def denoiser(self, condition: Any, clamp: float | None = None, network: Any = None) -> NetworkDenoiser:
-        """Return the denoiser of the network, or of a part of its runner, with what it is told besides."""
-        network = self.runner if network is None else network
-        return NetworkDenoiser(
-            lambda x, level: network(self.narrow(x), level, condition),
-            prediction=self.config.prediction,
-            level=self.level,
-            clamp=clamp,
-        )
-
-    def narrow(self, x: Tensor) -> Tensor:
-        """Return x as the network wants it: its dtype, channels last."""
-        return x.to(self.dtype, memory_format=torch.channels_last)
 
 
 class _Evaluations:
@@ -278,11 +263,3 @@ class _Evaluations:
 def _fresh(conditioned: Conditioned, noise: Callable[[int], Tensor], way: int, step: int) -> Tensor:
     """Return the noise of a step, in sampling space, for a picture that is turned: it is turned as well."""
     return conditioned.pack(turned(noise(step), way))
-
-
-def _level(config: ModelConfig) -> Level:
-    """Return how the network is told the noise level."""
-    if config.level == "timestep":
-        chain: dict[str, Any] = {name: value for name, value in config.grid.items() if name != "name"}
-        return timestep_level([float(gamma) for gamma in schedule.chain_gammas(**chain)])
-    return LEVELS[config.level]
