@@ -112,6 +112,10 @@ def test_scales_out_of_range(scale: float) -> None:
         ({"width": 0}, "--width 0"),
         ({"height": -5}, "--height -5"),
         ({"long_side": 0}, "--long-side 0"),
+        ({"width": 10**400}, "--width 1000"),  # more than a float holds
+        ({"height": math.nan}, "--height nan"),
+        ({"box": (5, 10**400)}, "--size 5x1000"),
+        ({"box": (math.inf, 5)}, "--size infx5"),
         ({"megapixels": 0}, "--megapixels 0"),
         ({"megapixels": math.nan}, "--megapixels nan"),
         ({"megapixels": math.inf}, "--megapixels inf"),
@@ -148,6 +152,7 @@ def test_more_than_64_times_is_refused() -> None:
     [
         {},
         *({"device": name.replace("N", "11")} for name in DEVICES),
+        *({"device": name} for name in ("cpu:0", "mps:0")),  # as torch writes them
         *({"dtype": name} for name in DTYPES),
         *({"steps": value} for value in (1, MAX_STEPS)),
         *({"start": value} for value in (1e-3, 1.0)),

@@ -18,6 +18,7 @@ DEFAULT_MODEL = "sr3-photo-4x"
 DEFAULT_SCALE = 4.0
 MIN_SCALE = 1.0
 MAX_SCALE = 64.0
+MAX_SIDE_PX = 10**9  # no picture is as wide; what is larger still cannot be computed with
 MAX_STEPS = 2000
 MAX_SAMPLES = 64
 MAX_SHRINK = 8  # what is larger by more holds next to nothing
@@ -77,15 +78,17 @@ class TargetSize:
             )
         for name in ("width", "height", "long_side"):
             value = getattr(self, name)
-            if value is not None and value < 1:
+            if value is not None and not 1 <= value <= MAX_SIDE_PX:
                 flag = f"--{name.replace('_', '-')}"
-                raise UsageError(f"{flag} {value} is out of range.", hint="It is at least 1 pixel.")
+                raise UsageError(
+                    f"{flag} {value} is out of range.", hint=f"It is from 1 to {MAX_SIDE_PX} pixels."
+                )
         if self.megapixels is not None and not 0 < self.megapixels < math.inf:
             raise UsageError(f"--megapixels {self.megapixels:g} is out of range.", hint="It is above 0.")
-        if self.box is not None and min(self.box) < 1:
+        if self.box is not None and not all(1 <= side <= MAX_SIDE_PX for side in self.box):
             raise UsageError(
                 f"--size {self.box[0]}x{self.box[1]} is out of range.",
-                hint="Both sides are at least 1 pixel.",
+                hint=f"Both sides are from 1 to {MAX_SIDE_PX} pixels.",
             )
 
     def resolve(self, width: int, height: int) -> tuple[int, int]:
@@ -198,7 +201,8 @@ class EngineOptions:
             )
         if self.fidelity == 1 and self.steps is not None and self.steps > 1:
             raise UsageError(
-                f"--fidelity 1 takes a single step, not {self.steps}.", hint="Leave one of the two out."
+                f"--fidelity 1 (--preset faithful) takes a single step, not {self.steps}.",
+                hint="Leave one of the two out.",
             )
         if not 0 < self.start <= 1:  # nan fails both
             raise UsageError(f"--start {self.start:g} is out of range.", hint="It is above 0, and at most 1.")
@@ -315,7 +319,7 @@ def devices_named(device: str) -> tuple[str, ...]:
     """
     names = tuple(device.split(","))
     for name in names:
-        if not re.fullmatch(r"auto|all|cpu|mps|cuda(:[0-9]+)?", name):
+        if not re.fullmatch(r"auto|all|(cpu|mps)(:0)?|cuda(:[0-9]+)?", name):
             what = f"--device {device}" if len(names) == 1 else f"{name!r} in --device {device}"
             raise UsageError(
                 f"{what} is unknown.",

@@ -30,7 +30,7 @@ def covariance(z: np.ndarray, dy: int, dx: int) -> float:
 
 @pytest.mark.parametrize("side", [2, 4])
 def test_covariance_of_block_noise(side: int) -> None:
-    """Cov = max(0, s - |dx|) max(0, s - |dy|) / s^2 (Teng et al., section 3.2)."""
+    """Cov = max(0, s - |dx|) max(0, s - |dy|) / s^2 (Teng et al., section 3.1)."""
     blocks = block_sums(NoiseField(3).window(0, 0, 0, 512, 512), side)
     assert blocks.shape == (3, 513 - side, 513 - side) and blocks.dtype == np.float32
     for dy in range(6):

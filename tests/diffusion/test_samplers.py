@@ -232,7 +232,6 @@ def test_a_single_image_is_met_exactly(name: str) -> None:
 
 def test_ddpm_beta_is_exact_for_unit_gaussians() -> None:
     sigmas = [30.0, 4.0, 1.0, 0.2]
-    sigmas = [30.0, 4.0, 1.0, 0.2]
     # Unit Gaussians: x has variance 1 + sigma^2, the last estimate divides x by that.
     assert spread("ddpm_beta", sigmas, 1.0, 1 + 30.0**2) == pytest.approx(1 / (1 + 0.2**2), rel=1e-12)
     assert spread("ddpm", sigmas, 1.0, 1 + 30.0**2) < 0.9

@@ -14,6 +14,7 @@ from safetensors.numpy import load_file
 from upscale.diffusion.schedule import (
     BETAS,
     GRIDS,
+    SPACINGS,
     betas_to_gammas,
     discrete_grid,
     draw_gammas,
@@ -167,6 +168,16 @@ def test_discrete_grid_takes_levels_of_the_chain() -> None:
     assert discrete_grid(1) == [everything[0]]
     with pytest.raises(UsageError, match="2001 steps are more than the 2000"):
         discrete_grid(2001)
+
+
+@pytest.mark.parametrize("spacing", SPACINGS)
+def test_spacings_are_those_of_diffusers(spacing: str) -> None:
+    """Also where two of a chain's levels are as near, which depends on the order of adding up."""
+    diffusers = pytest.importorskip("diffusers", reason="needs the extra: pip install 'upscale[diffusers]'")
+    scheduler = diffusers.DDIMScheduler(1000, timestep_spacing=spacing)
+    for steps in range(2, 1001):
+        scheduler.set_timesteps(steps)  # which may add one below the last: -1
+        assert SPACINGS[spacing](steps, 1000, 0) == scheduler.timesteps.tolist()[:steps], steps
 
 
 @pytest.mark.parametrize("kind", ["linear", "quad", "const", "warmup10", "warmup50", "cosine"])

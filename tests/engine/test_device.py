@@ -28,7 +28,7 @@ def two_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("no_gpu")
 def test_auto_without_a_gpu_is_the_cpu() -> None:
     assert devices.resolve_device("auto") == CPU
-    assert devices.resolve_device("cpu") == CPU
+    assert devices.resolve_device("cpu") == devices.resolve_device("cpu:0") == CPU
 
 
 @pytest.mark.usefixtures("no_gpu")

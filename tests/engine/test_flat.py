@@ -8,6 +8,7 @@ from itertools import product
 
 import numpy as np
 import pytest
+import torch
 
 from upscale import Upscaler
 from upscale.engine.flat import NEAR, RAMP, flatness, flatten_
@@ -37,8 +38,14 @@ def test_ground_keeps_its_colour(tile_px: int, channels: int, dtype: type, tiny:
     assert (result[8:36, 12:48] != picture.color[-1, -1]).any()
 
 
-def test_samples_do_not_differ_there(tiny: str, load: Load) -> None:
-    made = load(tiny, samples=2, map_uncertainty=True).upscale(page(), (192, 160)).uncertainty
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
+def test_samples_do_not_differ_there(dtype: torch.dtype, tiny: str, load: Load) -> None:
+    upscaler = load(tiny, samples=2, map_uncertainty=True)
+    torch.set_default_dtype(dtype)  # as a program may that uses this as a library
+    try:
+        made = upscaler.upscale(page(), (192, 160)).uncertainty
+    finally:
+        torch.set_default_dtype(torch.float32)
     assert made is not None and made[8:36, 12:48].any() and not made[4 * 20 :].any()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 
+from upscale.diffusion.noise import NoiseField
 from upscale.engine import stage
 from upscale.engine.beside import Beside
 from upscale.engine.progress import Progress
@@ -65,27 +67,90 @@ def test_tiles_of_a_relay_agree(make_model: Callable[..., Any], load: Load, draw
     assert levels_apart(one, other) <= 1
 
 
-def test_noise_is_made_ahead_for_a_few_samples(
-    tiny: str, load: Load, draw: Draw, monkeypatch: pytest.MonkeyPatch
+class Watched(Beside):
+    """Keeps a list of how much was held whenever something was taken, and of what was taken."""
+
+    def __init__(self) -> None:
+        super().__init__(threaded=True)
+        self.held: list[int] = []
+        self.ahead: list[bool] = []
+
+    def take(self, make: Any) -> Any:
+        self.held.append(len(self._made))
+        self.ahead.append(make in self._made)
+        return super().take(make)
+
+    def left(self) -> int:
+        return len(self._made)
+
+
+@pytest.fixture
+def watched(monkeypatch: pytest.MonkeyPatch) -> Watched:
+    beside = Watched()
+    monkeypatch.setattr(stage, "Beside", lambda *, threaded: beside)
+    return beside
+
+
+@pytest.mark.parametrize(
+    ("options", "each"),
+    [
+        ({"samples": 12, "steps": 1}, 12),
+        ({"samples": 3, "steps": 4, "sampler": "ddim"}, 3),
+        ({"samples": 3, "steps": 4, "sampler": "ddpm"}, 3 * 4),
+        ({"samples": 2, "steps": 6, "sampler": "relay"}, 2 * 4),
+        ({"samples": 2, "steps": 5, "sampler": "ddim@0.5"}, 2 * 5),
+    ],
+    ids=str,
+)
+def test_all_noise_is_made_ahead_a_few_at_a_time(
+    options: dict[str, Any],
+    each: int,
+    watched: Watched,
+    tiny: str,
+    load: Load,
+    draw: Draw,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """All of 64 samples at once would take gigabytes; none is made twice."""
+    """All of 64 samples at once would take gigabytes; none is made twice, none in vain."""
     made: list[Any] = []
-    held: list[int] = []
-    real = stage._noise
-
-    class Watched(Beside):
-        def take(self, key: Any, make: Callable[[], Any]) -> Any:
-            held.append(len(self._made))
-            return super().take(key, make)
-
-    monkeypatch.setattr(stage, "Beside", lambda *, threaded: Watched(threaded=True))
-    monkeypatch.setattr(stage, "_noise", lambda *key: (made.append(key), real(*key))[1])
-    samples = 3 * stage.AHEAD
-    upscaler = load(tiny, tile_px=32, steps=1, samples=samples)
+    real = NoiseField.window
+    monkeypatch.setattr(NoiseField, "window", lambda *key: (made.append(key), real(*key))[1])
+    upscaler = load(tiny, tile_px=32, shrink=1, **options)
     upscaler._models[0].room.together_px = 1  # one tile at a time
     upscaler.upscale(draw(96, 32), (384, 128))
-    assert max(held) == stage.AHEAD + 1
-    assert len(made) == len(set(made)) == 3 * samples
+    assert len(made) == len(set(made)) == len(watched.held) == 3 * each
+    assert all(watched.ahead) and max(watched.held) == stage.AHEAD + 1 and not watched.left()
+
+
+def test_no_noise_is_left_over_when_memory_runs_out(
+    watched: Watched, tiny: str, load: Load, draw: Draw
+) -> None:
+    """What is made ahead is for the tiles to come as they are cut then."""
+    upscaler = load(tiny, tile_px=128, steps=1, shrink=1)
+    scarce(upscaler, 15_000, OUT_OF_MEMORY[0])
+    result = upscaler.upscale(draw(300, 130), (1200, 520))
+    assert "memory" in result.notes[0] and not watched.left()
+
+
+@pytest.mark.parametrize("pixels", [None, 100], ids=["enough memory", "too little"])
+def test_tiles_cannot_be_smaller_than_what_the_network_needs(
+    pixels: int | None, make_model: Callable[..., Any], load: Load, draw: Draw
+) -> None:
+    deep = {
+        "inner_channel": 4,
+        "norm_groups": 2,
+        "channel_multipliers": [1] * 8,
+        "attn_res": [],
+        "res_blocks": 1,
+    }
+    upscaler = load(str(make_model("sr3_unet", network=deep, scale=2, halo_px=0)), tile_px=32, steps=1)
+    assert upscaler._models[0].restorer.multiple_of == 64
+    if pixels is None:
+        assert upscaler.upscale(draw(70, 40), (140, 80)).size == (140, 80)
+        return
+    scarce(upscaler, pixels, OUT_OF_MEMORY[0])
+    with pytest.raises(DeviceError, match="even with tiles of 64 pixels"):
+        upscaler.upscale(draw(70, 40), (140, 80))
 
 
 def test_a_halo_that_is_too_small_shows(make_model: Callable[..., Any], load: Load, draw: Draw) -> None:
@@ -138,7 +203,7 @@ def test_out_of_memory_halves_the_tile(error: Exception, tiny: str, load: Load, 
     assert any("memory" in note and "tiles of" in note for note in result.notes)
     assert [p.message for p in seen if p.message] == list(result.notes)
     assert_sound(seen)
-    assert seen[-1].tiles > 1 and seen[0].tiles == 1
+    assert 1 < seen[0].tiles <= seen[-1].tiles  # planned anew at once
 
 
 def test_out_of_memory_in_the_middle_of_a_tile(tiny: str, load: Load, draw: Draw) -> None:
@@ -146,7 +211,8 @@ def test_out_of_memory_in_the_middle_of_a_tile(tiny: str, load: Load, draw: Draw
     picture, seen, calls = draw(90, 90), [], 0
     upscaler = load(tiny, steps=3)
     restorer = upscaler._models[0].restorer
-    network = restorer.runner = restorer.network  # not what is faster, which has no hooks
+    network = restorer.network
+    restorer.bound = replace(restorer.bound, runner=network)  # not what is faster, which has no hooks
     forward = network.forward
 
     def failing(*args: Any) -> torch.Tensor:
@@ -195,7 +261,8 @@ def overflow(upscaler: Upscaler, dtypes: tuple[torch.dtype, ...]) -> None:
         return out * torch.nan if out.dtype in dtypes else out
 
     restorer = upscaler._models[0].restorer
-    restorer.runner = restorer.network  # not what is faster, which has no hooks
+    # Not what is faster, which has no hooks.
+    restorer.bound = replace(restorer.bound, runner=restorer.network)
     restorer.network.register_forward_hook(spoil)
 
 

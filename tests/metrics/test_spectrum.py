@@ -55,7 +55,13 @@ def test_a_wave_is_found_at_its_frequency() -> None:
     assert (np.diff(frequency) > 0).all() and frequency.min() >= 0.5 * 2 / 200
 
 
-@pytest.mark.parametrize("pixels", [np.full((64, 64), 80.0), scene(2.0, size=12)], ids=["flat", "small"])
-def test_what_has_no_spectrum_is_refused(pixels: np.ndarray) -> None:
+@pytest.mark.parametrize("scale", [1.5, 4, 16])
+@pytest.mark.parametrize(
+    "pixels",
+    [np.full(size, 85.0) for size in ((64, 64), (31, 64), (11, 64))]  # the window's rounding is no structure
+    + [scene(2.0)[:h, :w] for h, w in ((1, 1), (1, 60), (2, 60), (3, 3), (60, 3), (4, 4), (6, 6))],
+    ids=lambda pixels: "x".join(map(str, pixels.shape)),
+)
+def test_what_has_no_spectrum_is_refused(pixels: np.ndarray, scale: float) -> None:
     with pytest.raises(InputError, match="say nothing of a spectrum"):
-        texture_surplus_db(pixels, 16)
+        texture_surplus_db(pixels, scale)

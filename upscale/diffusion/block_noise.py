@@ -1,6 +1,6 @@
 """Block noise: white noise and noise of whole blocks together, for relays from a lower resolution.
 
-Relay Diffusion (Teng et al., arXiv 2309.03350, section 3.2): what is white noise at a lower resolution is, at
+Relay Diffusion (Teng et al., arXiv 2309.03350, section 3.1): what is white noise at a lower resolution is, at
 `side` times that, noise that its pixels share in blocks. Sums over a window that slides give such noise
 without a fixed lattice of blocks. Like `noise.NoiseField` it is a function of the place.
 """

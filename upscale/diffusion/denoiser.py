@@ -67,8 +67,8 @@ def retold(denoiser: Denoiser, told: float, sigmas: Sequence[float]) -> Denoiser
     Told less noise than there is, an estimate keeps some of it as texture; with few steps that makes up for
     what their smooth estimates lose (a shifted time step: Li et al., arXiv 2305.15583, shift it for the same
     reason). `told` is the factor over the whole run: each of n evaluations takes its n-th root, so that more
-    of them do not add more texture. At the first sigma there is no image to keep texture of: it is told as
-    it is.
+    of them do not add more texture. The first sigma is told as it is: a run out of pure noise has no image
+    there to keep texture of.
     """
     if told == 1:
         return denoiser

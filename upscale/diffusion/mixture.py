@@ -18,9 +18,10 @@ USUAL = 0.12  # std of what the photo has besides the upsampled small picture, i
 def mix(drawn: Tensor, estimate: Tensor, fidelity: Tensor, scale: int, dtype: torch.dtype) -> Tensor:
     """Return `estimate` and some of what `drawn` has besides.
 
-    The straight line between the mean of all possible photos and one of them would be the best mixture of
-    both (Freirich et al., arXiv 2107.02555, theorem 3), if the one were drawn from exactly these photos. It
-    is not quite, so two things depart from the line, measured in docs/sampling.md:
+    What is nearest to the photo, for how much it looks like photos, is on the straight line from the mean of
+    all possible photos to what looks like photos and is nearest to that mean (Freirich et al., arXiv
+    2107.02555, theorem 3). What is drawn is another end: any of the possible photos, and not quite one of
+    them. So two things depart from the line, measured in docs/sampling.md:
 
     - Frequencies that the small picture has are known, and what is drawn differs there by error alone: they
       are the estimate's, from a fidelity of `LOW_FROM` on; below, in proportion.
@@ -60,9 +61,9 @@ def _filters(channels: int, scale: int, dtype: torch.dtype, device: torch.device
 
 def _folded_gaussian(std: float, scale: int) -> Tensor:
     """Return a blur of folded pictures [s^2, s^2, 3, 3]: a Gaussian that is cut off at `scale` pixels."""
-    place = torch.arange(scale)
+    place = torch.arange(scale, dtype=torch.float32, device="cpu")
     # from place q of the folded pixel t - 1 away to place p: [p, q, t]
-    distance = scale * (torch.arange(3) - 1) + place[None, :, None] - place[:, None, None]
+    distance = scale * place.new_tensor([-1.0, 0.0, 1.0]) + place[None, :, None] - place[:, None, None]
     line = torch.exp(-0.5 * (distance / std) ** 2).where(distance.abs() <= scale, 0.0)
     line /= line.sum((1, 2), keepdim=True)
     return torch.einsum("pqt,PQT->pPqQtT", line, line).reshape(scale**2, scale**2, 3, 3)

@@ -42,7 +42,7 @@ class Relay:
     Attributes:
         side: Of a patch in pixels: the factor between the two resolutions.
         block: Weight `a` of the block noise.
-        blur_max: Largest blur, the standard deviation of the heat kernel's half in pixels.
+        blur_max: Largest blur, the standard deviation of its Gaussian in pixels.
         length: Share of the levels' distribution that is used: cuts off the largest sigmas.
     """
 

@@ -282,8 +282,8 @@ def heun(chain: Chain) -> Tensor:
 def relay(chain: Chain, share: float = 0.2) -> Tensor:
     """Heun with a fixed share of fresh noise in every step, as Relay Diffusion samples.
 
-    Teng et al., arXiv 2309.03350, algorithm 1, whose epsilon is `share`: of the noise left after a step so
-    much is fresh. Its slopes are averaged as in `heun`.
+    Teng et al., arXiv 2309.03350, algorithm 1, whose eta is `share`: of the noise left after a step so much
+    is fresh. Its slopes are averaged as in `heun`.
     """
 
     def split(sigma: float, sigma_next: float) -> tuple[float, float]:

@@ -233,7 +233,7 @@ def resshift_grid(
 ) -> list[float]:
     """Return the levels of ResShift's chain, sigma = kappa sqrt(eta) / (1 - eta).
 
-    Yue et al., arXiv 2307.12348, equation 13: sqrt(eta) grows geometrically with a power of the step, from
+    Yue et al., arXiv 2307.12348, section 2.2: sqrt(eta) grows geometrically with a power of the step, from
     min(min_noise / kappa, min_noise) to `max_eta` (which bounds sqrt(eta) in the authors' program). A single
     step is the noisiest.
 
@@ -310,7 +310,7 @@ def chain_gammas(
 
 def _linspace(steps: int, length: int, offset: int) -> list[int]:
     """From the last index down to 0."""
-    return [int(t) for t in np.linspace(length - 1, 0, steps).round()]
+    return [int(t) for t in np.linspace(0, length - 1, steps).round()[::-1]]
 
 
 def _leading(steps: int, length: int, offset: int) -> list[int]:
@@ -322,7 +322,7 @@ def _leading(steps: int, length: int, offset: int) -> list[int]:
 
 def _trailing(steps: int, length: int, offset: int) -> list[int]:
     """From the last index down in strides of T / n."""
-    return [int(t) - 1 for t in (length - length / steps * np.arange(steps)).round()]
+    return [int(t) - 1 for t in np.arange(length, 0, -length / steps)[:steps].round()]
 
 
 SPACINGS: dict[str, Callable[[int, int, int], list[int]]] = {
@@ -332,7 +332,7 @@ SPACINGS: dict[str, Callable[[int, int, int], list[int]]] = {
 }
 """(steps above 1, length, offset) -> falling indices into a chain, by the names that diffusers uses.
 
-Lin et al., arXiv 2305.08891, table 2.
+Lin et al., arXiv 2305.08891, table 2. Added up in diffusers' order: halves are rounded as there.
 """
 
 

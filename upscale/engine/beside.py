@@ -6,12 +6,15 @@ all would take each other's cores, so there everything is done in its turn.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable
+from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from types import TracebackType
 from typing import Any
 
 THREADS = 4  # that make things ahead: NumPy computes most of the time, and lets others run meanwhile
+
+Recipe = Callable[[], Any]
+"""How to make something. Equal ones, which hash alike, make the same."""
 
 
 class Beside:
@@ -20,7 +23,7 @@ class Beside:
     def __init__(self, *, threaded: bool) -> None:
         self._makers = ThreadPoolExecutor(THREADS, thread_name_prefix="ahead") if threaded else None
         self._doer = ThreadPoolExecutor(1, thread_name_prefix="behind") if threaded else None
-        self._made: dict[Hashable, Future[Any]] = {}
+        self._made: dict[Recipe, Future[Any]] = {}
         self._doing: Future[None] | None = None
 
     def __enter__(self) -> Beside:
@@ -33,16 +36,16 @@ class Beside:
             if pool:
                 pool.shutdown(cancel_futures=True)
 
-    def make_ahead(self, wanted: Iterable[tuple[Hashable, Callable[[], Any]]]) -> None:
-        """Begin to make what `take` will be asked for, by its names, unless it is on its way already."""
+    def make_ahead(self, recipes: Iterable[Recipe]) -> None:
+        """Begin to make what `take` will be asked for, unless it is on its way already."""
         if self._makers:
-            for key, make in wanted:
-                if key not in self._made:
-                    self._made[key] = self._makers.submit(make)
+            for make in recipes:
+                if make not in self._made:
+                    self._made[make] = self._makers.submit(make)
 
-    def take(self, key: Hashable, make: Callable[[], Any]) -> Any:
-        """Return what was made ahead under that name, or make it now."""
-        coming = self._made.pop(key, None)
+    def take(self, make: Recipe) -> Any:
+        """Return what an equal recipe has made ahead, or make it now."""
+        coming = self._made.pop(make, None)
         return make() if coming is None else coming.result()
 
     def forget(self) -> None:

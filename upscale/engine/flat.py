@@ -47,7 +47,7 @@ def flatten_(image: Float32, spread: Float32 | None, lr: Pixels, window: Box) ->
     share = torch.from_numpy(flat[box])[:, None, :, None, None]
     aim = torch.from_numpy(to_float(color[box]))[:, None, :, None]
     scale = image.shape[0] // window.height
-    for plane, wanted in ((image, aim), (spread, torch.tensor(-1.0))):
+    for plane, wanted in ((image, aim), (spread, aim.new_tensor(-1.0))):
         if plane is not None:
             squares = torch.from_numpy(plane).view(window.height, scale, window.width, scale, -1)
             squares[box[0], :, box[1]].lerp_(wanted, share)

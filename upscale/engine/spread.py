@@ -46,9 +46,9 @@ def _seen_smaller(x: Tensor, by: tuple[float, float]) -> Tensor:
         if factor <= 1:
             continue
         reach = math.ceil(3 * factor) - 1
-        place = torch.arange(-reach, reach + 1) / factor
+        place = torch.arange(-reach, reach + 1, dtype=x.dtype, device=x.device) / factor
         taps = torch.sinc(place) * torch.sinc(place / 3)
-        kernel = (taps / taps.sum()).to(x).expand(x.shape[1], 1, 1, -1)
+        kernel = (taps / taps.sum()).expand(x.shape[1], 1, 1, -1)
         margins = (reach, reach, 0, 0)
         if axis == 1:
             kernel, margins = kernel.mT, (0, 0, reach, reach)

@@ -8,15 +8,16 @@ from __future__ import annotations
 import itertools
 import math
 from collections import Counter, deque
-from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from upscale.diffusion import samplers
 from upscale.diffusion.noise import INITIAL, Field, NoiseField
 from upscale.engine.beside import THREADS, Beside
 from upscale.engine.canvas import Blended, Canvas, Float32, SideBySide
@@ -32,7 +33,7 @@ from upscale.models.failure import first_line, is_of_device, is_out_of_memory
 from upscale.models.restorer import Restorer
 from upscale.options import MIN_TILE_PX
 
-AHEAD = THREADS  # runs after the present one whose noise is made: all of many samples would fill the memory
+AHEAD = THREADS  # draws of noise that are made before they are needed: all of a tile's would fill the memory
 AUGMENTATION_STAGE = 1 << 16  # noise planes for conditioning augmentation: never those of a sampling stage
 
 
@@ -103,6 +104,19 @@ class _Tile(NamedTuple):
     core: Box
 
 
+@dataclass(frozen=True)
+class _Noise:
+    """The noise of one step of a run, in a window: makes it when called."""
+
+    field: Field
+    step: int
+    window: Box
+
+    def __call__(self) -> Float32:
+        window = self.window
+        return self.field.window(self.step, window.top, window.left, window.height, window.width)
+
+
 @dataclass
 class Stage:
     """A stage about to run for pictures of one size: a queue of tiles, and what to do when some fail.
@@ -136,9 +150,7 @@ class Stage:
             assert task.hr.shape[:2] == large
         self.tiling = Tiling((width, height), self.restorer.multiple_of, self.restorer.config.halo_px)
         cores = self.tiling.cores(self.room.tile_px)  # the same place of all pictures: they share its noise
-        self.queue = deque[_Tile]()
-        self.tops = Counter[int]()  # how many windows of the queue's tiles begin at each row
-        self._put_first([_Tile(task, core) for core in cores for task in range(len(self.tasks))])
+        self._plan(_Tile(task, core) for core in cores for task in range(len(self.tasks)))
         kind = SideBySide if self.restorer.local else Blended
         self.canvases: list[Canvas] = [kind(task.hr) for task in self.tasks]
         spreads = [task.spread for task in self.tasks if task.spread is not None]
@@ -155,9 +167,7 @@ class Stage:
         """
         with Beside(threaded=self.restorer.device.type != "cpu") as beside:
             while self.queue:
-                tiles = self._next()
-                if tiles:
-                    self._do(tiles, beside)
+                self._do([self._take_first() for _ in self._together()], beside)
             beside.wait()
         for canvas in self.canvases + self.spread_canvases:
             canvas.finish()
@@ -184,7 +194,7 @@ class Stage:
         if problem is not None:
             free_memory(self.restorer.device)  # only here: the exception held the tiles' tensors
             beside.forget()
-            self._put_first(tiles)
+            self._plan([*tiles, *self.queue])
             self._tell(-evaluated, problem)
             return
         beside.do(partial(self._place, tiles, images, spreads, self._settled()))
@@ -207,19 +217,13 @@ class Stage:
         if settled > self.settled:
             self._settle(settled)
 
-    def _next(self) -> list[_Tile]:
-        """Take the next tiles of one size from the queue; none if the first one had to be cut up."""
-        first = self.queue[0]
-        if max(first.core.width, first.core.height) > self.room.tile_px:  # planned before memory ran out
-            self._take_first()
-            parts = self.tiling.split(first.core, self.room.tile_px)
-            self._put_first([_Tile(first.task, core) for core in parts])
-            return []
-        return [self._take_first() for _ in self._together()]
-
-    def _put_first(self, tiles: Sequence[_Tile]) -> None:
-        self.queue.extendleft(reversed(tiles))
-        self.tops.update(self.tiling.window(tile.core).top for tile in tiles)
+    def _plan(self, tiles: Iterable[_Tile]) -> None:
+        """Let these tiles be the queue, cut to what there is room for."""
+        self.queue = deque(
+            _Tile(task, part) for task, core in tiles for part in self.tiling.split(core, self.room.tile_px)
+        )
+        # How many windows of the queue's tiles begin at each row.
+        self.tops = Counter(self.tiling.window(tile.core).top for tile in self.queue)
 
     def _take_first(self) -> _Tile:
         tile = self.queue.popleft()
@@ -252,18 +256,12 @@ class Stage:
             [rgb(cut(task.lr, window)) for task, window in zip(tasks, windows, strict=True)], restorer.device
         )
 
-        def noise(where: Sequence[Box], field: Field, step: int) -> Tensor:
-            """Return the noise of some windows; that of one place is made once for all pictures."""
-            made = {w: beside.take((field, step, w), partial(_noise, field, step, w)) for w in set(where)}
-            return to_device([made[window] for window in where], restorer.device)
-
         if sampling.sigma_aug:
             grain = NoiseField(sampling.seed, AUGMENTATION_STAGE + self.index)
-            x_lr = x_lr + sampling.sigma_aug * noise(windows, grain, INITIAL)
-        fine = self._noise_windows(tiles)
+            x_lr = x_lr + sampling.sigma_aug * self._noise(windows, beside, grain, INITIAL)
         images = restorer.samples(
             x_lr,
-            (partial(noise, fine, field) for field in self._runs(fine, beside)),
+            self._runs(self._noise_windows(tiles), beside),
             sampler=sampling.sampler,
             steps=sampling.steps,
             start=sampling.start,
@@ -276,16 +274,41 @@ class Stage:
         )
         return to_host(mean), [None] * len(tiles) if spread is None else to_host(spread)
 
-    def _runs(self, windows: Sequence[Box], beside: Beside) -> Iterator[Field]:
-        """Yield the noise of each sample in some windows; what the next runs begin with is made meanwhile."""
+    def _runs(self, windows: Sequence[Box], beside: Beside) -> list[Callable[[int], Tensor]]:
+        """Return each sample's noise in some windows; what will be asked for next is made meanwhile."""
         sampling = self.sampling
         fields = [self.restorer.noise_field(sampling.seed + i, self.index) for i in range(sampling.samples)]
-        places = windows, self._noise_windows(self._together())  # of these tiles, and of those after them
-        runs = [(field, set(where)) for where in places for field in fields]
-        for i, field in enumerate(fields):
-            for run in runs[i + AHEAD if i else 0 : i + AHEAD + 1]:
-                beside.make_ahead(_beginnings(*run))
-            yield field
+        places = set(windows), set(self._noise_windows(self._together()))  # these tiles', and the next ones'
+        coming = itertools.product(places, fields, self._noise_steps)
+
+        def begin(count: int) -> None:
+            for where, field, step in itertools.islice(coming, count):
+                beside.make_ahead(_Noise(field, step, window) for window in where)
+
+        def noise(field: Field, step: int) -> Tensor:
+            begin(1)
+            return self._noise(windows, beside, field, step)
+
+        begin(AHEAD)
+        return [partial(noise, field) for field in fields]
+
+    @cached_property
+    def _noise_steps(self) -> list[int]:
+        """The steps whose noise a run asks for, in order, as its rehearsal with a single number tells."""
+        asked, number = [INITIAL], torch.zeros(())
+
+        def noise(step: int) -> Tensor:
+            asked.append(step)
+            return number
+
+        sigmas = self.restorer.config.sigmas(self.sampling.steps, self.sampling.start)
+        samplers.sample(self.sampling.sampler, lambda *_: number, number, sigmas, noise)
+        return asked
+
+    def _noise(self, windows: Sequence[Box], beside: Beside, field: Field, step: int) -> Tensor:
+        """Return the noise of some windows; that of one place is made once for all pictures."""
+        made = {window: beside.take(_Noise(field, step, window)) for window in set(windows)}
+        return to_device([made[window] for window in windows], self.restorer.device)
 
     def _noise_windows(self, tiles: Sequence[_Tile]) -> list[Box]:
         """Return the windows of some tiles on the grid of the noise."""
@@ -328,7 +351,7 @@ class Stage:
             self.room.together_px = fewer * self.tiling.window(core).area
             return f"out of memory; going on with {fewer} of {len(tiles)} tiles at once"
         smaller = max(core.width, core.height) // 2
-        if smaller < MIN_TILE_PX:
+        if smaller < max(MIN_TILE_PX, self.tiling.multiple_of):
             raise DeviceError(
                 f"{self.restorer.device} ran out of memory even with tiles of {2 * smaller} pixels.",
                 hint="Close other programs, or use --device cpu.",
@@ -336,13 +359,3 @@ class Stage:
         self.room.tile_px = smaller
         self.room.together_px = min(self.room.together_px, self.tiling.full_px(smaller))
         return f"out of memory; going on with tiles of {smaller} pixels"
-
-
-def _noise(field: Field, step: int, window: Box) -> Float32:
-    return field.window(step, window.top, window.left, window.height, window.width)
-
-
-def _beginnings(field: Field, windows: Iterable[Box]) -> Iterator[tuple[Hashable, Callable[[], Float32]]]:
-    """Yield, with its name, how to make what a run begins with in some windows."""
-    for window in windows:
-        yield (field, INITIAL, window), partial(_noise, field, INITIAL, window)

@@ -1,4 +1,4 @@
-"""How faithful a result is to its input (SR3, arXiv 2104.07636, table 2: "Consistency")."""
+"""How faithful a result is to its input (SR3, arXiv 2104.07636, table 1: "Consistency")."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from upscale.errors import InputError
 
 Pixels = npt.NDArray[Any]
-"""[H, W] or [H, W, C], any real dtype, values from 0 to the peak (255 unless told otherwise)."""
+"""[H, W] or [H, W, C], any real dtype, values from 0 to 255 where nothing else is said."""
 
 Float64 = npt.NDArray[np.float64]
 

@@ -1,4 +1,4 @@
-"""Peak signal-to-noise ratio, on all channels or on luma."""
+"""Peak signal-to-noise ratio on luma."""
 
 from __future__ import annotations
 
@@ -7,29 +7,17 @@ import math
 import numpy as np
 
 from upscale.metrics.luma import luma
-from upscale.metrics.pair import Float64, Pixels, float_pair
+from upscale.metrics.pair import Pixels, float_pair
 
-
-def psnr(a: Pixels, b: Pixels, *, border: int = 0, peak: float = 255.0) -> float:
-    """Return 10 log10(peak^2 / MSE) in dB over all channels together; infinity for equal pictures.
-
-    Args:
-        a: [H, W] or [H, W, C], values 0 to `peak`.
-        b: Like `a`; the order does not matter.
-        border: Pixels to leave out on each side (papers on scale s take s).
-        peak: The largest possible value.
-
-    Raises:
-        InputError: The shapes differ, or nothing is left inside the border.
-    """
-    return _ratio_db(*float_pair(a, b, border), peak)
+_PEAK = 255.0
 
 
 def psnr_y(a: Pixels, b: Pixels, *, border: int = 0) -> float:
-    """Return the PSNR in dB of the BT.601 luma, the figure that super-resolution papers print.
+    """Return 10 log10(255^2 / MSE) in dB of the BT.601 luma, the figure that super-resolution papers print.
 
     Luma is studio swing (16 to 235, as MATLAB's rgb2ycbcr), not rounded, and the peak is 255 all the same:
-    that is the papers' convention, and gives 1.3 dB more than full-swing luma would.
+    that is the papers' convention, and gives 1.3 dB more than full-swing luma would. Infinity for equal
+    pictures.
 
     Args:
         a: [H, W, 3] RGB or grey, values 0 to 255.
@@ -40,9 +28,5 @@ def psnr_y(a: Pixels, b: Pixels, *, border: int = 0) -> float:
         InputError: The shapes differ, or nothing is left inside the border.
     """
     one, other = float_pair(a, b, border)
-    return _ratio_db(luma(one), luma(other), peak=255.0)
-
-
-def _ratio_db(a: Float64, b: Float64, peak: float) -> float:
-    mse = float(np.mean(np.square(a - b)))
-    return math.inf if mse == 0 else 10 * math.log10(peak * peak / mse)
+    mse = float(np.mean(np.square(luma(one) - luma(other))))
+    return math.inf if mse == 0 else 10 * math.log10(_PEAK**2 / mse)

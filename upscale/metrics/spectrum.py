@@ -15,6 +15,8 @@ from upscale.metrics.luma import luma
 from upscale.metrics.pair import Float64, Pixels
 
 OCTAVES_BELOW = 3.0  # of the small picture's frequencies that the law is fitted to
+LEAST_PX = 4  # below, the window is nothing but border
+NOTHING = 1e-9  # of power: what rounding leaves of a picture of one colour
 HIGHEST = 0.45  # cycles per pixel; beyond, the corners of files and of interpolation are
 PER_OCTAVE = 4
 
@@ -32,13 +34,16 @@ def texture_surplus_db(pixels: Pixels, scale: float) -> float:
     Raises:
         InputError: It is too small for that scale, or has no structures at all.
     """
+    height, width = pixels.shape[:2]
+    refusal = InputError(f"{width}x{height} pixels, {scale:g} times enlarged, say nothing of a spectrum.")
+    if min(height, width) < LEAST_PX:
+        raise refusal
     limit = 0.5 / scale
     frequency, power = radial_power(luma(pixels))
     known = (frequency >= limit / 2**OCTAVES_BELOW) & (frequency < limit)
     new = (frequency >= limit) & (frequency < HIGHEST)
-    if known.sum() < 3 or not new.any() or not power[known].all():
-        height, width = pixels.shape[:2]
-        raise InputError(f"{width}x{height} pixels, {scale:g} times enlarged, say nothing of a spectrum.")
+    if known.sum() < 3 or not new.any() or power[known].min() < NOTHING:
+        raise refusal
     levels = 10 * np.log10(np.maximum(power, np.finfo(np.float64).tiny))
     falling = np.polyfit(np.log2(frequency[known]), levels[known], 1)
     return float(np.mean(levels[new] - np.polyval(falling, np.log2(frequency[new]))))
@@ -48,7 +53,8 @@ def radial_power(plane: Float64) -> tuple[Float64, Float64]:
     """Return (frequency in cycles per pixel, mean power at it), a quarter of an octave apart.
 
     Args:
-        plane: [H, W]. A Hann window keeps its borders, which do not fit together, out of it.
+        plane: [H, W], at least `LEAST_PX` on both sides. A Hann window keeps its borders, which do not fit
+            together, out of it.
     """
     height, width = plane.shape
     window = np.hanning(height)[:, None] * np.hanning(width)

@@ -244,7 +244,7 @@ class ResidualUNet(Step):
     Steps at different noise levels have different tasks, and denoisers of their own do them better at the
     same cost (eDiff-I, arXiv 2211.01324). `first` estimates the mean of all that the LR image may be, out of
     nothing but noise; the steps between take noise away bit by bit; `last` alone decides what the picture
-    looks like (Karlo's decoder has such a network, too), and may look at the LR image for what it needs.
+    looks like (Karlo's upscaler has such a network, too), and may look at the LR image for what it needs.
     """
 
     multiple_of = 2  # one level below the LR size

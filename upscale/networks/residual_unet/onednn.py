@@ -34,12 +34,12 @@ def serves(dtype: torch.dtype) -> bool:
     """Whether this torch, on this processor, has the operators: they are not part of its public interface."""
     if dtype not in (torch.float32, torch.bfloat16) or not torch.backends.mkldnn.is_available():
         return False
-    x = torch.zeros(1, 1, 4, 4, dtype=dtype)
+    x = torch.zeros(1, 1, 4, 4, dtype=dtype, device="cpu")
     try:
         if dtype == torch.bfloat16 and not torch.ops.mkldnn._is_mkldnn_bf16_supported():
             return False
-        with torch.inference_mode():
-            laid_out = LaidOut(Conv2d(1, 1).to(dtype))
+        with torch.inference_mode(), torch.random.fork_rng(devices=()):  # new weights are drawn
+            laid_out = LaidOut(Conv2d(1, 1).to(x))
             laid_out.add_to_(laid_out.activated(x), x)
     except (AttributeError, NotImplementedError, RuntimeError, TypeError):
         return False
@@ -57,7 +57,6 @@ class LaidOut:
         assert own is not None
         self._bias = own.detach().to(dtype)
         self._geometry: tuple[Any, ...] = (conv.padding, conv.stride, conv.dilation, conv.groups)
-        self._ready = False
 
     def __call__(self, x: Tensor) -> Tensor:
         """Return x convolved."""
@@ -81,12 +80,12 @@ class LaidOut:
         return y
 
     def _laid_out_for(self, x: Tensor) -> Tensor:
-        if not self._ready:
-            self._weight = torch.ops.mkldnn._reorder_convolution_weight(
-                self._weight.contiguous(), *self._geometry, list(x.shape)
+        weight = self._weight  # read once: another thread may lay it out meanwhile
+        if not weight.is_mkldnn:
+            self._weight = weight = torch.ops.mkldnn._reorder_convolution_weight(
+                weight.contiguous(), *self._geometry, list(x.shape)
             )
-            self._ready = True
-        return self._weight
+        return weight
 
 
 class DoublingLaidOut:
@@ -124,7 +123,7 @@ class AtLevels:
 
     def _at(self, level: float) -> list[list[Fixed]]:
         """Return each run at that level."""
-        embedding = self._embed(torch.tensor([level]))
+        embedding = self._embed(torch.tensor([level], dtype=torch.float32, device="cpu"))
 
         def fixed(block: Any, second: LaidOut) -> Fixed:
             return Fixed(LaidOut(block.conv1, *block.conv1.folded(*block.modulation(embedding))), second)
@@ -170,7 +169,8 @@ class StepLaidOut:
         # convolving them.
         width = step.stem.out_channels
         self._of_h = LaidOut(step.head, step.head.weight[:, :width])
-        self._of_x = LaidOut(step.head, step.head.weight[:, width:], torch.zeros(step.head.out_channels))
+        no_bias = step.head.weight.new_zeros(step.head.out_channels)
+        self._of_x = LaidOut(step.head, step.head.weight[:, width:], no_bias)
 
     def encode(self, lr: Tensor, level: Tensor) -> Features:
         """As `Step.encode`, at one level [1]."""
