@@ -179,6 +179,17 @@ def test_nothing_to_do(cli: Cli) -> None:
     refused(cli(), ExitCode.USAGE, "Nothing to do: no file was given.", "upscale photo.jpg")
 
 
+def test_empty_name(
+    cli: Cli, photo: Photo, tmp_path: Path, listing: Listing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a script's empty variable; it does not mean the folder one is in."""
+    monkeypatch.chdir(tmp_path)
+    path = photo()
+    before = listing()
+    refused(cli(path, ""), ExitCode.USAGE, "A file was given an empty name.", "variable")
+    assert listing() == before
+
+
 # --- outputs --------------------------------------------------------------------------------------
 
 

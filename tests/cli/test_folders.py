@@ -187,6 +187,18 @@ def test_dry_run_tells_what_exists(cli: Cli, folder: Path, tmp_path: Path, listi
     assert "it exists" in line and "c_4x.png" in result.stdout
 
 
+def test_dry_run_tells_what_exists_made_otherwise(cli: Cli, folder: Path, tmp_path: Path) -> None:
+    cli(folder, "-o", tmp_path / "big", "--seed", "1")
+    planned = cli(folder, "-o", tmp_path / "big", "--dry-run").stdout
+    assert "none: it exists, made with other settings (seed)" in " ".join(planned.split())
+    assert "1 step, " in cli(folder, "--dry-run").stdout
+
+
+def test_dry_run_tells_what_is_left_alone(cli: Cli, folder: Path) -> None:
+    assert cli(folder, "--dry-run").stderr == "Ignored: 1 .db, 1 .txt, 1 folder, 2 hidden.\n"
+    assert cli(folder, "--dry-run", "-q").stderr == ""
+
+
 # --- lists ------------------------------------------------------------------------------------------------
 
 
@@ -223,6 +235,15 @@ def test_list_from_a_file_beside_names(cli: Cli, photo: Photo, tmp_path: Path) -
 def test_lists_that_are_none(options: list[str], code: int, sentence: str, cli: Cli) -> None:
     result = cli(*options, stdin=b"")
     assert result.exit_code == code and sentence in result.stderr
+
+
+@pytest.mark.parametrize(
+    "data", [b"a.png\0b.png\0", "a.png\r\n".encode("utf-16")], ids=["find", "PowerShell"]
+)
+def test_lists_written_otherwise(data: bytes, cli: Cli) -> None:
+    result = cli("--files-from", "-", stdin=data)
+    assert result.exit_code == ExitCode.INPUT
+    assert "The list - has zero bytes in it." in result.stderr and "Give -0" in result.stderr
 
 
 # --- results that exist -----------------------------------------------------------------------------------

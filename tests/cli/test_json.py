@@ -338,3 +338,20 @@ def test_summary_after_signals(sent: signal.Signals, code: int, process: Any, ph
     (summary,) = (json.loads(line) for line in rest.splitlines())
     assert json.loads(first)["status"] == "done"
     assert summary["exit_code"] == code and summary["done"] == 1 and summary["cancelled"] == 2
+
+
+@posix
+def test_signal_that_a_library_makes_an_error_of(process: Any, photo: Photo) -> None:
+    """As torch does where it asks an object for its length, which it does all the time while it loads."""
+    lost = """
+import signal
+def __init__(self, **options):
+    try:
+        signal.raise_signal(signal.SIGTERM)
+    except KeyboardInterrupt:
+        raise TypeError("could not determine the shape of an object") from None
+Upscaler.__init__ = __init__
+"""
+    run = process(photo("a.png"), "--json", before=CHATTY + lost)
+    assert run.returncode == json.loads(run.stdout)["exit_code"] == ExitCode.TERMINATED
+    assert run.stderr.decode() == "Interrupted; no partial files were left.\n"

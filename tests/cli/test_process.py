@@ -412,6 +412,18 @@ def test_unreadable_file(process: Process, photo: Photo, ordinary: tuple[Path, s
     assert b"photo.jpg may not be read: permission denied" in run.stderr and b"Traceback" not in run.stderr
 
 
+def test_unreadable_file_among_those_asked_about(
+    process: Process, photo: Photo, ordinary: tuple[Path, str]
+) -> None:
+    folder, before = ordinary
+    paths = [Path(shutil.copy(photo(name), folder)) for name in ("a.png", "b.png")]
+    paths[0].chmod(0)
+    paths[1].chmod(0o644)
+    run = process("info", *paths, before=before, defaults=False)
+    assert run.returncode == ExitCode.PARTIAL and b"b.png: PNG" in run.stdout
+    assert b"a.png may not be read: permission denied" in run.stderr
+
+
 @pytest.mark.parametrize("output", ["existing/", "existing/new/deep/"])
 def test_unwritable_folder_is_found_out_before_any_work(
     output: str, process: Process, photo: Photo, ordinary: tuple[Path, str]

@@ -241,6 +241,16 @@ def test_symbolic_links_stay_links(tmp_path):
     circle = tmp_path / "circle.png"
     circle.symlink_to(circle)
     assert "circle" in refused(circle).message
+    nowhere = tmp_path / "nowhere.png"
+    nowhere.symlink_to(tmp_path / "unplugged" / "real.png")
+    with pytest.raises(OutputError, match="nowhere.png cannot be written"):
+        atomic.check_target(nowhere, overwrite=False)
+
+
+def test_temporary_names_are_of_the_systems_encoding(monkeypatch):
+    monkeypatch.setattr("sys.getfilesystemencoding", lambda: "ascii")
+    name = atomic._temporary_name("für.png")
+    assert name.startswith(".fr.png.") and name.isascii()
 
 
 DISK_FULL = """

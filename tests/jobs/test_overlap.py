@@ -12,10 +12,11 @@ import pytest
 
 from upscale.errors import ExitCode
 from upscale.jobs import steps
+from upscale.jobs.listener import Listener
 from upscale.jobs.plan import plan
 from upscale.jobs.report import Outcome, Status
 from upscale.jobs.request import Request
-from upscale.jobs.run import Listener, run
+from upscale.jobs.run import run
 
 Ask = Callable[..., Request]
 Photo = Callable[..., Path]

@@ -13,10 +13,11 @@ from PIL import Image
 from upscale.errors import DeviceError, ExitCode, InputError, OutputError, WeightsError
 from upscale.images.picture import Picture
 from upscale.jobs.items import Job
+from upscale.jobs.listener import Listener
 from upscale.jobs.plan import plan
 from upscale.jobs.report import Outcome, Status
 from upscale.jobs.request import Request
-from upscale.jobs.run import Listener, run
+from upscale.jobs.run import run
 from upscale.options import EngineOptions
 
 Ask = Callable[..., Request]

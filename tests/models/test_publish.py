@@ -210,4 +210,5 @@ def test_offline(folder: Path, server: Server, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     result = run(str(folder), "me/mine")
     assert result.exit_code == ExitCode.WEIGHTS and "HF_HUB_OFFLINE" in result.stderr
+    assert "Sending" not in result.stderr
     assert server.connections == 0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
@@ -148,7 +148,7 @@ class Bars(Lines):
         self._remove(self.writing)  # there is something better to show
         path = jobs[0].source.path
         name = printable(with_others(path.name if path else jobs[0].source.name, jobs))
-        bar = self.progress.add_task(name, total=None, doing="reading")
+        bar = self.progress.add_task(name, total=None, doing="starting")
         self.bars |= {id(job): bar for job in jobs}
         self._count()
 
@@ -226,18 +226,25 @@ def finished_line(job: Job, seconds: float) -> str:
 
 def describe_settings(settings: object) -> str:
     """Return the engine's resolved settings in one line."""
-    return "Using " + ", ".join(f"{name} {value}" for name, value in vars(settings).items())
+    parts = (
+        f"{spelled(name)} {'auto' if value is None else value}" for name, value in vars(settings).items()
+    )
+    return "Using " + ", ".join(parts)
 
 
-def summarize(report: Report, left_alone: Mapping[str, int], *, quiet: bool) -> None:
-    """Say at the end what became of several files, what was left alone, and why each failure failed."""
-    failed = report.failed
-    if left_alone and not quiet:
-        kinds = ", ".join(_counted_kind(number, kind) for kind, number in sorted(left_alone.items()))
+def tell_left_alone(plan: Plan) -> None:
+    """Say what lies in the folders and is no input."""
+    if plan.left_alone:
+        kinds = ", ".join(_counted_kind(number, kind) for kind, number in sorted(plan.left_alone.items()))
         say(f"Ignored: {kinds}.", style="dim")
-    if not report.outcomes and not quiet:
+    if not plan.items:
         say("There is nothing to do: all pictures are results of upscale.")
         say("Name the files themselves to enlarge them once more.")
+
+
+def summarize(report: Report, *, quiet: bool) -> None:
+    """Say at the end what became of several files, and why each failure failed."""
+    failed = report.failed
     if len(report.outcomes) == 1:
         return
     if (skipped := report.count(Status.SKIPPED)) and not quiet:

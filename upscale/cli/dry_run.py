@@ -9,6 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from upscale.cli.console import printable
+from upscale.cli.display import spelled
 from upscale.engine.plan import CascadePlan
 from upscale.engine.settings import joined, or_auto
 from upscale.images import scratch
@@ -16,7 +17,7 @@ from upscale.jobs.forecast import forecast, free_bytes, size, together, total_me
 from upscale.jobs.items import Job
 from upscale.jobs.pace import pace_of
 from upscale.jobs.plan import Plan
-from upscale.jobs.report import Report, Status
+from upscale.jobs.report import Outcome, Report, Status
 
 # What stands in the place of the stages where there are none.
 _NONE = {Status.SKIPPED: "none: it exists", Status.CANCELLED: "none: --fail-fast"}
@@ -30,7 +31,7 @@ def show(plan: Plan, report: Report) -> None:
         table.add_column(heading, overflow="fold")
     for outcome in sorted(report.outcomes, key=lambda outcome: outcome.status in _NONE):
         if (job := outcome.job) is not None:
-            passes = _NONE.get(outcome.status) or stages(job.cascade)
+            passes = _none(outcome) or stages(job.cascade)
             cells = (job.source.name, _input(job), passes, *_result(job))
             table.add_row(*(Text(printable(cell)) for cell in cells))
     if not console.file.isatty():  # a file or a pipe has no width that names would have to be folded to
@@ -75,6 +76,12 @@ def duration(seconds: float) -> str:
     return f"{round(seconds / 60)} min" if seconds < 90 * 60 else f"{seconds / 3600:.1f} h"
 
 
+def _none(outcome: Outcome) -> str | None:
+    """Return why an input would not be worked on; None for one that would be."""
+    why, others = _NONE.get(outcome.status), ", ".join(map(spelled, outcome.differs))
+    return f"{why}, made with other settings ({others})" if others else why
+
+
 def _input(job: Job) -> str:
     return pixels(job.info.size) + (f", {job.frames} frames" if job.frames > 1 else "")
 
@@ -95,10 +102,10 @@ def _fidelity(plan: Plan) -> str:
 
 def settings(plan: Plan) -> str:
     """Return the line that says how the pixels would be made."""
-    first = plan.settings[0]
+    first, steps = plan.settings[0], joined(own.steps for own in plan.settings)
     parts = [
         f"model {plan.model_name}",
-        f"{joined(own.steps for own in plan.settings)} steps",
+        f"{steps} step{'' if steps == '1' else 's'}",
         _fidelity(plan),
         *([f"start {first.start:g}"] if first.start < 1 else []),
         f"denoise {or_auto(first.denoise)}",

@@ -20,6 +20,7 @@ from upscale.errors import ExitCode, UpscaleError
 
 P = ParamSpec("P")
 _TO_STOP = ("SIGINT", "SIGTERM", "SIGHUP")  # the last one not on Windows
+_heard: list[KeyboardInterrupt] = []  # signals to stop, since the command began
 
 
 class Terminated(KeyboardInterrupt):
@@ -42,14 +43,21 @@ def guarded(command: Callable[P, int]) -> Callable[P, NoReturn]:
         except BrokenPipeError:
             silence_stdout()
             code = ExitCode.BROKEN_PIPE
-        except KeyboardInterrupt as error:
-            code = interrupted_code(error)
-            _leave_nothing_half_written()
-        except Exception as error:
-            code = explain(error, verbose=bool(kwargs.get("verbose")))
+        except (KeyboardInterrupt, Exception) as raised:
+            error = cause(raised)
+            if isinstance(error, KeyboardInterrupt):
+                code = interrupted_code(error)
+                _leave_nothing_half_written()
+            else:
+                code = explain(error, verbose=bool(kwargs.get("verbose")))
         raise typer.Exit(int(code))
 
     return ending
+
+
+def cause(error: KeyboardInterrupt | Exception) -> KeyboardInterrupt | Exception:
+    """Return why a command ends: a signal, whatever the C code it came through has made of it (as torch)."""
+    return _heard[0] if _heard else error
 
 
 def interrupted_code(error: KeyboardInterrupt) -> ExitCode:
@@ -102,18 +110,18 @@ def _signals_heard() -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():  # signals can only be set there
         yield
         return
-    heard: list[KeyboardInterrupt] = []
+    _heard.clear()
 
     def stop(signum: int, frame: FrameType | None) -> None:
-        heard.append(KeyboardInterrupt() if signum == signal.SIGINT else Terminated())
-        if len(heard) == 1:
-            raise heard[0]
-        if len(heard) == 2:
+        _heard.append(KeyboardInterrupt() if signum == signal.SIGINT else Terminated())
+        if len(_heard) == 1:
+            raise _heard[0]
+        if len(_heard) == 2:
             _say("Finishing the current file; interrupt again to abort.")
             return
         _leave_nothing_half_written()
         _show_cursor()
-        os._exit(interrupted_code(heard[0]))
+        os._exit(interrupted_code(_heard[0]))
 
     numbers = [getattr(signal, name) for name in _TO_STOP if hasattr(signal, name)]
     previous = {number: signal.getsignal(number) for number in numbers}
@@ -124,7 +132,7 @@ def _signals_heard() -> Iterator[None]:
             signal.signal(number, stop)
         yield
     finally:
-        if heard:  # the process is about to end: no further signal stops its waiting, or changes its code
+        if _heard:  # the process is about to end: no further signal stops its waiting, or changes its code
             atexit.register(_ignore, ours)
         else:
             for number in ours:

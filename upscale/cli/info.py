@@ -19,7 +19,11 @@ SCHEMA = 1
 @guarded
 def info(
     *,
-    files: Annotated[list[Path], typer.Argument(metavar="FILE", help="Pictures.", show_default=False)],
+    files: Annotated[
+        list[Path],
+        # Typer would refuse all of them for one that may not be read.
+        typer.Argument(metavar="FILE", help="Pictures.", show_default=False, readable=False),
+    ],
     json: Annotated[bool, typer.Option("--json", help="One line of JSON for each.")] = False,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show the details of errors.")] = False,
 ) -> int:

@@ -45,11 +45,11 @@ class JsonLines:
         """Write the summary of a run that came to its end."""
         self._summary(report.exit_code)
 
-    def failed(self, error: BaseException) -> None:
+    def failed(self, error: KeyboardInterrupt | Exception) -> None:
         """Write the summary of a run that something ended early."""
         if isinstance(error, KeyboardInterrupt):
             self._summary(interrupted_code(error))
-        elif isinstance(error, Exception) and not isinstance(error, BrokenPipeError):
+        else:
             self._summary(exit_code_of(error), error)
 
     def _summary(self, code: ExitCode, error: Exception | None = None) -> None:

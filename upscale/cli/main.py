@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import atexit
+import gc
 import sys
 
 from upscale.cli.streams import prepare, silence_stdout
@@ -11,6 +13,7 @@ from upscale.errors import ExitCode, UpscaleError
 def main() -> None:
     """Run the command line and leave the process with its exit code."""
     prepare()
+    atexit.register(gc.freeze)  # what is there at the end need not be looked through for garbage
     try:
         from upscale.cli.app import app
 

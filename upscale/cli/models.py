@@ -273,7 +273,7 @@ def push_model(
     with a token that may write: hf auth login
     """
     from upscale.cli.console import say
-    from upscale.models.publish import prepare, push
+    from upscale.models.publish import check_online, prepare, push
 
     publication = prepare(model, repo)
     sizes = publication.sizes
@@ -286,6 +286,7 @@ def push_model(
     if dry_run:
         address = None
     else:
+        check_online(repo)
         say(f"Sending {len(sizes)} files, {sum(sizes.values()) / MIB:.1f} MiB, to {repo}.", style="dim")
         address = push(publication, private=private)
     if json:

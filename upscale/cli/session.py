@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from upscale.cli import dry_run
-from upscale.cli.display import Lines, display, summarize
+from upscale.cli.display import Lines, display, summarize, tell_left_alone
 from upscale.cli.fetching import asking, bring
+from upscale.cli.guard import cause
 from upscale.cli.json_lines import JsonLines
 from upscale.cli.patience import patience
 from upscale.cli.streams import own_stdout, silence_stdout
@@ -53,7 +54,9 @@ def work(request: Request, talk: Talk) -> ExitCode:
         if writes_to_stdout and report.failed:
             silence_stdout()
         remember(plan, report)
-        summarize(report, plan.left_alone, quiet=talk.quiet)
+        if not talk.quiet:
+            tell_left_alone(plan)
+        summarize(report, quiet=talk.quiet)
         if lines is not None:
             lines.done(report)
     return report.exit_code
@@ -74,8 +77,8 @@ def show(request: Request, talk: Talk) -> ExitCode:
         listener = Lines(plan, quiet=talk.quiet, verbose=talk.verbose)
         for outcome in report.failed:
             listener.finished(outcome)
-        if not plan.items:
-            summarize(report, plan.left_alone, quiet=talk.quiet)
+        if not talk.quiet:
+            tell_left_alone(plan)
     return report.exit_code
 
 
@@ -99,7 +102,9 @@ def _json_lines(talk: Talk) -> Iterator[JsonLines | None]:
         lines = JsonLines(stdout)
         try:
             yield lines
-        except BaseException as error:
+        except BrokenPipeError:
+            raise
+        except (KeyboardInterrupt, Exception) as error:
             with contextlib.suppress(OSError, OutputError):  # the first error is the one to tell
-                lines.failed(error)
+                lines.failed(cause(error))
             raise

@@ -36,9 +36,11 @@ class Wanted:
         """Return the same with `output` settled: a picture from a pipe goes to the next one, if there is one.
 
         Raises:
-            UsageError: stdin is asked for twice or has no place to go, stdout is asked for twice, or it is a
-                terminal.
+            UsageError: A name is empty, stdin is asked for twice or has no place to go, stdout is asked for
+                twice, or it is a terminal.
         """
+        if "" in self.names:  # which would be the current folder
+            raise UsageError("A file was given an empty name.", hint="Is a variable of a script empty?")
         if self.null and self.files_from is None:
             raise UsageError("-0 says how a list is written.", hint="Give the list with --files-from.")
         if self.files_from == STDIN and STDIN in self.names:
@@ -93,11 +95,18 @@ class Wanted:
 
     def _list(self) -> bytes:
         if self.files_from == STDIN:
-            return read_stdin(
+            data = read_stdin(
                 "a list of files", hint="Pipe one in: find . -print0 | upscale --files-from - -0"
             )
-        try:
-            return Path(str(self.files_from)).read_bytes()
-        except (OSError, ValueError) as error:
-            reason = getattr(error, "strerror", None) or error
-            raise InputError(f"The list {self.files_from} cannot be read: {reason}.") from error
+        else:
+            try:
+                data = Path(str(self.files_from)).read_bytes()
+            except (OSError, ValueError) as error:
+                reason = getattr(error, "strerror", None) or error
+                raise InputError(f"The list {self.files_from} cannot be read: {reason}.") from error
+        if b"\0" in data and not self.null:
+            raise InputError(
+                f"The list {self.files_from} has zero bytes in it.",
+                hint="Give -0 if its names end with them, as those of find -print0; else save it as UTF-8.",
+            )
+        return data

@@ -12,6 +12,7 @@ import os
 import re
 import secrets
 import stat
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -83,7 +84,7 @@ def check_target(path: Path, *, overwrite: bool) -> None:
     except ValueError:  # a NUL in the name
         raise OutputError(f"{str(path)!r} is not a possible file name.") from None
     if status is None:
-        if not path.parent.is_dir():
+        if not path.resolve().parent.is_dir():  # where a link points to
             raise output_error(path, OSError(errno.ENOENT, "no folder"))
         return
     if stat.S_ISDIR(status.st_mode):
@@ -219,7 +220,7 @@ def _move_without_clobbering(source: Path, target: Path) -> None:
 def _temporary_name(name: str) -> str:
     ending = f".{secrets.token_hex(4)}{TEMPORARY_SUFFIX}"  # as `_TEMPORARY` knows it
     room = _MAX_NAME_BYTES - len(ending) - 1
-    return "." + os.fsencode(name)[:room].decode("utf-8", "ignore") + ending
+    return "." + os.fsencode(name)[:room].decode(sys.getfilesystemencoding(), "ignore") + ending
 
 
 def _exists(path: Path) -> OutputError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Protocol
@@ -37,9 +38,13 @@ def load_engine(options: EngineOptions) -> Engine:
         WeightsError: The model cannot be loaded.
         DeviceError: The device is missing or cannot do what is asked.
     """
-    from upscale.engine.upscaler import Upscaler
+    gc.disable()  # nothing that comes with torch is garbage; to look for some takes a fifth of a short run
+    try:
+        from upscale.engine.upscaler import Upscaler
 
-    return Upscaler(**asdict(options))
+        return Upscaler(**asdict(options))
+    finally:
+        gc.enable()
 
 
 def for_each_device(options: EngineOptions) -> list[EngineOptions]:

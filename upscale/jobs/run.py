@@ -36,8 +36,6 @@ from upscale.options import EngineOptions
 if TYPE_CHECKING:
     from upscale.engine.progress import Progress
 
-__all__ = ["Engine", "Listener", "load_engine", "run"]
-
 WAKE_S = 1.0  # Windows tells of Ctrl-C only between two waits
 MAX_WRITERS = 4  # of one batch; encoders take one core each
 

@@ -91,6 +91,14 @@ def prepare(model: str, repo: str) -> Publication:
     return Publication(repo, files, tuple(left_out))
 
 
+def check_online(repo: str) -> None:
+    """Raise `WeightsError` if the environment forbids to ask the Hub."""
+    if hub.forbidden():
+        raise WeightsError(
+            f"Nothing is sent to {repo}: HF_HUB_OFFLINE is set.", hint="Unset it, and try again."
+        )
+
+
 def push(publication: Publication, *, private: bool = False) -> str:
     """Send files in one commit, making the repository if there is none; return the commit's address.
 
@@ -103,10 +111,6 @@ def push(publication: Publication, *, private: bool = False) -> str:
     """
     from huggingface_hub import CommitOperationAdd, HfApi, constants
 
-    if hub.forbidden():
-        raise WeightsError(
-            f"Nothing is sent to {publication.repo}: HF_HUB_OFFLINE is set.", hint="Unset it, and try again."
-        )
     api = HfApi(endpoint=constants.ENDPOINT, library_name="upscale")
     operations = [
         CommitOperationAdd(name, str(content) if isinstance(content, Path) else content)
