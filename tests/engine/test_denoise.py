@@ -95,11 +95,11 @@ def test_noise_beside_transparency_is_found(listening: str, load: Load) -> None:
 @pytest.mark.parametrize("dtype", ["fp32", "bf16"])
 def test_each_of_several_pictures_has_its_own(dtype: str, listening: str, load: Load) -> None:
     upscaler = load(listening, dtype=dtype)
-    pictures = [noisy(soft(32, 24), levels, seed) for seed, levels in enumerate((0, 10, 0, 5, 10))]
-    together = upscaler.upscale_many(pictures, (128, 96))
+    pictures = [noisy(soft(56, 40), levels, seed) for seed, levels in enumerate((0, 10, 0, 5, 10))]
+    together = upscaler.upscale_many(pictures, (224, 160))
     assert together[0].denoised == together[2].denoised == 0 < together[3].denoised < together[1].denoised
     for picture, made in zip(pictures, together, strict=True):
-        alone = upscaler.upscale(picture, (128, 96))
+        alone = upscaler.upscale(picture, (224, 160))
         assert alone.denoised == made.denoised
         assert np.abs(alone.color.astype(int) - made.color).max() <= 1
 

@@ -120,6 +120,16 @@ def test_what_is_in_focus_keeps_its_pixels(photo: np.ndarray) -> None:
     assert spare_factor(soft) == 1
 
 
+def test_a_small_thing_in_focus_before_a_wide_background_does_so_too(photo: np.ndarray) -> None:
+    """As a bird: of the whole picture it is less than what else may be lost."""
+    wide = np.tile(photo, (3, 3, 1))[:600, :720]
+    soft = blurred(wide, 3.0)
+    assert spare_factor(soft) > 1
+    part = np.s_[276:324, 336:384]
+    soft[part] = wide[part]
+    assert spare_factor(soft) == 1
+
+
 def test_nothing_is_said_of_what_shows_nothing() -> None:
     y, x = np.mgrid[:256, :256]
     sky = np.repeat((150 + y / 8 + x / 20)[:, :, None], 3, axis=2).astype(np.uint8)

@@ -51,6 +51,24 @@ def test_noise_in_grey_is_measured_with_more_care(levels: int) -> None:
     assert 0.7 * levels < found < 1.05 * levels
 
 
+@pytest.mark.parametrize("side", [12, 16, 24, 27])
+@pytest.mark.parametrize("gray", [False, True])
+def test_tiny_pictures_are_all_texture(side: int, gray: bool) -> None:
+    """As avatars, which were larger once."""
+    with Image.open(EXAMPLES / "astronaut.jpg") as image:
+        face = np.asarray(image.convert("RGB"))[30:190, 140:300]
+    pixels = np.asarray(resize(face, (side, side), resample="bicubic"))
+    assert noise_std(pixels[:, :, 1:2] if gray else pixels) == 0
+
+
+@pytest.mark.parametrize(("brightness", "levels"), [(1.0, 30), (0.3, 12)])
+def test_noise_that_black_and_white_cut_off_is_seen(brightness: float, levels: int) -> None:
+    clean = brightness * photo("astronaut.jpg", 2).astype(float)
+    for pixels in (clean, clean[:, :, 1:2]):
+        found = 255 * noise_std(noisy(pixels, levels, gray=True))
+        assert 0.6 * levels < found < 1.05 * levels
+
+
 def grainy(pixels: np.ndarray, levels: float, *, gray: bool = False) -> np.ndarray:
     """Noise that is alike in neighbouring pixels: white noise, blurred by 0.7 pixels."""
     shape = (*pixels.shape[:2], 1 if gray else pixels.shape[2])

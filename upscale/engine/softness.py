@@ -24,6 +24,7 @@ from upscale.metrics.windows import BLOCK_PX, blocks, windows
 FACTORS = 1.5, 2.0, 3.0, 4.0
 LOST = 0.12  # most that the sharpest parts may lose, of their contrast
 SHARPEST = 98  # percentile of the parts: an eye in focus is a small part of a portrait
+NEARBY = 1.5  # times as much of it may be lost in one window: a bird is a small part of its sky
 SHOWN = 4.0  # contrast, in levels of 255, of parts that have something to show,
 FLOOR = 2.0  # and what is added to it: what is hardly seen may be lost
 ENOUGH = 40  # of such parts
@@ -48,7 +49,9 @@ def spare_factor(rgb: Pixels, luma_step: float = 0.0) -> float:
         luma_step: How coarsely JPEG has rounded it, as `Picture.luma_step`.
     """
     parts = [to_8_bits(rgb[window]) for window in windows(rgb.shape, WINDOW_PX, MOST_WINDOWS)]
-    bright = np.concatenate([_inner_blocks(full_swing_luma(part)) for part in parts])
+    of_windows = [_inner_blocks(full_swing_luma(part)) for part in parts]
+    window = np.repeat(np.arange(len(parts)), [len(found) for found in of_windows])
+    bright = np.concatenate(of_windows)
     variance, level = bright.var((1, 2)), bright.mean((1, 2))
     if (variance >= SHOWN**2).sum() < ENOUGH:
         return 1.0
@@ -67,10 +70,17 @@ def spare_factor(rgb: Pixels, luma_step: float = 0.0) -> float:
         contrast = np.sqrt(variance[showing] - noise - marks)
         by_chance = noise * np.sqrt(2 / (BLOCK_PX**2 * share))  # deviation of a part's noise from the mean
         lost = np.sqrt(np.maximum(0, lost[showing] - share * (noise + by_chance + marks)))
-        if np.percentile(lost / (contrast + FLOOR), SHARPEST) > LOST:
+        lost /= contrast + FLOOR
+        if np.percentile(lost, SHARPEST) > LOST or _anywhere(lost, window[showing]) > NEARBY * LOST:
             break
         spare = factor
     return spare
+
+
+def _anywhere(lost: npt.NDArray[np.float64], window: npt.NDArray[np.intp]) -> float:
+    """Return what the sharpest parts lose where most is lost, of windows with enough of them."""
+    each = (lost[window == index] for index in np.flatnonzero(np.bincount(window) >= ENOUGH))
+    return float(max((np.percentile(found, SHARPEST) for found in each), default=0.0))
 
 
 def _lost(part: npt.NDArray[np.uint8], factor: float) -> npt.NDArray[np.float64]:

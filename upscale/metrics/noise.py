@@ -31,8 +31,9 @@ SMOOTHER, LESS_SMOOTH = 0.02, 0.2  # shares that are compared:
 COUNTS = 50, 100, 1000  # of blocks: the fewer there are, the more alike are those of texture by chance;
 ALIKE = 1.0, 1.35, 1.8  # with as many, noise up to this ratio of the variances,
 APART = 1.01, 1.65, 2.4  # and nothing but texture from that on
-GRAY = 1.5  # times these where there is no colour: more such photographs are old, and grainy
-ENOUGH = 0.2  # share of the blocks that must be neither clipped nor unknown: of a page only the text is left
+CUT_OFF = 0.25  # share of a block that is clipped or unknown; with less, noise alone may have clipped it
+FEWEST = 8  # blocks that tell anything: pictures of up to 27 pixels are all texture
+ENOUGH = 0.2  # share of whole blocks beside those that are cut off: of a page only the text is left
 
 FINE, COARSE = 1, 2  # pixels from one to the next that are compared
 
@@ -43,6 +44,21 @@ class Texture(NamedTuple):
     fine: float
     coarse: float
 
+
+class Caution(NamedTuple):
+    """When brightness is believed.
+
+    Attributes:
+        fewest: Whole blocks that it takes.
+        lenience: Factor on the limits for how much they may differ.
+    """
+
+    fewest: int
+    lenience: float
+
+
+COLORFUL = Caution(COUNTS[0] + 1, 1.0)
+GRAY = Caution(FEWEST, 1.5)  # more such photographs are old, and grainy
 
 IN_COLORS = Texture(1.5 / 255, 3 / 255)
 IN_BRIGHTNESS = Texture(1.6 / 255, 2 / 255)
@@ -68,8 +84,8 @@ def noise_std(pixels: Pixels, known: Known | None = None) -> float:
     0; 3, 5 and 10 levels of 255 of white noise give about 2.6, 4.7 and 9.6; so do 4 and 8 levels of grain,
     blurred by 0.7 pixels: 2.1 and 7.4, of brightness alone 2.8 and 6.8. Of coarser grain less is seen, as of
     what JPEG has smoothed. Pictures of few pixels show noise that their channels share only if it is plain.
-    It is not seen where it is so strong, or the picture so dark, that black or white cut it off in most
-    blocks: in half of the grey photographs with 30 levels of it.
+    It is not seen where it is so strong, or the picture so dark, that black or white cut it off nearly
+    everywhere: in a third of the grey photographs with 50 levels of it.
 
     Args:
         pixels: [H, W, 1 or 3], uint8 or uint16.
@@ -81,7 +97,8 @@ def noise_std(pixels: Pixels, known: Known | None = None) -> float:
         for window in windows(pixels.shape, WINDOW_PX, MOST_WINDOWS)
     ]
     gray = _is_gray(np.concatenate([part.reshape(-1, part.shape[2]) for part, _ in parts]))
-    variance = _in_brightness([(_brightness(part), counts) for part, counts in parts], GRAY if gray else 1.0)
+    bright = [(_brightness(part), counts) for part, counts in parts]
+    variance = _in_brightness(bright, GRAY if gray else COLORFUL)
     return float(np.sqrt(variance if gray else max(variance, _in_colors(parts))))
 
 
@@ -107,12 +124,12 @@ def _together(fine: float, coarse: float) -> float:
     return max(0.0, fine) + UNSEEN * max(0.0, coarse - max(0.0, fine))
 
 
-def _in_brightness(parts: list[Part], lenience: float) -> float:
-    """Return the variance of the noise by the smoothest blocks of brightness, which may differ by as much."""
-    seen = np.concatenate([_variances(*part) for part in parts], axis=1)
-    count = seen.shape[1]
-    seen = seen[:, np.isfinite(seen).all(0)] / REACHED_BRIGHTNESS**2
-    if not seen.size or seen.shape[1] < ENOUGH * count:
+def _in_brightness(parts: list[Part], caution: Caution) -> float:
+    """Return the variance of the noise by the smoothest blocks of brightness."""
+    seen, missing = (np.concatenate(each, axis=-1) for each in zip(*map(_variances, parts), strict=True))
+    seen = seen[:, missing == 0] / REACHED_BRIGHTNESS**2
+    whole, cut_off = seen.shape[1], (missing >= CUT_OFF).sum()
+    if whole < max(caution.fewest, ENOUGH * (whole + cut_off)):
         return 0.0
     seen = seen[:, np.argsort(seen.sum(0))]
     smoother, smooth, less_smooth = (
@@ -120,19 +137,20 @@ def _in_brightness(parts: list[Part], lenience: float) -> float:
     )
     fine, coarse = (smooth - np.square(IN_BRIGHTNESS)).tolist()
     ratio = less_smooth.sum() / max(smoother.sum(), 1e-12)
-    limits = [lenience * np.interp(seen.shape[1], COUNTS, limit) for limit in (ALIKE, APART)]
+    limits = [caution.lenience * np.interp(whole, COUNTS, limit) for limit in (ALIKE, APART)]
     return _together(fine, min(coarse, MOST**2)) * float(np.interp(ratio, limits, (1.0, 0.0)))
 
 
-def _variances(x: Float32, known: Known | None) -> Float32:
-    """Return what both masks see [2, blocks] of x [h, w, 1] in the same blocks."""
+def _variances(part: Part) -> tuple[Float32, Float32]:
+    """Return what both masks see [2, blocks] of [h, w, 1], and how much of each block [blocks] is missing."""
+    x, known = part
     seen = []
     for apart in (FINE, COARSE):
         d = _detail(x, apart, known)[0]
         start = COARSE - apart
-        d = d[start : d.shape[0] - start, start : d.shape[1] - start]
-        seen.append(blocks(np.square(d)).mean((1, 2)))
-    return np.stack(seen)
+        of_blocks = blocks(d[start : d.shape[0] - start, start : d.shape[1] - start])
+        seen.append(np.square(of_blocks).mean((1, 2)))
+    return np.stack(seen), np.isnan(of_blocks).mean((1, 2), dtype=np.float32)
 
 
 def _in_colors(parts: list[Part]) -> float:
@@ -163,7 +181,8 @@ def _of_blocks(parts: list[Float32]) -> float:
     """Return the noise by the smoother blocks of all channels."""
     values = np.concatenate([blocks(np.abs(channel)).mean((1, 2)) for part in parts for channel in part])
     values = values[np.isfinite(values)] / NORMAL_MEAN
-    return float(np.percentile(values, 100 * SMOOTH)) / REACHED_COLORS if values.size else 0.0
+    enough = len(values) >= 3 * FEWEST  # of three channels
+    return float(np.percentile(values, 100 * SMOOTH)) / REACHED_COLORS if enough else 0.0
 
 
 def _detail(x: Float32, apart: int, known: Known | None) -> Float32:
