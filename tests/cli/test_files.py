@@ -210,7 +210,7 @@ def test_dry_run_shows_the_plan_and_creates_nothing(
     assert str(tmp_path / "out" / "a_8x.png") in row
     assert "with a long name that must not be cut_8x.jpg" in result.stdout
     assert (
-        "model tiny, 1 steps, fidelity 0, denoise auto, shrink auto, sampler ddim, seed 0, device cpu"
+        "model tiny, 1 step, fidelity 0, denoise auto, shrink auto, sampler ddim, seed 0, device cpu"
         in result.stdout
     )
     assert listing() == before and not (tmp_path / "out").exists()

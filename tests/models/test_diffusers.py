@@ -90,7 +90,7 @@ def test_latent_runs_are_the_recorded_ones(eta: int, sampler: str, latent: Path)
     restorer = load(latent)
     assert (restorer.config.sampler, restorer.config.scale, restorer.config.target) == ("ddim", 4, "latent")
     data = load_file(GOLDEN / f"pipeline_4steps_eta{eta}.safetensors")
-    assert [restorer.level(sigma) for sigma in restorer.config.sigmas(4)] == data["timesteps"].tolist()
+    assert [restorer.bound.level(sigma) for sigma in restorer.config.sigmas(4)] == data["timesteps"].tolist()
     hr = restorer.restore(
         data["lr_image_m1_1"],
         lambda k: data["initial_latents"] if k == INITIAL else data[f"ddim_noise_step{k}"],
@@ -107,7 +107,7 @@ def test_pixel_runs_are_the_recorded_ones(kind: str, last: float, tmp_path: Path
     assert (restorer.config.sampler, restorer.config.target) == ("ddpm", "image")
     data = load_file(GOLDEN / f"pixel_{kind}_7steps.safetensors")
     sigmas = restorer.config.sigmas(7)
-    assert [restorer.level(sigma) for sigma in sigmas] == data["timesteps"].tolist()
+    assert [restorer.bound.level(sigma) for sigma in sigmas] == data["timesteps"].tolist()
     if kind == "unclip":
         assert restorer.config.steps == 7
         # Its float32 alpha of the first step is far from the ratio it stands for: see the golden README.
@@ -119,7 +119,7 @@ def test_pixel_runs_are_the_recorded_ones(kind: str, last: float, tmp_path: Path
     network, cond = restorer.network.double(), data["cond"].double()
     seen: list[Tensor] = []
     estimate = NetworkDenoiser(
-        lambda x, level: network(x, level, cond), restorer.config.prediction, restorer.level, clamp=1.0
+        lambda x, level: network(x, level, cond), restorer.config.prediction, restorer.bound.level, clamp=1.0
     )
 
     def denoiser(x: Tensor, sigma: float) -> Tensor:

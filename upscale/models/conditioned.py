@@ -42,7 +42,7 @@ class BoundNetwork:
         return NetworkDenoiser(
             lambda x, level: network(self.narrow(x), level, condition),
             prediction=self.config.prediction,
-            level=self._level,
+            level=self.level,
             clamp=clamp,
         )
 
@@ -51,7 +51,7 @@ class BoundNetwork:
         return x.to(self.dtype, memory_format=torch.channels_last)
 
     @cached_property
-    def _level(self) -> Level:
+    def level(self) -> Level:
         """How the network is told the noise level."""
         if self.config.level == "timestep":
             chain: dict[str, Any] = {k: value for k, value in self.config.grid.items() if k != "name"}
