@@ -351,9 +351,16 @@ def test_a_run_goes_on_with_the_recipe_that_is_given(
     assert kind == "adamw" or (groups[0]["momentum"], groups[0]["rms"]) == (0.3, 0.1)
 
 
-@pytest.mark.parametrize("how", [{"decay_from": 1, "minutes": 0}, {"decay_minutes": 1.0, "steps": 0}])
+@pytest.mark.parametrize(
+    "how",
+    [
+        {"decay_from": 1, "minutes": 0},
+        {"decay_minutes": 1.0, "steps": 0},
+        {"decay_from": 3, "steps": 2},
+    ],
+)
 def test_a_decay_to_no_end(how: dict[str, Any], recipe: Recipe, images: Photos, tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="cannot decay to the end"):
+    with pytest.raises(UsageError, match="cannot decay"):
         train(recipe, images, tmp_path / "run", **how)
     assert not (tmp_path / "run").exists()
 
@@ -438,9 +445,10 @@ def test_weights_that_no_model_can_have_are_not_exported(
     assert not (tmp_path / "model").exists()
 
 
-def test_beginning_with_another_run(recipe: Recipe, images: Photos, tmp_path: Path) -> None:
+@pytest.mark.parametrize("named", ["one", "one/state.pt"])
+def test_beginning_with_another_run(named: str, recipe: Recipe, images: Photos, tmp_path: Path) -> None:
     first = train(recipe, images, tmp_path / "one", steps=3)
-    second = train(recipe, images, tmp_path / "two", steps=0, begin_with=tmp_path / "one" / "state.pt")
+    second = train(recipe, images, tmp_path / "two", steps=0, begin_with=tmp_path / named)
     assert second.step == 0
     for average, weight in zip(first.ema.parameters(), second.network.parameters(), strict=True):
         assert torch.equal(average, weight)

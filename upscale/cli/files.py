@@ -243,7 +243,7 @@ def upscale_files(
             metavar="",
             show_default=False,
             help="Make the result match the photo when it is reduced again. For clean photos only: noise and "
-            "JPEG artifacts would be kept too.",
+            "JPEG artifacts would be kept, and text and drawings as screens show them get dotted edges.",
         ),
     ] = EngineOptions.consistency,
     color_fix: Annotated[

@@ -126,14 +126,14 @@ def train_command(
         ),
     ] = None,
     begin_with: Annotated[
-        str | None, typer.Option(help="Weights to begin with: a run's state.pt, or a model by name or path.")
+        str | None, typer.Option(help="Weights to begin with: a run's folder, or a model by name or path.")
     ] = None,
     vgg: Annotated[
         Path | None, typer.Option(help="Features of VGG-16, safetensors, for the last step.")
     ] = None,
     teacher: Annotated[
         list[str] | None,
-        typer.Option(help="A model by name or path, or a run's state.pt, that a first step learns from."),
+        typer.Option(help="A model by name or path, or a run's folder, that a first step learns from."),
     ] = None,
     compiled: Annotated[
         bool, typer.Option("--compile", help="Compile the network: minutes first, then faster steps.")

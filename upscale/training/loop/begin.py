@@ -56,15 +56,16 @@ def start(recipe: Recipe, device: str, vgg: VGGFeatures | None = None) -> State:
 
 
 def weights_of(source: str) -> dict[str, torch.Tensor]:
-    """Return the averaged weights of a run's `.pt` file, or those of a model by name or path.
+    """Return the averaged weights of a run, by its folder or `.pt` file, or those of a model by name or path.
 
     Raises:
         InputError: The file is missing or damaged.
         WeightsError: There is no such model, or it is damaged.
         KeyError: The file holds something else.
     """
-    if source.endswith(".pt"):
-        averaged: dict[str, torch.Tensor] = read(Path(source))["ema"]
+    of_run = Path(source) / "state.pt"
+    if source.endswith(".pt") or of_run.exists():
+        averaged: dict[str, torch.Tensor] = read(of_run if of_run.exists() else Path(source))["ema"]
         return averaged
     return checkpoint.load(catalog.locate(source))[1].state_dict()
 

@@ -116,6 +116,8 @@ def train(
             raise UsageError(
                 f"The rate cannot decay to the end of --{names}, which is not given.", hint=f"Give --{names}."
             )
+    if decay_from is not None and steps is not None and decay_from > steps:
+        raise UsageError(f"The rate cannot decay from step {decay_from} to step {steps}.")
     path = run / "state.pt"
     state = begin(recipe, path, device, None if begin_with is None else str(begin_with), vgg)
     if device.startswith("cuda"):
