@@ -130,6 +130,30 @@ def test_a_small_thing_in_focus_before_a_wide_background_does_so_too(photo: np.n
     assert spare_factor(soft) == 1
 
 
+@pytest.mark.parametrize("color", [(0, 0, 0), (255, 255, 255), (20, 60, 200)], ids=str)
+def test_bars_and_borders_do_not_hide_that_a_photo_is_soft(
+    color: tuple[int, int, int], photo: np.ndarray
+) -> None:
+    def framed(rgb: np.ndarray, width: int) -> np.ndarray:
+        whole = np.empty((rgb.shape[0] + 64, rgb.shape[1] + 2 * width, 3), np.uint8)
+        whole[:] = color
+        whole[32:-32, width : whole.shape[1] - width] = rgb
+        return whole
+
+    soft = blurred(photo, 2.0)
+    for width in (0, 24):
+        whole = framed(soft, width)
+        assert spare_factor(whole) == 2 == spare_factor(whole.astype(np.uint16) * 257)
+        assert spare_factor(framed(photo, width)) == 1
+        if len(set(color)) == 1:  # of a coloured border JPEG leaves a blurred edge of colour
+            assert spare_factor(*compressed(whole, 85)) in (1.5, 2.0)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 300), (300, 1), (300, 300)], ids=str)
+def test_one_colour_is_nothing_but_frame(size: tuple[int, int]) -> None:
+    assert spare_factor(np.full((*size, 3), 255, np.uint8)) == 1
+
+
 def test_nothing_is_said_of_what_shows_nothing() -> None:
     y, x = np.mgrid[:256, :256]
     sky = np.repeat((150 + y / 8 + x / 20)[:, :, None], 3, axis=2).astype(np.uint8)

@@ -10,6 +10,8 @@ show: they lose little else.
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import numpy.typing as npt
 
@@ -28,6 +30,7 @@ NEARBY = 1.5  # times as much of it may be lost in one window: a bird is a small
 SHOWN = 4.0  # contrast, in levels of 255, of parts that have something to show,
 FLOOR = 2.0  # and what is added to it: what is hardly seen may be lost
 ENOUGH = 40  # of such parts
+FRAME = 12  # levels by which the pixels of a row or column of a frame differ at most: JPEG leaves marks
 WINDOW_PX = 240  # a whole number of pixels after each of the factors
 MOST_WINDOWS = 64
 SMOOTHEST = 10  # percentile of the parts, of those that are not flat
@@ -48,6 +51,7 @@ def spare_factor(rgb: Pixels, luma_step: float = 0.0) -> float:
         rgb: [H, W, 1 or 3]; uint8 or uint16, full range.
         luma_step: How coarsely JPEG has rounded it, as `Picture.luma_step`.
     """
+    rgb = _unframed(rgb)
     parts = [to_8_bits(rgb[window]) for window in windows(rgb.shape, WINDOW_PX, MOST_WINDOWS)]
     of_windows = [_inner_blocks(full_swing_luma(part)) for part in parts]
     window = np.repeat(np.arange(len(parts)), [len(found) for found in of_windows])
@@ -75,6 +79,14 @@ def spare_factor(rgb: Pixels, luma_step: float = 0.0) -> float:
             break
         spare = factor
     return spare
+
+
+def _unframed(rgb: Pixels) -> Pixels:
+    """Return a picture without bars and borders, whose edges are sharp however soft the photo is."""
+    for _ in range(4):  # sides
+        frame = itertools.takewhile(lambda row: np.ptp(to_8_bits(row), axis=0).max() <= FRAME, rgb)
+        rgb = np.rot90(rgb[min(sum(1 for _ in frame), len(rgb) - 1) :])
+    return rgb
 
 
 def _anywhere(lost: npt.NDArray[np.float64], window: npt.NDArray[np.intp]) -> float:
