@@ -76,7 +76,7 @@ def test_trials_are_runs_of_the_model(restorer: Restorer, photos: Path) -> None:
 def test_what_is_tried_is_of_the_models_fidelity(restorer: Restorer, photos: Path) -> None:
     scores = {}
     for fidelity in (0.0, 0.6, 1.0):
-        restorer.config = replace(restorer.config, fidelity=fidelity)
+        restorer.bound = replace(restorer.bound, config=replace(restorer.config, fidelity=fidelity))
         crops = Crops(restorer, photos, count=1, side_px=64, seed=0, lpips=None)
         scores[fidelity] = crops.try_out("ddim", restorer.config.sigmas(3), restorer.config.told)
     assert len(set(scores.values())) == 3

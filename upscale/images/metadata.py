@@ -107,7 +107,7 @@ def collect(image: Image.Image) -> Found:
 
     xmp, lost = _clean_xmp(image.info.get("xmp"))
     notes += lost
-    if any(image.info.get(key) for key in _ADDED_TO_HEIF):
+    if _ADDED_LOST not in notes and any(image.info.get(key) for key in _ADDED_TO_HEIF):
         notes.append(_ADDED_LOST)
     icc_profile = image.info.get("icc_profile")
     if "icc_profile" in image.info and not isinstance(

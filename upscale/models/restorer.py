@@ -46,10 +46,8 @@ class Restorer:
     """A network with its config, on a device.
 
     Attributes:
-        config: What the weights say about themselves.
         network: The network, in `dtype`. Its weights stay as they are.
         bound: The same with its config, or what computes as it does faster.
-        dtype: What it computes in; everything around it is float32.
         device: Where.
         fineness: Pixels that the network computes on each side of an LR pixel: 1 for a residual, or `scale`.
         noise_fineness: Points of noise on each side of an LR pixel: 1 for latents, or `scale`.
@@ -60,13 +58,11 @@ class Restorer:
     def __init__(
         self, config: ModelConfig, network: nn.Module, dtype: torch.dtype, device: torch.device
     ) -> None:
-        self.config = config
         arch = networks.get(config.arch)
         network.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         arch.narrow(network, dtype)
         self.network = network
         self.bound = BoundNetwork(config, arch.runner(network), dtype)
-        self.dtype = dtype
         self.device = device
         self.local = arch.local
         self.fineness = 1 if config.target == "residual" else config.scale
@@ -88,6 +84,16 @@ class Restorer:
         restorer = cls(*checkpoint.load(catalog.locate(name, access)), dtype, device)
         restorer._try_out(name)
         return restorer
+
+    @property
+    def config(self) -> ModelConfig:
+        """What the weights say about themselves."""
+        return self.bound.config
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """What the network computes in; everything around it is float32."""
+        return self.bound.dtype
 
     def in_float32(self) -> Restorer:
         """Return a copy that computes in float32: the rescue when half precision overflows."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import json
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Annotated, Any, ParamSpec
 
@@ -223,7 +223,7 @@ def evaluate_command(
         restorer = Restorer.load(model, computed, torch.device("cpu"))
     chosen = [Setting(None), *parse_settings(settings, restorer.config.sampler)]
     levels = {"power": power, "sigma_max": sigma_max, "sigma_last": sigma_last}
-    restorer.config = with_levels(restorer.config, told, **levels)
+    restorer.bound = replace(restorer.bound, config=with_levels(restorer.config, told, **levels))
     metric = LPIPS.from_file(lpips) if lpips else None
     scores = evaluate(untiled(restorer), restorer.config.scale, photos, chosen, metric, limit)
     table = Table("setting", "PSNR-Y", "LPIPS", "drift")

@@ -64,8 +64,9 @@ def weights_of(source: str) -> dict[str, torch.Tensor]:
         KeyError: The file holds something else.
     """
     of_run = Path(source) / "state.pt"
-    if source.endswith(".pt") or of_run.exists():
-        averaged: dict[str, torch.Tensor] = read(of_run if of_run.exists() else Path(source))["ema"]
+    path = of_run if of_run.exists() else Path(source)
+    if path.suffix == ".pt":
+        averaged: dict[str, torch.Tensor] = read(path)["ema"]
         return averaged
     return checkpoint.load(catalog.locate(source))[1].state_dict()
 
